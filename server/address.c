@@ -1,0 +1,156 @@
+/* address.c - see address.h. */
+#include "address.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct sockaddr_in *as_v4(const struct address *address)
+{
+    return (const struct sockaddr_in *)&address->sa;
+}
+
+static const struct sockaddr_in6 *as_v6(const struct address *address)
+{
+    return (const struct sockaddr_in6 *)&address->sa;
+}
+
+/* The address bytes, network order; their number goes to *size. */
+static const uint8_t *address_bytes(const struct address *address, size_t *size)
+{
+    if (address->sa.ss_family == AF_INET) {
+        *size = 4;
+        return (const uint8_t *)&as_v4(address)->sin_addr;
+    }
+    *size = 16;
+    return as_v6(address)->sin6_addr.s6_addr;
+}
+
+int address_parse(struct address *out, const char *text, uint16_t port)
+{
+    struct addrinfo hints = {
+        .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+        .ai_socktype = SOCK_STREAM,
+    };
+    struct addrinfo *found;
+    struct in_addr v4;
+    char service[8];
+
+    /* getaddrinfo takes "127.1" and "0x7f000001" for addresses; a request has no need of those. */
+    if (!strchr(text, ':') && inet_pton(AF_INET, text, &v4) != 1)
+        return -EINVAL;
+    snprintf(service, sizeof service, "%u", (unsigned)port);
+    if (getaddrinfo(text, service, &hints, &found) != 0)
+        return -EINVAL;
+    *out = (struct address){.len = found->ai_addrlen};
+    memcpy(&out->sa, found->ai_addr, found->ai_addrlen);
+    freeaddrinfo(found);
+    address_unmap(out);
+    return 0;
+}
+
+int network_parse(struct network *out, const char *text)
+{
+    char host[ADDRESS_TEXT];
+    const char *slash = strchr(text, '/');
+    size_t length = slash ? (size_t)(slash - text) : strlen(text);
+    struct network parsed;
+    unsigned long prefix;
+    size_t size;
+    char *end;
+
+    if (length >= sizeof host)
+        return -EINVAL;
+    memcpy(host, text, length);
+    host[length] = '\0';
+    if (address_parse(&parsed.base, host, 0) < 0)
+        return -EINVAL;
+    address_bytes(&parsed.base, &size);
+    parsed.prefix = (unsigned)size * 8;
+    if (slash) {
+        if (slash[1] < '0' || slash[1] > '9')
+            return -EINVAL;
+        prefix = strtoul(slash + 1, &end, 10);
+        if (*end || prefix > size * 8)
+            return -EINVAL;
+        parsed.prefix = (unsigned)prefix;
+    }
+    *out = parsed;
+    return 0;
+}
+
+const char *address_print(const struct address *address, bool with_port, char buf[ADDRESS_TEXT])
+{
+    char host[ADDRESS_TEXT - 10];
+
+    if (getnameinfo((const struct sockaddr *)&address->sa, address->len, host, sizeof host, NULL, 0,
+                    NI_NUMERICHOST) != 0)
+        snprintf(host, sizeof host, "?");
+    if (!with_port)
+        snprintf(buf, ADDRESS_TEXT, "%s", host);
+    else if (address->sa.ss_family == AF_INET6)
+        snprintf(buf, ADDRESS_TEXT, "[%s]:%u", host, address_port(address));
+    else
+        snprintf(buf, ADDRESS_TEXT, "%s:%u", host, address_port(address));
+    return buf;
+}
+
+uint16_t address_port(const struct address *address)
+{
+    /* sin_port and sin6_port lie at the same offset. */
+    return ntohs(as_v4(address)->sin_port);
+}
+
+bool address_is_loopback(const struct address *address)
+{
+    if (address->sa.ss_family == AF_INET)
+        return ntohl(as_v4(address)->sin_addr.s_addr) >> 24 == 127;
+    return IN6_IS_ADDR_LOOPBACK(&as_v6(address)->sin6_addr);
+}
+
+void address_unmap(struct address *address)
+{
+    struct sockaddr_in plain = {.sin_family = AF_INET};
+    const struct sockaddr_in6 *mapped = as_v6(address);
+
+    if (address->sa.ss_family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&mapped->sin6_addr))
+        return;
+    plain.sin_port = mapped->sin6_port;
+    memcpy(&plain.sin_addr, mapped->sin6_addr.s6_addr + 12, 4);
+    *address = (struct address){.len = sizeof plain};
+    memcpy(&address->sa, &plain, sizeof plain);
+}
+
+static bool network_contains(const struct network *network, const struct address *address)
+{
+    size_t base_size, size;
+    const uint8_t *base = address_bytes(&network->base, &base_size);
+    const uint8_t *bytes = address_bytes(address, &size);
+    unsigned whole = network->prefix / 8, rest = network->prefix % 8;
+
+    if (base_size != size || memcmp(base, bytes, whole) != 0)
+        return false;
+    return rest == 0 || (base[whole] ^ bytes[whole]) >> (8 - rest) == 0;
+}
+
+bool address_may_target(const struct address *peer, const struct address *target,
+                        const struct network_list *allow)
+{
+    size_t size;
+    struct network own = {.base = *peer};
+
+    address_bytes(peer, &size);
+    own.prefix = (unsigned)size * 8;
+    if (network_contains(&own, target))
+        return true;
+    if (address_is_loopback(peer) && address_is_loopback(target))
+        return true;
+    for (unsigned i = 0; i < allow->count; i++)
+        if (network_contains(&allow->items[i], target))
+            return true;
+    return false;
+}

@@ -1,0 +1,376 @@
+/* connect.c - see connect.h.
+ *
+ * A connect that stays unanswered for several times the longest handshake seen is taken to have
+ * lost its SYN to a full accept queue. It is closed and tried anew at once the window allows:
+ * the kernel would wait a second, then two, then four. No queue ever holds a connection
+ * abandoned so, because the last step of its handshake was ours and was never sent.
+ */
+#define _GNU_SOURCE
+#include "connect.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    WINDOW_START = 16,
+    WINDOW_MAX = 256,
+    POLL_EVERY = 64, /* look at control_fd and stop_fd after that many connects at the latest */
+    LOOPBACK_SOURCES = 250,
+};
+
+static const uint64_t PATIENCE_MIN_NS = 20 * NS_PER_MS;
+static const uint64_t PATIENCE_MAX_NS = 1500 * NS_PER_MS; /* leaves the kernel its first retry */
+static const unsigned PATIENCE_FACTOR = 8;
+
+/* A connect in flight. */
+struct attempt {
+    int fd; /* -1: the slot is free */
+    uint64_t started_ns;
+};
+
+struct connector {
+    const struct connect_job *job;
+    int *fds;
+    uint32_t up;
+    unsigned window, in_flight;
+    unsigned source;     /* index into the local addresses; 0 is the first choice */
+    uint64_t slowest_ns; /* longest handshake that was not retried; 0: none yet */
+    int epoll_fd;
+    struct attempt attempts[WINDOW_MAX];
+};
+
+enum { TAG_CONTROL = WINDOW_MAX, TAG_STOP };
+
+/* ---- failures: always call, address, reason, how many were up, and what to do ------------- */
+
+static const char *failure_code(int err)
+{
+    switch (err) {
+    case ECONNREFUSED:
+        return "refused";
+    case ETIMEDOUT:
+        return "timeout";
+    case EADDRNOTAVAIL:
+        return "no_ports";
+    case EMFILE:
+    case ENFILE:
+        return "no_files";
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case EACCES:
+    case EPERM:
+        return "unreachable";
+    default:
+        return "internal";
+    }
+}
+
+static const char *failure_remedy(int err)
+{
+    switch (err) {
+    case ECONNREFUSED:
+        return "is the client listening on that address, and did it stay alive?";
+    case ETIMEDOUT:
+        return "does the client accept, and does no firewall drop the packets?";
+    case EADDRNOTAVAIL:
+        return "widen net.ipv4.ip_local_port_range or give the server more addresses (--source)";
+    case EMFILE:
+        return "raise the open-files limit of the load server (ulimit -n)";
+    case ENFILE:
+        return "raise fs.file-max";
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+        return "is there a route from the load server to that address?";
+    default:
+        return "see the load server's machine";
+    }
+}
+
+static int connect_failure(const struct connector *c, struct failure *fail, const char *call,
+                           int err)
+{
+    char shown[ADDRESS_TEXT];
+
+    address_print(c->job->target, true, shown);
+    failure_set(fail, failure_code(err), err, "%s %s: %s (%u of %u connections were up); %s", call,
+                shown, strerror(err), (unsigned)c->up, (unsigned)c->job->conns,
+                failure_remedy(err));
+    fail->call = call;
+    memcpy(fail->addr, shown, sizeof fail->addr);
+    fail->up = (int)c->up;
+    return -err;
+}
+
+/* ---- local addresses ---------------------------------------------------------------------- */
+
+/* The local address that source number c->source stands for. Returns 1 when there is one to bind,
+ * 0 when the kernel shall choose, -EADDRNOTAVAIL when all have been used up. */
+static int current_source(const struct connector *c, struct address *out)
+{
+    const struct address *target = c->job->target;
+    const struct address_list *listed = c->job->sources;
+    unsigned skip = c->source;
+
+    for (unsigned i = 0; i < listed->count; i++)
+        if (listed->items[i].sa.ss_family == target->sa.ss_family && skip-- == 0) {
+            *out = listed->items[i];
+            return 1;
+        }
+    if (listed->count > 0)
+        return -EADDRNOTAVAIL;
+    if (c->source == 0)
+        return 0;
+    if (target->sa.ss_family != AF_INET || !address_is_loopback(target) ||
+        c->source > LOOPBACK_SOURCES)
+        return -EADDRNOTAVAIL;
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&out->sa;
+
+    *out = (struct address){.len = sizeof *v4};
+    v4->sin_family = AF_INET;
+    v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK + c->source); /* 127.0.0.2 and on */
+    return 1;
+}
+
+/* ---- one connection ----------------------------------------------------------------------- */
+
+/* A fresh socket bound to the current source. Returns it or a negative errno, *call naming what
+ * failed. */
+static int socket_open(const struct connector *c, const char **call)
+{
+    struct address source;
+    int bound = current_source(c, &source);
+    int one = 1;
+    int fd;
+
+    *call = "connect";
+    if (bound < 0)
+        return bound;
+    fd = socket(c->job->target->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    *call = "socket";
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (bound) {
+        /* The port is chosen at connect, so that one port may serve several targets. */
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+        *call = "bind";
+        if (bind(fd, (const struct sockaddr *)&source.sa, source.len) < 0) {
+            int err = errno;
+
+            close(fd);
+            return -err;
+        }
+    }
+    return fd;
+}
+
+static void attempt_succeeded(struct connector *c, int fd)
+{
+    c->fds[c->up++] = fd;
+    if (c->window < WINDOW_MAX)
+        c->window++;
+}
+
+static struct attempt *free_slot(struct connector *c)
+{
+    struct attempt *slot = c->attempts;
+
+    while (slot->fd >= 0)
+        slot++; /* in_flight < WINDOW_MAX: there is one */
+    return slot;
+}
+
+static int attempt_watch(struct connector *c, int fd, uint64_t now)
+{
+    struct attempt *slot = free_slot(c);
+    struct epoll_event event = {
+        .events = EPOLLOUT | EPOLLET,
+        .data.u32 = (uint32_t)(slot - c->attempts),
+    };
+
+    if (epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+        return -errno;
+    *slot = (struct attempt){.fd = fd, .started_ns = now};
+    c->in_flight++;
+    return 0;
+}
+
+static void attempt_release(struct connector *c, struct attempt *slot)
+{
+    epoll_ctl(c->epoll_fd, EPOLL_CTL_DEL, slot->fd, NULL);
+    slot->fd = -1;
+    c->in_flight--;
+}
+
+/* Start one connection. On loopback the handshake runs inside connect(), so that asking once more
+ * finds it up and spares the trip through epoll. */
+static int attempt_start(struct connector *c, struct failure *fail)
+{
+    const struct address *target = c->job->target;
+    const struct sockaddr *sa = (const struct sockaddr *)&target->sa;
+    uint64_t now = clock_now_ns();
+    const char *call;
+    int fd = socket_open(c, &call);
+    int err;
+
+    if (fd < 0)
+        return connect_failure(c, fail, call, -fd);
+    if (connect(fd, sa, target->len) == 0 ||
+        (errno == EINPROGRESS && connect(fd, sa, target->len) == 0)) {
+        attempt_succeeded(c, fd);
+        return 0;
+    }
+    err = errno;
+    call = "connect";
+    if (err == EALREADY || err == EINPROGRESS) {
+        if ((err = -attempt_watch(c, fd, now)) == 0)
+            return 0;
+        call = "epoll_ctl";
+    }
+    close(fd);
+    if (err == EADDRNOTAVAIL) {
+        c->source++; /* this address has no ports left: go on from the next one */
+        return 0;
+    }
+    return connect_failure(c, fail, call, err);
+}
+
+/* An attempt in flight became writable: up, or refused. */
+static int attempt_finish(struct connector *c, struct attempt *slot, uint64_t now,
+                          struct failure *fail)
+{
+    int fd = slot->fd;
+    uint64_t took_ns = now - slot->started_ns;
+    socklen_t size = sizeof(int);
+    int err = 0;
+
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &size);
+    attempt_release(c, slot);
+    if (err) {
+        close(fd);
+        return connect_failure(c, fail, "connect", err);
+    }
+    /* Over a second, the kernel sent the SYN twice: that says nothing of the handshake's length. */
+    if (took_ns < NS_PER_S && took_ns > c->slowest_ns)
+        c->slowest_ns = took_ns;
+    attempt_succeeded(c, fd);
+    return 0;
+}
+
+/* ---- the loop ----------------------------------------------------------------------------- */
+
+static uint64_t patience_ns(const struct connector *c)
+{
+    uint64_t patience = c->slowest_ns * PATIENCE_FACTOR;
+
+    if (c->up == 0)
+        return PATIENCE_MAX_NS; /* nothing known of the way yet */
+    if (patience < PATIENCE_MIN_NS)
+        return PATIENCE_MIN_NS;
+    return patience < PATIENCE_MAX_NS ? patience : PATIENCE_MAX_NS;
+}
+
+/* Give up on attempts that went unanswered, and close the window to one. */
+static void drop_unanswered(struct connector *c, uint64_t now)
+{
+    uint64_t patience = patience_ns(c);
+
+    for (struct attempt *slot = c->attempts; slot < c->attempts + WINDOW_MAX; slot++) {
+        int fd = slot->fd;
+
+        if (fd < 0 || now - slot->started_ns < patience)
+            continue;
+        attempt_release(c, slot);
+        close(fd);
+        c->window = 1;
+    }
+}
+
+/* Wait up to timeout_ms for attempts to finish. Returns 0, -ECANCELED, or a failure. */
+static int await_events(struct connector *c, int timeout_ms, struct failure *fail)
+{
+    struct epoll_event events[64];
+    int n = epoll_wait(c->epoll_fd, events, 64, timeout_ms);
+    uint64_t now = clock_now_ns();
+    int err;
+
+    if (n < 0 && errno != EINTR)
+        return connect_failure(c, fail, "epoll_wait", errno);
+    for (int i = 0; i < n; i++) {
+        uint32_t tag = events[i].data.u32;
+
+        if (tag == TAG_CONTROL || tag == TAG_STOP)
+            return -ECANCELED;
+        if (c->attempts[tag].fd >= 0 && (err = attempt_finish(c, &c->attempts[tag], now, fail)) < 0)
+            return err;
+    }
+    drop_unanswered(c, now);
+    if (now >= c->job->deadline_ns)
+        return connect_failure(c, fail, "connect", ETIMEDOUT);
+    return 0;
+}
+
+static int connect_loop(struct connector *c, struct failure *fail)
+{
+    int err;
+
+    while (c->up < c->job->conns) {
+        for (unsigned n = 0;
+             n < POLL_EVERY && c->in_flight < c->window && c->up + c->in_flight < c->job->conns;
+             n++)
+            if ((err = attempt_start(c, fail)) < 0)
+                return err;
+        /* Wait only when nothing more may be started: half the shortest patience at a time. */
+        bool idle = c->in_flight >= c->window || c->up + c->in_flight >= c->job->conns;
+
+        if ((err = await_events(c, idle && c->in_flight ? 10 : 0, fail)) < 0)
+            return err;
+    }
+    return 0;
+}
+
+static int watch_end(struct connector *c, int fd, uint32_t events, uint32_t tag)
+{
+    struct epoll_event event = {.events = events, .data.u32 = tag};
+
+    return epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static void close_all(struct connector *c)
+{
+    for (struct attempt *slot = c->attempts; slot < c->attempts + WINDOW_MAX; slot++)
+        if (slot->fd >= 0)
+            close(slot->fd);
+    for (uint32_t i = 0; i < c->up; i++)
+        close(c->fds[i]);
+}
+
+int connect_all(const struct connect_job *job, int *fds, struct failure *fail)
+{
+    struct connector c = {.job = job, .fds = fds, .window = WINDOW_START};
+    int err;
+
+    for (unsigned i = 0; i < WINDOW_MAX; i++)
+        c.attempts[i].fd = -1;
+    c.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (c.epoll_fd < 0)
+        return connect_failure(&c, fail, "epoll_create1", errno);
+    if ((err = watch_end(&c, job->control_fd, EPOLLRDHUP, TAG_CONTROL)) < 0 ||
+        (err = watch_end(&c, job->stop_fd, EPOLLIN, TAG_STOP)) < 0)
+        connect_failure(&c, fail, "epoll_ctl", -err);
+    else
+        err = connect_loop(&c, fail);
+    if (err < 0)
+        close_all(&c);
+    close(c.epoll_fd);
+    return err;
+}

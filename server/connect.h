@@ -1,0 +1,30 @@
+/* connect.h - open N connections to one listener before a deadline.
+ *
+ * The listener may have a backlog of three and accept slowly: its queue then overflows and SYNs are
+ * dropped in silence. So the number of connects in flight is a congestion window: it grows with
+ * every connection that comes up and closes when one goes unanswered. Runs in the session's thread.
+ */
+#ifndef PYBENCH_CONNECT_H
+#define PYBENCH_CONNECT_H
+
+#include "address.h"
+#include "failure.h"
+
+#include <stdint.h>
+
+struct connect_job {
+    const struct address *target;
+    const struct address_list *sources; /* local addresses to use in turn; none: the kernel's
+                                           choice, and on IPv4 loopback more of 127.0.0.0/8 */
+    uint32_t conns;
+    uint64_t deadline_ns;
+    int control_fd; /* its peer's going away ends the job */
+    int stop_fd;    /* becoming readable ends the job */
+};
+
+/* Fill fds[0..conns) with connected, non-blocking sockets that have TCP_NODELAY. They belong to the
+ * caller. Returns 0, -ECANCELED when control_fd or stop_fd ended it, or another negative errno
+ * with fail filled; nothing stays open after a failure. */
+int connect_all(const struct connect_job *job, int *fds, struct failure *fail);
+
+#endif

@@ -1,0 +1,467 @@
+/* control.c - see control.h. */
+#define _GNU_SOURCE
+#include "control.h"
+
+#include "clock.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef PYBENCH_VERSION
+#define PYBENCH_VERSION "unknown"
+#endif
+
+#define V2_VERB "test"
+
+enum {
+    MAX_WORDS = 32,
+    HIST_LINE_MAX = 3800, /* leaves room for one more word below CONTROL_LINE_MAX */
+};
+
+static const uint64_t MAX_TIME_MS = 24 * 3600 * 1000; /* every load is bounded in time */
+
+/* ---- requests ---------------------------------------------------------------------------- */
+
+enum control_shape control_shape(const char *bytes, size_t length, size_t *used)
+{
+    static const char verb[] = V2_VERB " ";
+    size_t common = length < sizeof verb - 1 ? length : sizeof verb - 1;
+    const char *newline;
+
+    *used = length;
+    if (memcmp(bytes, verb, common) != 0)
+        return CONTROL_WHOLE; /* version 1: the segment is the request */
+    newline = memchr(bytes, '\n', length);
+    if (newline) {
+        *used = (size_t)(newline - bytes) + 1;
+        return CONTROL_WHOLE;
+    }
+    return length < CONTROL_LINE_MAX ? CONTROL_PARTIAL : CONTROL_WHOLE;
+}
+
+/* The client's own words for a message: unprintable bytes become '?', long ones are cut. */
+static const char *quoted(const char *word, char buf[48])
+{
+    size_t n = 0;
+
+    for (; word[n] && n < 40; n++)
+        buf[n] = isprint((unsigned char)word[n]) ? word[n] : '?';
+    snprintf(buf + n, 48 - n, "%s", word[n] ? "..." : "");
+    return buf;
+}
+
+/* A whole decimal number in [low, high], digits only. */
+static int parse_number(uint64_t *out, const char *name, const char *text, uint64_t low,
+                        uint64_t high, struct failure *fail)
+{
+    char shown[48];
+    uint64_t value = 0;
+    const char *at = text;
+
+    for (; *at >= '0' && *at <= '9' && value <= high; at++)
+        value = value * 10 + (uint64_t)(*at - '0');
+    if (at == text || *at || value < low || value > high)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "%s=%s: expected a whole number from %llu to %llu", name,
+                           quoted(text, shown), (unsigned long long)low, (unsigned long long)high);
+    *out = value;
+    return 0;
+}
+
+static int parse_text(char *out, size_t size, const char *name, const char *text,
+                      struct failure *fail)
+{
+    if (!*text || strlen(text) >= size)
+        return failure_set(fail, "bad_request", EINVAL, "%s: expected 1 to %zu characters", name,
+                           size - 1);
+    snprintf(out, size, "%s", text);
+    return 0;
+}
+
+/* A request under construction: address and port come as two words, times in units of the wire. */
+struct draft {
+    char addr[ADDRESS_TEXT];
+    uint64_t version, port, conns, msize, warmup, runtime, think_min, think_max, threads;
+    char engine[16];
+    char token[CONTROL_TOKEN_MAX + 1];
+};
+
+struct key {
+    const char *name;
+    size_t offset;
+    size_t text_size; /* 0: a number */
+    uint64_t low, high;
+    bool needed;
+};
+
+#define NUMBER(name, field, low, high, needed)                    \
+    {                                                             \
+        name, offsetof(struct draft, field), 0, low, high, needed \
+    }
+#define TEXT(name, field, needed)                                                             \
+    {                                                                                         \
+        name, offsetof(struct draft, field), sizeof(((struct draft *)0)->field), 0, 0, needed \
+    }
+
+enum { MAX_CONNS = 1000000, MAX_THINK_US = 1000000000 };
+
+static const struct key V2_KEYS[] = {
+    NUMBER("v", version, 2, 2, true),
+    TEXT("addr", addr, true),
+    NUMBER("port", port, 1, 65535, true),
+    NUMBER("conns", conns, 1, MAX_CONNS, true),
+    NUMBER("msize", msize, 1, CONTROL_MSIZE_MAX, true),
+    NUMBER("warmup_ms", warmup, 0, MAX_TIME_MS, true),
+    NUMBER("runtime_ms", runtime, 1, MAX_TIME_MS, true),
+    NUMBER("think_min_us", think_min, 0, MAX_THINK_US, false),
+    NUMBER("think_max_us", think_max, 0, MAX_THINK_US, false),
+    NUMBER("threads", threads, 1, CONTROL_THREADS_MAX, false),
+    TEXT("engine", engine, false),
+    TEXT("token", token, false),
+};
+
+/* Version 1 has the same words without names, in this order, in its own units. */
+static const struct key V1_WORDS[] = {
+    TEXT("IP", addr, true),
+    NUMBER("PORT", port, 1, 65535, true),
+    NUMBER("CONNS", conns, 1, MAX_CONNS, true),
+    NUMBER("RUNTIME_S", runtime, 1, MAX_TIME_MS / 1000, true),
+    NUMBER("MIN_TIMEOUT_NS", think_min, 0, MAX_THINK_US *NS_PER_US, true),
+    NUMBER("MAX_TIMEOUT_NS", think_max, 0, MAX_THINK_US *NS_PER_US, true),
+    NUMBER("MSIZE", msize, 1, CONTROL_MSIZE_MAX, true),
+};
+
+enum {
+    V2_KEY_COUNT = sizeof V2_KEYS / sizeof *V2_KEYS,
+    V1_WORD_COUNT = sizeof V1_WORDS / sizeof *V1_WORDS,
+};
+
+static int draft_set(struct draft *draft, const struct key *key, const char *value,
+                     struct failure *fail)
+{
+    char *field = (char *)draft + key->offset;
+
+    if (key->text_size)
+        return parse_text(field, key->text_size, key->name, value, fail);
+    return parse_number((uint64_t *)(void *)field, key->name, value, key->low, key->high, fail);
+}
+
+/* Checks that take more than one word, and the units of the server. */
+static int draft_finish(struct request *out, const struct draft *draft, int version,
+                        struct failure *fail)
+{
+    uint64_t time_unit = version == 1 ? NS_PER_S : NS_PER_MS;
+    uint64_t think_unit = version == 1 ? 1 : NS_PER_US;
+    struct request request = {
+        .version = version,
+        .conns = (uint32_t)draft->conns,
+        .msize = (uint32_t)draft->msize,
+        .warmup_ns = draft->warmup * NS_PER_MS,
+        .runtime_ns = draft->runtime * time_unit,
+        .think_min_ns = draft->think_min * think_unit,
+        .think_max_ns = draft->think_max * think_unit,
+        .threads = (unsigned)draft->threads,
+    };
+    char shown[48];
+
+    if (draft->think_min > draft->think_max)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "think time: the minimum %llu is above the "
+                           "maximum %llu",
+                           (unsigned long long)draft->think_min,
+                           (unsigned long long)draft->think_max);
+    if (address_parse(&request.target, draft->addr, (uint16_t)draft->port) < 0)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "addr=%s: expected a numeric IPv4 or IPv6 address",
+                           quoted(draft->addr, shown));
+    memcpy(request.engine, draft->engine, sizeof request.engine);
+    memcpy(request.token, draft->token, sizeof request.token);
+    *out = request;
+    return 0;
+}
+
+static const struct key *find_key(const char *name, size_t length)
+{
+    for (unsigned i = 0; i < V2_KEY_COUNT; i++)
+        if (strlen(V2_KEYS[i].name) == length && memcmp(V2_KEYS[i].name, name, length) == 0)
+            return &V2_KEYS[i];
+    return NULL;
+}
+
+static int parse_v2(struct request *out, char *words[], unsigned count, struct failure *fail)
+{
+    struct draft draft = {0};
+    bool seen[V2_KEY_COUNT] = {false};
+    char shown[48];
+    int err;
+
+    for (unsigned i = 1; i < count; i++) {
+        char *equals = strchr(words[i], '=');
+        const struct key *key = equals ? find_key(words[i], (size_t)(equals - words[i])) : NULL;
+
+        if (!equals)
+            return failure_set(fail, "bad_request", EINVAL, "'%s': expected key=value",
+                               quoted(words[i], shown));
+        *equals = '\0';
+        if (!key)
+            return failure_set(fail, "bad_request", EINVAL, "unknown key '%s'",
+                               quoted(words[i], shown));
+        if (seen[key - V2_KEYS])
+            return failure_set(fail, "bad_request", EINVAL, "%s is given twice", key->name);
+        seen[key - V2_KEYS] = true;
+        if ((err = draft_set(&draft, key, equals + 1, fail)) < 0)
+            return err;
+    }
+    for (unsigned i = 0; i < V2_KEY_COUNT; i++)
+        if (V2_KEYS[i].needed && !seen[i])
+            return failure_set(fail, "bad_request", EINVAL, "%s is missing", V2_KEYS[i].name);
+    return draft_finish(out, &draft, 2, fail);
+}
+
+static int parse_v1(struct request *out, char *words[], unsigned count, struct failure *fail)
+{
+    struct draft draft = {0};
+    char shown[48];
+    int err;
+
+    if (count != V1_WORD_COUNT)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "'%s': expected 'test v=2 addr=... port=...', or the 7 words of version "
+                           "1, but got %u words",
+                           count ? quoted(words[0], shown) : "", count);
+    for (unsigned i = 0; i < V1_WORD_COUNT; i++)
+        if ((err = draft_set(&draft, &V1_WORDS[i], words[i], fail)) < 0)
+            return err;
+    return draft_finish(out, &draft, 1, fail);
+}
+
+/* Cut text into words at blanks, in place. Returns their number, at most MAX_WORDS + 1. */
+static unsigned split_words(char *text, char *words[MAX_WORDS])
+{
+    unsigned count = 0;
+    char *rest = text;
+    char *word;
+
+    while ((word = strsep(&rest, " \n")))
+        if (*word && count++ < MAX_WORDS)
+            words[count - 1] = word;
+    return count;
+}
+
+int control_parse(struct request *out, const char *bytes, size_t length, struct failure *fail)
+{
+    bool v2 = length >= sizeof V2_VERB && memcmp(bytes, V2_VERB " ", sizeof V2_VERB) == 0;
+    size_t limit = v2 ? CONTROL_LINE_MAX : CONTROL_V1_MAX;
+    char text[CONTROL_LINE_MAX + 1];
+    char *words[MAX_WORDS];
+    unsigned count;
+
+    if (length > limit || (v2 && bytes[length - 1] != '\n'))
+        return failure_set(fail, "bad_request", EINVAL, "a request has at most %zu bytes", limit);
+    if (memchr(bytes, '\0', length))
+        return failure_set(fail, "bad_request", EINVAL, "a request is text: it has a zero byte");
+    memcpy(text, bytes, length);
+    text[length] = '\0';
+    count = split_words(text, words);
+    if (count > MAX_WORDS)
+        return failure_set(fail, "bad_request", EINVAL, "a request has at most %d words",
+                           MAX_WORDS);
+    return v2 ? parse_v2(out, words, count, fail) : parse_v1(out, words, count, fail);
+}
+
+/* ---- replies ----------------------------------------------------------------------------- */
+
+/* Call write with a stream and its argument; the bytes written become the reply. */
+static char *reply_build(size_t *length, void (*write)(FILE *, const void *), const void *argument)
+{
+    char *text = NULL;
+    FILE *stream = open_memstream(&text, length);
+
+    if (!stream)
+        return NULL;
+    write(stream, argument);
+    if (fclose(stream) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+static char *reply_format(size_t *length, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static char *reply_format(size_t *length, const char *format, ...)
+{
+    char *text;
+    va_list args;
+    int n;
+
+    va_start(args, format);
+    n = vasprintf(&text, format, args);
+    va_end(args);
+    if (n < 0)
+        return NULL;
+    *length = (size_t)n;
+    return text;
+}
+
+char *control_connected(size_t *length, uint32_t conns, uint64_t elapsed_ns)
+{
+    return reply_format(length, "connected n=%u elapsed_ns=%llu\n", (unsigned)conns,
+                        (unsigned long long)elapsed_ns);
+}
+
+char *control_progress(size_t *length, uint64_t since_ns, uint64_t messages, uint64_t alive)
+{
+    return reply_format(length, "progress t_ms=%llu messages=%llu alive=%llu\n",
+                        (unsigned long long)(since_ns / NS_PER_MS), (unsigned long long)messages,
+                        (unsigned long long)alive);
+}
+
+static void put(FILE *out, const char *key, uint64_t value)
+{
+    fprintf(out, " %s=%llu", key, (unsigned long long)value);
+}
+
+static void put_quoted(FILE *out, const char *key, const char *text)
+{
+    fprintf(out, " %s=\"", key);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            fputc('\\', out);
+        fputc(isprint((unsigned char)*text) ? *text : '?', out);
+    }
+    fputc('"', out);
+}
+
+static void write_totals(FILE *out, const struct outcome *o)
+{
+    static const char *const causes[LOST_CAUSES] = {
+        [LOST_RESET] = "lost_reset",
+        [LOST_CLOSED] = "lost_closed",
+        [LOST_CORRUPT] = "lost_corrupt",
+        [LOST_ERROR] = "lost_error",
+    };
+    uint64_t lost = 0;
+
+    for (int i = 0; i < LOST_CAUSES; i++)
+        lost += o->lost[i];
+    fputs("result", out);
+    put(out, "messages", o->messages);
+    put(out, "window_ns", o->window_ns);
+    put(out, "total", o->total);
+    put(out, "latency_sum_ns", o->latency.sum_ns);
+    put(out, "latency_max_ns", o->latency.max_ns);
+    put(out, "lost", lost);
+    for (int i = 0; i < LOST_CAUSES; i++)
+        put(out, causes[i], o->lost[i]);
+    put(out, "connect_ns", o->connect_ns);
+    put(out, "user_ns", o->user_ns);
+    put(out, "sys_ns", o->sys_ns);
+    put(out, "waits", o->waits);
+    put(out, "events", o->events);
+    put(out, "threads", o->threads);
+    fprintf(out, " engine=%s version=%s\n", o->engine, PYBENCH_VERSION);
+}
+
+static void write_fairness(FILE *out, const struct fairness *f)
+{
+    fputs("fairness", out);
+    put(out, "min", f->min);
+    for (int i = 0; i < FAIRNESS_PERCENTILES; i++)
+        fprintf(out, " p%d=%llu", 5 * (i + 1), (unsigned long long)f->percentiles[i]);
+    put(out, "max", f->max);
+    fprintf(out, " jain=%.6f", f->jain);
+    put(out, "starved", f->starved);
+    fputc('\n', out);
+}
+
+static void write_histogram(FILE *out, const struct histogram *hist)
+{
+    int column = 0;
+
+    for (unsigned i = 0; i < HIST_BUCKETS; i++) {
+        if (!hist->counts[i])
+            continue;
+        if (column > HIST_LINE_MAX) {
+            fputc('\n', out);
+            column = 0;
+        }
+        if (column == 0)
+            column += fprintf(out, "hist");
+        column += fprintf(out, " %llu=%llu", (unsigned long long)hist_lower_ns(i),
+                          (unsigned long long)hist->counts[i]);
+    }
+    if (column > 0)
+        fputc('\n', out);
+}
+
+static void write_result_v2(FILE *out, const void *argument)
+{
+    const struct outcome *outcome = argument;
+
+    write_totals(out, outcome);
+    write_fairness(out, &outcome->fairness);
+    write_histogram(out, &outcome->latency);
+    fputs("end\n", out);
+}
+
+/* Version 1 counts latencies in buckets b, meaning BASE**b ns with BASE = 2**0.1. Ours are finer;
+ * each goes to the nearest of those by its middle. */
+static void write_result_v1(FILE *out, const void *argument)
+{
+    enum { BUCKETS_PER_OCTAVE = 10, COARSE = BUCKETS_PER_OCTAVE * HIST_TOP_BITS + 1 };
+    const struct outcome *outcome = argument;
+    uint64_t coarse[COARSE] = {0};
+    unsigned used = 0;
+
+    for (unsigned i = 0; i < HIST_BUCKETS; i++) {
+        double middle = ((double)hist_lower_ns(i) + (double)hist_upper_ns(i)) / 2;
+
+        if (outcome->latency.counts[i])
+            coarse[lround(BUCKETS_PER_OCTAVE * log2(fmax(middle, 1)))] +=
+                outcome->latency.counts[i];
+    }
+    for (unsigned b = 0; b < COARSE; b++)
+        used += coarse[b] != 0;
+    fprintf(out, "%llu %.17g %u", (unsigned long long)outcome->messages,
+            exp2(1.0 / BUCKETS_PER_OCTAVE), used);
+    for (unsigned b = 0; b < COARSE; b++)
+        if (coarse[b])
+            fprintf(out, " %u %llu", b, (unsigned long long)coarse[b]);
+    fprintf(out, " %d", FAIRNESS_PERCENTILES);
+    for (int i = 0; i < FAIRNESS_PERCENTILES; i++)
+        fprintf(out, " %llu", (unsigned long long)outcome->fairness.percentiles[i]);
+}
+
+char *control_result(size_t *length, int version, const struct outcome *outcome)
+{
+    return reply_build(length, version == 1 ? write_result_v1 : write_result_v2, outcome);
+}
+
+static void write_error(FILE *out, const void *argument)
+{
+    const struct failure *fail = argument;
+
+    fprintf(out, "error code=%s", fail->code);
+    if (fail->call)
+        fprintf(out, " call=%s", fail->call);
+    if (*fail->addr)
+        fprintf(out, " addr=%s", fail->addr);
+    if (fail->err)
+        put_quoted(out, "reason", strerror(fail->err));
+    if (fail->up >= 0)
+        put(out, "up", (uint64_t)fail->up);
+    put_quoted(out, "msg", fail->msg);
+    fputc('\n', out);
+}
+
+char *control_error(size_t *length, const struct failure *fail)
+{
+    return reply_build(length, write_error, fail);
+}

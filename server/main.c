@@ -1,0 +1,314 @@
+/* main.c - pybench-server: start-up, signals, and the control listener.
+ *
+ * Place: accepts control clients, keeps them in the lobby until their request is whole, and starts
+ * a session for one at a time; whoever asks meanwhile is told that the server is busy. Threads: the
+ * main thread runs this file and the lobby and never blocks but in poll; the session has a thread
+ * of its own. Signals are blocked everywhere and read here from a signalfd.
+ */
+#define _GNU_SOURCE
+#include "clock.h"
+#include "lobby.h"
+#include "options.h"
+#include "session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BACKLOG = 64, DEFAULT_THREADS_MAX = 3, REPLY_TIMEOUT_S = 5 };
+
+struct server {
+    struct options options;
+    int listen_fd, signal_fd;
+    int spare_fd; /* given up for a moment to turn a client away when no descriptor is left */
+    struct lobby lobby;
+
+    /* the one session */
+    bool running;
+    pthread_t thread;
+    struct session session;
+    int done_fd; /* eventfd: the session has ended */
+};
+
+static _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static _Noreturn void die(const char *format, ...)
+{
+    va_list args;
+
+    fputs("pybench-server: ", stderr);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+/* ---- start-up ----------------------------------------------------------------------------- */
+
+static void follow_parent(void)
+{
+    pid_t parent = getppid();
+
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent)
+        exit(0); /* it ended before we could ask to be told */
+}
+
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static unsigned default_threads(void)
+{
+    cpu_set_t set;
+    unsigned cpus = 1;
+
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        cpus = (unsigned)CPU_COUNT(&set);
+    return cpus < DEFAULT_THREADS_MAX ? cpus : DEFAULT_THREADS_MAX;
+}
+
+static int open_listener(const char *host, const char *port)
+{
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found;
+    int one = 1, fd;
+    int err = getaddrinfo(host, port, &hints, &found);
+
+    if (err)
+        die("--listen %s:%s: %s", host, port, gai_strerror(err));
+    fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        die("socket: %s", strerror(errno));
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, found->ai_addr, found->ai_addrlen) < 0)
+        die("bind %s:%s: %s%s", host, port, strerror(errno),
+            errno == EADDRINUSE ? "; is another load server running? choose with --listen" : "");
+    if (listen(fd, BACKLOG) < 0)
+        die("listen %s:%s: %s", host, port, strerror(errno));
+    freeaddrinfo(found);
+    return fd;
+}
+
+static int open_signals(void)
+{
+    sigset_t set;
+    int fd;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        die("signalfd: %s", strerror(errno));
+    return fd;
+}
+
+static void announce(int listen_fd)
+{
+    struct address bound = {.len = sizeof bound.sa};
+    char text[ADDRESS_TEXT];
+
+    getsockname(listen_fd, (struct sockaddr *)&bound.sa, &bound.len);
+    printf("listening on %s\n", address_print(&bound, true, text));
+    fflush(stdout);
+}
+
+static void server_open(struct server *server)
+{
+    struct options *options = &server->options;
+
+    if (options->die_with_parent)
+        follow_parent();
+    if (options->has_cpus && sched_setaffinity(0, sizeof options->cpus, &options->cpus) < 0)
+        die("--cpus: sched_setaffinity: %s; may this process run on them?", strerror(errno));
+    if (options->session.threads == 0)
+        options->session.threads = default_threads();
+    raise_file_limit();
+    server->signal_fd = open_signals();
+    server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    server->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    server->session.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (server->done_fd < 0 || server->session.stop_fd < 0)
+        die("eventfd: %s", strerror(errno));
+    server->session.config = &options->session;
+    server->listen_fd = open_listener(options->host, options->port);
+    announce(server->listen_fd);
+}
+
+/* ---- sessions ----------------------------------------------------------------------------- */
+
+static void *session_main(void *argument)
+{
+    struct server *server = argument;
+    uint64_t one = 1;
+
+    session_run(&server->session);
+    (void)!write(server->done_fd, &one, sizeof one);
+    return NULL;
+}
+
+/* A guest's request is whole: serve it, or say that the server is busy. */
+static void start_session(struct server *server, unsigned index)
+{
+    struct guest *guest = &server->lobby.guests[index];
+    struct session *session = &server->session;
+    const struct timeval timeout = {.tv_sec = REPLY_TIMEOUT_S};
+    struct failure fail;
+    int err;
+
+    if (server->running) {
+        failure_set(&fail, "busy", 0, "another test is running; one at a time: try again later");
+        lobby_refuse(&server->lobby, index, &fail);
+        return;
+    }
+    memcpy(session->input, guest->input, guest->length);
+    session->length = guest->length;
+    session->control_fd = guest->fd;
+    setsockopt(guest->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+    err = pthread_create(&server->thread, NULL, session_main, server);
+    if (err) {
+        failure_set(&fail, "internal", err, "pthread_create: %s", strerror(err));
+        lobby_refuse(&server->lobby, index, &fail);
+        return;
+    }
+    lobby_release(&server->lobby, index);
+    server->running = true;
+}
+
+static void finish_session(struct server *server)
+{
+    uint64_t count;
+
+    (void)!read(server->done_fd, &count, sizeof count);
+    pthread_join(server->thread, NULL);
+    server->running = false;
+    if (!server->options.quiet)
+        fprintf(stderr, "pybench-server: %s\n", server->session.summary);
+    lobby_leave(&server->lobby, server->session.control_fd);
+}
+
+/* ---- the loop ----------------------------------------------------------------------------- */
+
+/* A running test may have taken every descriptor: give up the spare one to turn the client away,
+ * else poll would report it for ever. */
+static void accept_without_files(struct server *server)
+{
+    struct failure fail;
+    size_t length;
+    char *reply;
+    int fd;
+
+    if (server->spare_fd >= 0)
+        close(server->spare_fd);
+    fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+    failure_set(&fail, "busy", EMFILE, "the load server has no open files left");
+    reply = control_error(&length, &fail);
+    if (fd >= 0 && reply)
+        (void)!send(fd, reply, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    free(reply);
+    if (fd >= 0)
+        close(fd);
+    server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void accept_client(struct server *server)
+{
+    int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+    if (fd >= 0)
+        lobby_enter(&server->lobby, fd);
+    else if (errno == EMFILE || errno == ENFILE)
+        accept_without_files(server);
+}
+
+static void serve_guests(struct server *server, const struct pollfd *fds, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (fds[i].revents && server->lobby.guests[i].fd == fds[i].fd &&
+            lobby_read(&server->lobby, i))
+            start_session(server, i);
+}
+
+/* Wait for something to happen and do it. Returns false when a signal asked the server to end. */
+static bool serve_once(struct server *server)
+{
+    enum { SIGNAL, LISTENER, DONE, GUESTS };
+    struct pollfd fds[GUESTS + LOBBY_MAX] = {
+        [SIGNAL] = {.fd = server->signal_fd, .events = POLLIN},
+        [LISTENER] = {.fd = server->listen_fd, .events = POLLIN},
+        [DONE] = {.fd = server->done_fd, .events = POLLIN},
+    };
+    unsigned guests = lobby_poll(&server->lobby, fds + GUESTS);
+
+    if (poll(fds, GUESTS + guests, lobby_timeout_ms(&server->lobby, clock_now_ns())) < 0)
+        return errno == EINTR;
+    if (fds[SIGNAL].revents)
+        return false;
+    if (fds[DONE].revents)
+        finish_session(server);
+    serve_guests(server, fds + GUESTS, guests);
+    if (fds[LISTENER].revents)
+        accept_client(server);
+    lobby_tidy(&server->lobby, clock_now_ns());
+    return true;
+}
+
+/* Let a running test end with `error code=stopped`, and the client read it. */
+static void server_close(struct server *server)
+{
+    uint64_t one = 1;
+    struct pollfd done = {.fd = server->done_fd, .events = POLLIN};
+
+    if (server->running) {
+        (void)!write(server->session.stop_fd, &one, sizeof one);
+        while (poll(&done, 1, -1) < 0 && errno == EINTR)
+            ;
+        finish_session(server);
+    }
+    lobby_close(&server->lobby);
+    close(server->listen_fd);
+    close(server->signal_fd);
+    close(server->done_fd);
+    close(server->session.stop_fd);
+    if (server->spare_fd >= 0)
+        close(server->spare_fd);
+}
+
+int main(int argc, char **argv)
+{
+    static struct server server; /* holds the lobby's buffers: too large for the stack */
+    bool served = false;
+
+    options_parse(&server.options, argc, argv);
+    server_open(&server);
+    while (serve_once(&server)) {
+        served = served || server.running;
+        /* --once: leave when the test is over and its client has read the answer */
+        if (server.options.once && served && !server.running && server.lobby.count == 0)
+            break;
+    }
+    server_close(&server);
+    return 0;
+}

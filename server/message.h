@@ -1,0 +1,42 @@
+/* message.h - what a ping looks like, and whether an echo is the one that was sent.
+ *
+ * A message is msize bytes: a header of up to 8 bytes (sequence number and connection, so that an
+ * old, foreign or shifted echo is told from the right one), then a fixed body. Nothing is kept per
+ * connection: what an echo must be follows from its connection and sequence number.
+ */
+#ifndef PYBENCH_MESSAGE_H
+#define PYBENCH_MESSAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+enum { MESSAGE_HEADER = 8 };
+
+/* One thread's sending buffer: the body is written once, the header before each send. */
+struct message {
+    unsigned char *bytes; /* owned; max(size, MESSAGE_HEADER) bytes */
+    uint32_t size;        /* bytes of a message, >= 1 */
+};
+
+/* Returns 0 or -ENOMEM. */
+int message_init(struct message *message, uint32_t size);
+void message_free(struct message *message);
+
+/* Make bytes the message `seq` of connection `conn`. */
+static inline void message_stamp(struct message *message, uint32_t seq, uint32_t conn)
+{
+    /* bytes has room for the whole header even when size has not: no branch on the size */
+    memcpy(message->bytes, &seq, sizeof seq);
+    memcpy(message->bytes + sizeof seq, &conn, sizeof conn);
+}
+
+/* Whether data[0..length) is what stands in the stamped message from offset on.
+ * The caller has made sure that offset + length <= size. */
+static inline bool message_matches(const struct message *message, const unsigned char *data,
+                                   uint32_t offset, uint32_t length)
+{
+    return memcmp(message->bytes + offset, data, length) == 0;
+}
+
+#endif

@@ -1,0 +1,121 @@
+/* pinger.c - see pinger.h: the calls that are not hot. */
+#define _GNU_SOURCE
+#include "pinger.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+/* After the window, how long outstanding echoes are waited for before their connections are closed.
+ */
+static const uint64_t DRAIN_NS = 2 * NS_PER_S;
+
+int pinger_init(struct pinger *pinger, const struct plan *plan, struct conn *conns, uint32_t count,
+                unsigned index)
+{
+    int err;
+
+    pinger->plan = plan;
+    pinger->conns = conns;
+    pinger->count = count;
+    pinger->cpu = -1;
+    pinger->epoll_fd = -1;
+    pinger->random = index; /* the same test draws the same think times again */
+    atomic_init(&pinger->alive, count);
+    pinger->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (pinger->wake_fd < 0)
+        return -errno;
+    if ((err = message_init(&pinger->message, plan->msize)) < 0)
+        return err;
+    return plan->think_max_ns > 0 ? due_init(&pinger->thinking, count) : 0;
+}
+
+void pinger_free(struct pinger *pinger)
+{
+    if (pinger->plan && pinger->wake_fd >= 0)
+        close(pinger->wake_fd);
+    message_free(&pinger->message);
+    due_free(&pinger->thinking);
+}
+
+static uint64_t timeval_ns(struct timeval time)
+{
+    return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_usec * NS_PER_US;
+}
+
+/* Add this thread's CPU times so far, times sign, to the pinger's. */
+static void take_cpu_times(struct pinger *pinger, int sign)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_THREAD, &usage);
+    pinger->user_ns += (uint64_t)sign * timeval_ns(usage.ru_utime);
+    pinger->sys_ns += (uint64_t)sign * timeval_ns(usage.ru_stime);
+}
+
+void pinger_advance(struct pinger *pinger, uint64_t now_ns)
+{
+    if (pinger->phase == PHASE_WARMUP && now_ns >= pinger->plan->window_begin_ns) {
+        pinger->phase = PHASE_WINDOW;
+        take_cpu_times(pinger, -1);
+    }
+    if (pinger->phase != PHASE_DRAIN && !pinger_sending(pinger, now_ns)) {
+        if (pinger->phase == PHASE_WINDOW)
+            take_cpu_times(pinger, +1);
+        pinger->phase = PHASE_DRAIN;
+        for (uint32_t i = 0; i < pinger->count; i++)
+            if (pinger->conns[i].state == CONN_IDLE)
+                conn_retire(pinger, &pinger->conns[i]);
+    }
+}
+
+bool pinger_done(const struct pinger *pinger, uint64_t now_ns)
+{
+    const struct plan *plan = pinger->plan;
+
+    return atomic_load_explicit(&pinger->alive, memory_order_relaxed) == 0 ||
+           atomic_load_explicit(&plan->abandoned, memory_order_relaxed) ||
+           (pinger->phase == PHASE_DRAIN && now_ns >= plan->window_end_ns + DRAIN_NS);
+}
+
+void conn_retire(struct pinger *pinger, struct conn *conn)
+{
+    close(conn->fd);
+    conn->fd = -1;
+    conn->state = CONN_CLOSED;
+    atomic_fetch_sub_explicit(&pinger->alive, 1, memory_order_relaxed);
+}
+
+void conn_lose(struct pinger *pinger, struct conn *conn, enum lost_cause cause)
+{
+    pinger->lost[cause]++;
+    conn_retire(pinger, conn);
+}
+
+enum lost_cause lost_cause_of(int err)
+{
+    return err == ECONNRESET || err == EPIPE ? LOST_RESET : LOST_ERROR;
+}
+
+/* splitmix64, Steele, Lea, Flood, OOPSLA 2014: one word of state, good enough to spread think
+ * times. */
+static uint64_t random_next(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
+void conn_think(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
+{
+    uint64_t low = pinger->plan->think_min_ns;
+    uint64_t span = pinger->plan->think_max_ns - low + 1;
+    /* multiply-shift: uniform over the span to within 2**-64 */
+    uint64_t drawn = (uint64_t)(((unsigned __int128)random_next(&pinger->random) * span) >> 64);
+
+    due_push(&pinger->thinking, now_ns + low + drawn, (uint32_t)(conn - pinger->conns));
+}

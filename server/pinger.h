@@ -1,0 +1,158 @@
+/* pinger.h - one thread's share of a test: its connections, what it measured, and when.
+ *
+ * What every engine has in common. An engine (pingloop.c) moves the bytes; it calls in here with
+ * what arrived and is told what to do next. The hot calls are inline.
+ *
+ * Threads: a struct pinger belongs to its ping thread from ping_start to ping_end, except for the
+ * atomics, which the session's thread reads for progress. struct plan is shared and read-only, but
+ * for its atomics, which the session's thread writes to end a test.
+ */
+#ifndef PYBENCH_PINGER_H
+#define PYBENCH_PINGER_H
+
+#include "clock.h"
+#include "control.h"
+#include "duequeue.h"
+#include "histogram.h"
+#include "message.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+/* What all threads of a test share. */
+struct plan {
+    uint32_t msize;
+    uint64_t think_min_ns, think_max_ns;
+    uint64_t window_begin_ns;       /* warm-up ends here */
+    _Atomic uint64_t window_end_ns; /* no ping is sent from here on; may be moved forward */
+    _Atomic bool abandoned;         /* nobody waits for the result: leave at once */
+};
+
+enum conn_state { CONN_IDLE, CONN_FLYING, CONN_CLOSED };
+
+/* One data connection. 48 bytes: 10,000 of them stay in the second-level cache. */
+struct conn {
+    int fd;
+    uint32_t id;         /* in the test, not in the thread */
+    uint32_t seq;        /* of the message in flight, or of the last one */
+    uint32_t sent;       /* bytes of it that the kernel has taken */
+    uint32_t echoed;     /* bytes of it that came back */
+    uint8_t state;       /* enum conn_state */
+    uint64_t sent_at_ns; /* when its sending began */
+    uint64_t messages;   /* echoes inside the window */
+};
+
+/* Where a thread is in its test. */
+enum phase { PHASE_WARMUP, PHASE_WINDOW, PHASE_DRAIN };
+
+struct pinger {
+    const struct plan *plan;
+    struct conn *conns; /* this thread's slice */
+    uint32_t count;
+    int wake_fd; /* eventfd: a boundary of the plan has come, look at the clock */
+    int cpu;     /* to run on, -1: anywhere */
+
+    enum phase phase;
+    struct message message;
+    struct duequeue thinking;
+    uint64_t random;
+    uint64_t sent_messages;
+
+    /* read by the session while the test runs */
+    _Atomic uint64_t echoes;
+    _Atomic uint32_t alive;
+
+    /* the measurement, complete when the thread has ended */
+    struct histogram latency;
+    uint64_t lost[LOST_CAUSES];
+    uint64_t user_ns, sys_ns;
+    uint64_t waits, events;
+    uint64_t ended_ns;
+
+    int epoll_fd;               /* the epoll engine's */
+    unsigned char *receive_buf; /* the engine's, owned */
+};
+
+/* Fill a zeroed pinger. Returns 0 or a negative errno; pinger_free is right after either. */
+int pinger_init(struct pinger *pinger, const struct plan *plan, struct conn *conns, uint32_t count,
+                unsigned index);
+void pinger_free(struct pinger *pinger);
+
+/* Notice that a boundary of the plan has been passed: takes the CPU times of the window. */
+void pinger_advance(struct pinger *pinger, uint64_t now_ns);
+
+/* Whether the thread has nothing left to do. */
+bool pinger_done(const struct pinger *pinger, uint64_t now_ns);
+
+/* Close a connection that ended before the test did. */
+void conn_lose(struct pinger *pinger, struct conn *conn, enum lost_cause cause);
+
+/* Close a connection because the test is over. */
+void conn_retire(struct pinger *pinger, struct conn *conn);
+
+/* The cause that an errno of send or recv stands for. */
+enum lost_cause lost_cause_of(int err);
+
+/* Let the connection think before its next ping, from now on. */
+void conn_think(struct pinger *pinger, struct conn *conn, uint64_t now_ns);
+
+/* Begin a ping at now_ns: the message is stamped into pinger->message, none of it is sent yet. */
+static inline void conn_begin(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
+{
+    conn->seq++;
+    conn->sent = 0;
+    conn->echoed = 0;
+    conn->state = CONN_FLYING;
+    conn->sent_at_ns = now_ns;
+    pinger->sent_messages++;
+    message_stamp(&pinger->message, conn->seq, conn->id);
+}
+
+enum echo { ECHO_PARTIAL, ECHO_WHOLE, ECHO_CORRUPT };
+
+/* Check length bytes that arrived on the connection (length > 0) and count them in. Bytes beyond
+ * the echo, or without a message in flight, are corrupt: nobody asked for them. */
+static inline enum echo conn_check(struct pinger *pinger, struct conn *conn,
+                                   const unsigned char *data, uint32_t length)
+{
+    if (conn->state != CONN_FLYING || length > conn->sent - conn->echoed)
+        return ECHO_CORRUPT;
+    message_stamp(&pinger->message, conn->seq, conn->id);
+    if (!message_matches(&pinger->message, data, conn->echoed, length))
+        return ECHO_CORRUPT;
+    conn->echoed += length;
+    return conn->echoed == pinger->message.size ? ECHO_WHOLE : ECHO_PARTIAL;
+}
+
+/* Record a whole echo. now_ns serves as the end of this ping and, without think time, as the start
+ * of the next: the times of a connection then leave no gap, and Little's law holds exactly. */
+static inline void conn_record(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
+{
+    const struct plan *plan = pinger->plan;
+
+    /* only this thread writes it: a plain load and store, no locked instruction */
+    atomic_store_explicit(&pinger->echoes,
+                          atomic_load_explicit(&pinger->echoes, memory_order_relaxed) + 1,
+                          memory_order_relaxed);
+    conn->state = CONN_IDLE;
+    if (now_ns < plan->window_begin_ns ||
+        now_ns >= atomic_load_explicit(&plan->window_end_ns, memory_order_relaxed))
+        return;
+    conn->messages++;
+    hist_record(&pinger->latency, now_ns - conn->sent_at_ns);
+}
+
+/* Whether new pings are still sent at now_ns. */
+static inline bool pinger_sending(const struct pinger *pinger, uint64_t now_ns)
+{
+    return now_ns < atomic_load_explicit(&pinger->plan->window_end_ns, memory_order_relaxed);
+}
+
+static inline bool pinger_thinks(const struct pinger *pinger)
+{
+    return pinger->plan->think_max_ns > 0;
+}
+
+#endif

@@ -1,0 +1,232 @@
+/* pingloop.c - the epoll engine, one thread's loop over its connections.
+ *
+ * Per ping it makes two system calls, recv and send, and a share of an epoll_wait. Registration is
+ * edge-triggered, so that the kernel does not poll every ready socket once more on the next wait.
+ * A receive that did not fill the buffer has emptied the socket: later bytes raise a new edge.
+ */
+#define _GNU_SOURCE
+#include "engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    EVENTS_PER_WAIT = 1024,
+    EVENTS_WHILE_THINKING = 64, /* a due ping waits for no more than that many echoes */
+    RECEIVE_SIZE = 64 * 1024,
+};
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+static const uint32_t WATCH = EPOLLIN | EPOLLRDHUP | EPOLLET;
+
+static int pingloop_open(struct pinger *p)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    const struct timespec at_once = {0};
+
+    p->receive_buf = malloc(RECEIVE_SIZE);
+    if (!p->receive_buf)
+        return -ENOMEM;
+    p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (p->epoll_fd < 0)
+        return -errno;
+    /* think times need waits shorter than a millisecond, which kernels before 5.11 have not */
+    if (pinger_thinks(p) && epoll_pwait2(p->epoll_fd, &event, 1, &at_once, NULL) < 0)
+        return -errno;
+    if (epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->wake_fd, &event) < 0)
+        return -errno;
+    for (uint32_t i = 0; i < p->count; i++) {
+        event = (struct epoll_event){.events = WATCH, .data.ptr = &p->conns[i]};
+        if (epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->conns[i].fd, &event) < 0)
+            return -errno;
+    }
+    return 0;
+}
+
+static void pingloop_close(struct pinger *p)
+{
+    if (p->plan && p->epoll_fd >= 0)
+        close(p->epoll_fd);
+    free(p->receive_buf);
+}
+
+/* Ask, or no longer ask, to be told when the connection takes more bytes. */
+static void watch_writable(struct pinger *p, struct conn *c, bool on)
+{
+    struct epoll_event event = {.events = WATCH | (on ? EPOLLOUT : 0), .data.ptr = c};
+
+    if (epoll_ctl(p->epoll_fd, EPOLL_CTL_MOD, c->fd, &event) < 0)
+        conn_lose(p, c, LOST_ERROR);
+}
+
+/* Hand the rest of the stamped message to the kernel. */
+static inline void conn_push(struct pinger *p, struct conn *c)
+{
+    uint32_t left = p->message.size - c->sent;
+    ssize_t n = send(c->fd, p->message.bytes + c->sent, left, MSG_NOSIGNAL);
+
+    if (likely(n == (ssize_t)left)) {
+        c->sent += left;
+        return;
+    }
+    if (n >= 0)
+        c->sent += (uint32_t)n;
+    if (n >= 0 || errno == EAGAIN || errno == EINTR)
+        watch_writable(p, c, true);
+    else
+        conn_lose(p, c, lost_cause_of(errno));
+}
+
+static inline void ping(struct pinger *p, struct conn *c, uint64_t now)
+{
+    conn_begin(p, c, now);
+    conn_push(p, c);
+}
+
+/* The socket takes bytes again: go on with a message that was sent in part. */
+static void conn_resume(struct pinger *p, struct conn *c)
+{
+    if (c->state != CONN_FLYING || c->sent == p->message.size)
+        return;
+    message_stamp(&p->message, c->seq, c->id);
+    conn_push(p, c);
+    if (c->state == CONN_FLYING && c->sent == p->message.size)
+        watch_writable(p, c, false);
+}
+
+/* A whole echo is there: record it and send the next ping, now or after thinking. */
+static inline void conn_echoed(struct pinger *p, struct conn *c)
+{
+    uint64_t now = clock_now_ns();
+
+    conn_record(p, c, now);
+    if (unlikely(!pinger_sending(p, now)))
+        conn_retire(p, c);
+    else if (pinger_thinks(p))
+        conn_think(p, c, now);
+    else
+        ping(p, c, now);
+}
+
+/* Receive once. Returns whether there may be more to receive without a new edge. */
+static inline bool conn_pull(struct pinger *p, struct conn *c)
+{
+    ssize_t n = recv(c->fd, p->receive_buf, RECEIVE_SIZE, 0);
+
+    if (likely(n > 0)) {
+        enum echo echo = conn_check(p, c, p->receive_buf, (uint32_t)n);
+
+        if (likely(echo == ECHO_WHOLE))
+            conn_echoed(p, c);
+        else if (echo == ECHO_CORRUPT)
+            conn_lose(p, c, LOST_CORRUPT);
+        return n == RECEIVE_SIZE;
+    }
+    if (n == 0)
+        conn_lose(p, c, LOST_CLOSED);
+    else if (errno == EINTR)
+        return true;
+    else if (errno != EAGAIN)
+        conn_lose(p, c, lost_cause_of(errno));
+    return false;
+}
+
+static inline void conn_ready(struct pinger *p, struct conn *c, uint32_t events)
+{
+    bool more = true;
+
+    if (unlikely(events & EPOLLOUT))
+        conn_resume(p, c);
+    if (!(events & ~(uint32_t)EPOLLOUT))
+        return;
+    /* Hang-up behind data: it was reported by this edge, so read on until it shows. */
+    while (more && c->state != CONN_CLOSED)
+        more = conn_pull(p, c) || unlikely(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+}
+
+/* Send the pings that are due. A connection is stamped when its own send begins, not when the batch
+ * does: what it waited here for others is no latency of the client's. */
+static void fire_due(struct pinger *p, uint64_t now)
+{
+    while (p->thinking.count > 0 && p->thinking.heap[0].at_ns <= now) {
+        struct conn *c = &p->conns[due_pop(&p->thinking).conn];
+
+        if (c->state == CONN_IDLE)
+            ping(p, c, clock_now_ns());
+    }
+}
+
+static int wait_for_events(struct pinger *p, struct epoll_event *events, uint64_t now)
+{
+    struct timespec left;
+
+    if (p->phase == PHASE_DRAIN)
+        return epoll_wait(p->epoll_fd, events, EVENTS_PER_WAIT, 10);
+    if (p->thinking.count == 0)
+        return epoll_wait(p->epoll_fd, events, EVENTS_PER_WAIT, -1);
+    left = clock_until(p->thinking.heap[0].at_ns, now);
+    return epoll_pwait2(p->epoll_fd, events, EVENTS_WHILE_THINKING, &left, NULL);
+}
+
+static void clear_wake(const struct pinger *p)
+{
+    uint64_t count;
+
+    (void)!read(p->wake_fd, &count, sizeof count);
+}
+
+static void start_all(struct pinger *p)
+{
+    for (uint32_t i = 0; i < p->count; i++) {
+        uint64_t now = clock_now_ns();
+
+        if (pinger_thinks(p))
+            conn_think(p, &p->conns[i], now); /* spread the first pings like all others */
+        else
+            ping(p, &p->conns[i], now);
+    }
+}
+
+static void pingloop_run(struct pinger *p)
+{
+    struct epoll_event events[EVENTS_PER_WAIT];
+    uint64_t now;
+
+    /* the default slack lets a due ping be 50 us late */
+    prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+    start_all(p);
+    now = clock_now_ns();
+    while (pinger_advance(p, now), !pinger_done(p, now)) {
+        int n = wait_for_events(p, events, now);
+
+        for (int i = 0; i < n; i++) {
+            struct conn *c = events[i].data.ptr;
+
+            if (unlikely(!c))
+                clear_wake(p);
+            else if (likely(c->state != CONN_CLOSED))
+                conn_ready(p, c, events[i].events);
+        }
+        now = clock_now_ns();
+        if (p->phase == PHASE_WINDOW) {
+            p->waits++;
+            p->events += n > 0 ? (uint64_t)n : 0;
+        }
+        if (p->phase != PHASE_DRAIN)
+            fire_due(p, now);
+    }
+    p->ended_ns = now;
+}
+
+const struct engine engine_epoll = {
+    .name = "epoll",
+    .open = pingloop_open,
+    .run = pingloop_run,
+    .close = pingloop_close,
+};

@@ -1,0 +1,593 @@
+/* session.c - one test from request to result. Read run_stages first: it is the table of contents.
+ *
+ * Place: main.c starts a session when a request has come; the session calls control.c for the wire
+ * format, connect.c for the connections, and an engine (engine.h) for the pinging.
+ * Threads: runs in the session's thread, and owns the ping threads it starts.
+ */
+#define _GNU_SOURCE
+#include "session.h"
+
+#include "clock.h"
+#include "connect.h"
+#include "engine.h"
+#include "pinger.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const uint64_t CONNECT_DEADLINE_NS = 60 * NS_PER_S;
+static const uint64_t READY_DEADLINE_NS = 120 * NS_PER_S;
+static const uint64_t PROGRESS_NS = NS_PER_S;
+
+static const struct engine *const ENGINES[] = {&engine_epoll};
+
+/* A ping thread and what it works on. */
+struct ping_thread {
+    pthread_t thread;
+    struct pinger pinger;
+    struct test *test;
+};
+
+/* One test while it runs. */
+struct test {
+    struct session *session;
+    struct request request;
+    const struct engine *engine;
+    int *fds;              /* one per connection; owned until the conns are made of them */
+    struct conn *conns;    /* request.conns of them */
+    uint32_t opened_conns; /* whose fd is open, unless it is -1 */
+    struct plan plan;
+    struct ping_thread *threads;
+    unsigned thread_count; /* asked for */
+    unsigned opened;       /* whose pinger was initialised */
+    unsigned started;      /* whose thread runs */
+    pthread_mutex_t gate;  /* held until all threads exist and the plan is made */
+    int done_fd;           /* eventfd: counts threads that have ended */
+    uint64_t began_ns;     /* when the pinging started */
+    bool stop_asked;       /* the client wants the result now */
+    struct outcome outcome;
+};
+
+/* ---- talking to the control client -------------------------------------------------------- */
+
+/* Send a reply of control.c and free it. Returns 0, or -ECANCELED when the client is gone. */
+static int send_reply(struct session *session, char *reply, size_t length)
+{
+    size_t sent = 0;
+
+    while (reply && sent < length) {
+        ssize_t n = send(session->control_fd, reply + sent, length - sent, MSG_NOSIGNAL);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            break; /* gone, or not reading for longer than the socket's send timeout */
+        sent += (size_t)n;
+    }
+    free(reply);
+    return reply && sent == length ? 0 : -ECANCELED;
+}
+
+enum command { COMMAND_NONE, COMMAND_READY, COMMAND_STOP, COMMAND_UNKNOWN };
+
+/* Take the next whole line out of the input. */
+static enum command next_command(struct session *session)
+{
+    char *newline = memchr(session->input, '\n', session->length);
+    enum command command = COMMAND_UNKNOWN;
+    size_t used;
+
+    if (!newline)
+        return session->length < sizeof session->input ? COMMAND_NONE : COMMAND_UNKNOWN;
+    used = (size_t)(newline - session->input) + 1;
+    if (used == 6 && memcmp(session->input, "ready\n", 6) == 0)
+        command = COMMAND_READY;
+    else if (used == 5 && memcmp(session->input, "stop\n", 5) == 0)
+        command = COMMAND_STOP;
+    session->length -= used;
+    memmove(session->input, session->input + used, session->length);
+    return command;
+}
+
+/* Read what the client sent. Returns 0, or -ECANCELED when it is gone. */
+static int read_input(struct session *session, int version)
+{
+    ssize_t n = recv(session->control_fd, session->input + session->length,
+                     sizeof session->input - session->length, MSG_DONTWAIT);
+
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+        return -ECANCELED;
+    if (n > 0 && version == 2)
+        session->length += (size_t)n; /* a version 1 client has nothing more to say */
+    return 0;
+}
+
+/* Wait until then_ns for the client, the server's end, or extra_fd (-1: none). Sets *extra when
+ * extra_fd is readable. Returns 0, or -ECANCELED when the client is gone or the server stops. */
+static int await_input(struct test *test, uint64_t then_ns, int extra_fd, bool *extra)
+{
+    struct session *session = test->session;
+    struct pollfd fds[] = {
+        {.fd = session->stop_fd, .events = POLLIN},
+        {.fd = session->control_fd, .events = POLLIN | POLLRDHUP},
+        {.fd = extra_fd, .events = POLLIN},
+    };
+    struct timespec left = clock_until(then_ns, clock_now_ns());
+
+    if (ppoll(fds, 3, &left, NULL) < 0)
+        return errno == EINTR ? 0 : -ECANCELED;
+    if (fds[0].revents)
+        return -ECANCELED;
+    if (extra)
+        *extra = fds[2].revents != 0;
+    return fds[1].revents ? read_input(session, test->request.version) : 0;
+}
+
+static int unknown_command(struct failure *fail)
+{
+    return failure_set(fail, "bad_request", EINVAL, "expected a line 'ready' or 'stop'");
+}
+
+/* ---- the stages --------------------------------------------------------------------------- */
+
+static int read_request(struct test *test, struct failure *fail)
+{
+    struct session *session = test->session;
+    size_t used;
+    int err;
+
+    control_shape(session->input, session->length, &used);
+    if ((err = control_parse(&test->request, session->input, used, fail)) < 0)
+        return err;
+    session->length -= used;
+    memmove(session->input, session->input + used, session->length);
+    if (!*test->request.engine)
+        test->engine = ENGINES[0];
+    for (size_t i = 0; i < sizeof ENGINES / sizeof *ENGINES; i++)
+        if (strcmp(test->request.engine, ENGINES[i]->name) == 0)
+            test->engine = ENGINES[i];
+    if (!test->engine)
+        return failure_set(fail, "unsupported", EINVAL, "engine=%s: this server has only %s",
+                           test->request.engine, ENGINES[0]->name);
+    return 0;
+}
+
+/* A load generator that connects wherever a stranger says is a weapon: see address_may_target. */
+static int check_permission(struct test *test, struct failure *fail)
+{
+    const struct session_config *config = test->session->config;
+    struct address peer = {.len = sizeof peer.sa};
+    char from[ADDRESS_TEXT], to[ADDRESS_TEXT];
+
+    if (config->token && strcmp(config->token, test->request.token) != 0)
+        return failure_set(fail, "forbidden", EACCES,
+                           "this server asks for a token: set PYBENCH_TOKEN as it has it");
+    if (getpeername(test->session->control_fd, (struct sockaddr *)&peer.sa, &peer.len) < 0)
+        return -ECANCELED;
+    address_unmap(&peer);
+    if (address_may_target(&peer, &test->request.target, &config->allow))
+        return 0;
+    return failure_set(fail, "forbidden", EACCES,
+                       "a client at %s may not have connections opened to %s; start the server "
+                       "with --allow %s to permit it",
+                       address_print(&peer, false, from),
+                       address_print(&test->request.target, false, to), to);
+}
+
+static int open_connections(struct test *test, struct failure *fail)
+{
+    const struct session *session = test->session;
+    uint64_t start_ns = clock_now_ns();
+    struct connect_job job = {
+        .target = &test->request.target,
+        .sources = &session->config->sources,
+        .conns = test->request.conns,
+        .deadline_ns = start_ns + CONNECT_DEADLINE_NS,
+        .control_fd = session->control_fd,
+        .stop_fd = session->stop_fd,
+    };
+    int err;
+
+    test->fds = malloc(test->request.conns * sizeof *test->fds);
+    test->conns = calloc(test->request.conns, sizeof *test->conns);
+    if (!test->fds || !test->conns)
+        return failure_set(fail, "internal", ENOMEM, "no memory for %u connections",
+                           (unsigned)test->request.conns);
+    if ((err = connect_all(&job, test->fds, fail)) < 0)
+        return err;
+    test->outcome.connect_ns = clock_now_ns() - start_ns;
+    test->opened_conns = test->request.conns;
+    for (uint32_t i = 0; i < test->opened_conns; i++)
+        test->conns[i] = (struct conn){.fd = test->fds[i], .id = i};
+    free(test->fds);
+    test->fds = NULL;
+    return 0;
+}
+
+static void close_connections(struct test *test)
+{
+    for (uint32_t i = 0; i < test->opened_conns; i++)
+        if (test->conns[i].fd >= 0)
+            close(test->conns[i].fd);
+    test->opened_conns = 0;
+}
+
+/* Version 2: tell the client that all are up, and wait until its worker has accepted them. */
+static int await_ready(struct test *test, struct failure *fail)
+{
+    struct session *session = test->session;
+    uint64_t deadline_ns = clock_now_ns() + READY_DEADLINE_NS;
+    char *reply;
+    size_t length;
+    int err;
+
+    if (test->request.version == 1)
+        return 0;
+    reply = control_connected(&length, test->request.conns, test->outcome.connect_ns);
+    if ((err = send_reply(session, reply, length)) < 0)
+        return err;
+    for (;;) {
+        switch (next_command(session)) {
+        case COMMAND_READY:
+            return 0;
+        case COMMAND_STOP:
+            test->stop_asked = true;
+            return 0;
+        case COMMAND_UNKNOWN:
+            return unknown_command(fail);
+        case COMMAND_NONE:
+            break;
+        }
+        if (clock_now_ns() >= deadline_ns)
+            return failure_set(fail, "timeout", ETIMEDOUT,
+                               "no 'ready' came within %llu s of 'connected'",
+                               (unsigned long long)(READY_DEADLINE_NS / NS_PER_S));
+        if ((err = await_input(test, deadline_ns, -1, NULL)) < 0)
+            return err;
+    }
+}
+
+/* ---- pinging ------------------------------------------------------------------------------ */
+
+static void *thread_main(void *argument)
+{
+    struct ping_thread *self = argument;
+    uint64_t one = 1;
+
+    pthread_mutex_lock(&self->test->gate); /* until all threads are there */
+    pthread_mutex_unlock(&self->test->gate);
+    if (self->pinger.cpu >= 0) {
+        cpu_set_t set;
+
+        CPU_ZERO(&set);
+        CPU_SET((size_t)self->pinger.cpu, &set);
+        sched_setaffinity(0, sizeof set, &set);
+    }
+    self->test->engine->run(&self->pinger);
+    (void)!write(self->test->done_fd, &one, sizeof one);
+    return NULL;
+}
+
+/* The index-th CPU that this process may run on, when there are as many as threads; else -1. */
+static int cpu_for_thread(unsigned index, unsigned threads)
+{
+    cpu_set_t set;
+
+    if (threads == 1 || sched_getaffinity(0, sizeof set, &set) < 0 ||
+        (unsigned)CPU_COUNT(&set) < threads)
+        return -1;
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET((size_t)cpu, &set) && index-- == 0)
+            return cpu;
+    return -1;
+}
+
+/* Deal the connections out to the threads and ready an engine for each. */
+static int open_pingers(struct test *test, struct failure *fail)
+{
+    unsigned wanted =
+        test->request.threads ? test->request.threads : test->session->config->threads;
+    uint32_t conns = test->request.conns, first = 0;
+    int err;
+
+    test->plan = (struct plan){
+        .msize = test->request.msize,
+        .think_min_ns = test->request.think_min_ns,
+        .think_max_ns = test->request.think_max_ns,
+    };
+    test->thread_count = wanted < conns ? wanted : conns;
+    test->threads = calloc(test->thread_count, sizeof *test->threads);
+    test->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!test->threads || test->done_fd < 0)
+        return failure_set(fail, "internal", ENOMEM, "no memory for %u threads", wanted);
+    for (unsigned i = 0; i < test->thread_count; i++) {
+        struct pinger *pinger = &test->threads[i].pinger;
+        uint32_t share = conns / test->thread_count + (i < conns % test->thread_count);
+
+        test->threads[i].test = test;
+        test->opened++;
+        if ((err = pinger_init(pinger, &test->plan, test->conns + first, share, i)) < 0 ||
+            (err = test->engine->open(pinger)) < 0)
+            return failure_set(fail, err == -ENOSYS ? "unsupported" : "internal", -err,
+                               "engine %s: %s", test->engine->name, strerror(-err));
+        pinger->cpu = cpu_for_thread(i, test->thread_count);
+        first += share;
+    }
+    return 0;
+}
+
+static int start_threads(struct test *test, struct failure *fail)
+{
+    int err = 0;
+
+    pthread_mutex_lock(&test->gate);
+    while (err == 0 && test->started < test->thread_count) {
+        struct ping_thread *thread = &test->threads[test->started];
+
+        err = pthread_create(&thread->thread, NULL, thread_main, thread);
+        test->started += err == 0;
+    }
+    if (err)
+        atomic_store(&test->plan.abandoned, true);
+    test->began_ns = clock_now_ns();
+    test->plan.window_begin_ns = test->began_ns + test->request.warmup_ns;
+    atomic_store(&test->plan.window_end_ns, test->plan.window_begin_ns + test->request.runtime_ns);
+    pthread_mutex_unlock(&test->gate);
+    if (err)
+        return failure_set(fail, "internal", err, "pthread_create: %s", strerror(err));
+    return 0;
+}
+
+static void wake_threads(struct test *test)
+{
+    uint64_t one = 1;
+
+    for (unsigned i = 0; i < test->started; i++)
+        (void)!write(test->threads[i].pinger.wake_fd, &one, sizeof one);
+}
+
+static int send_progress(struct test *test, uint64_t now)
+{
+    uint64_t messages = 0, alive = 0;
+    size_t length;
+    char *reply;
+
+    for (unsigned i = 0; i < test->started; i++) {
+        messages += atomic_load_explicit(&test->threads[i].pinger.echoes, memory_order_relaxed);
+        alive += atomic_load_explicit(&test->threads[i].pinger.alive, memory_order_relaxed);
+    }
+    reply = control_progress(&length, now - test->began_ns, messages, alive);
+    return send_reply(test->session, reply, length);
+}
+
+/* The next boundary of the plan or progress line after now. */
+static uint64_t next_deadline(const struct test *test, uint64_t now, uint64_t progress_ns)
+{
+    uint64_t end_ns = atomic_load(&test->plan.window_end_ns);
+    uint64_t then_ns = progress_ns;
+
+    if (test->plan.window_begin_ns > now && test->plan.window_begin_ns < then_ns)
+        then_ns = test->plan.window_begin_ns;
+    if (end_ns > now && end_ns < then_ns)
+        then_ns = end_ns;
+    return then_ns;
+}
+
+/* The client said stop: the window ends now. */
+static void end_window(struct test *test)
+{
+    atomic_store(&test->plan.window_end_ns, clock_now_ns());
+    wake_threads(test);
+}
+
+static int obey_commands(struct test *test, struct failure *fail)
+{
+    switch (next_command(test->session)) {
+    case COMMAND_STOP:
+        if (!test->stop_asked)
+            end_window(test);
+        test->stop_asked = true;
+        return 0;
+    case COMMAND_NONE:
+        return 0;
+    default:
+        return unknown_command(fail);
+    }
+}
+
+/* Keep watch while the threads ping: wake them at the boundaries of the plan, report progress, obey
+ * the client. Returns when all threads have ended, or with a reason to end them. */
+static int watch_threads(struct test *test, struct failure *fail)
+{
+    uint64_t progress_ns = test->began_ns + PROGRESS_NS;
+    uint64_t then_ns = next_deadline(test, test->began_ns, progress_ns);
+    uint64_t ended = 0;
+
+    while (ended < test->started) {
+        uint64_t now, count = 0;
+        bool some_ended;
+        int err;
+
+        if ((err = await_input(test, then_ns, test->done_fd, &some_ended)) < 0 ||
+            (err = obey_commands(test, fail)) < 0)
+            return err;
+        if (some_ended && read(test->done_fd, &count, sizeof count) == sizeof count)
+            ended += count;
+        now = clock_now_ns();
+        if (now >= then_ns)
+            wake_threads(test);
+        if (now >= progress_ns) {
+            if (test->request.version == 2 && (err = send_progress(test, now)) < 0)
+                return err;
+            progress_ns += PROGRESS_NS;
+        }
+        then_ns = next_deadline(test, now, progress_ns);
+    }
+    return 0;
+}
+
+static void join_threads(struct test *test)
+{
+    for (unsigned i = 0; i < test->started; i++)
+        pthread_join(test->threads[i].thread, NULL);
+}
+
+static int ping(struct test *test, struct failure *fail)
+{
+    int err;
+
+    if (test->stop_asked)
+        return 0;
+    if ((err = open_pingers(test, fail)) < 0)
+        return err;
+    if ((err = start_threads(test, fail)) == 0)
+        err = watch_threads(test, fail);
+    if (err < 0) {
+        atomic_store(&test->plan.abandoned, true);
+        wake_threads(test);
+    }
+    join_threads(test);
+    return err;
+}
+
+/* ---- the result --------------------------------------------------------------------------- */
+
+/* Length of the window: as planned, or until the last thread had nothing left to ping. */
+static uint64_t window_length(const struct test *test)
+{
+    uint64_t begin_ns = test->plan.window_begin_ns;
+    uint64_t end_ns = atomic_load(&test->plan.window_end_ns);
+    uint64_t last_ns = 0;
+
+    for (unsigned i = 0; i < test->started; i++)
+        if (test->threads[i].pinger.ended_ns > last_ns)
+            last_ns = test->threads[i].pinger.ended_ns;
+    if (last_ns < end_ns)
+        end_ns = last_ns;
+    return end_ns > begin_ns ? end_ns - begin_ns : 0;
+}
+
+static void merge_pinger(struct outcome *o, const struct pinger *pinger)
+{
+    hist_merge(&o->latency, &pinger->latency);
+    for (int i = 0; i < LOST_CAUSES; i++)
+        o->lost[i] += pinger->lost[i];
+    o->total += pinger->sent_messages;
+    o->user_ns += pinger->user_ns;
+    o->sys_ns += pinger->sys_ns;
+    o->waits += pinger->waits;
+    o->events += pinger->events;
+}
+
+static int send_result(struct test *test, struct failure *fail)
+{
+    struct outcome *o = &test->outcome;
+    uint64_t *counts = malloc(test->request.conns * sizeof *counts);
+    char *reply;
+    size_t length;
+
+    if (!counts)
+        return failure_set(fail, "internal", ENOMEM, "no memory for the result");
+    for (uint32_t i = 0; i < test->request.conns; i++)
+        counts[i] = test->conns[i].messages;
+    for (unsigned i = 0; i < test->started; i++)
+        merge_pinger(o, &test->threads[i].pinger);
+    o->fairness = fairness_of(counts, test->request.conns);
+    o->messages = o->latency.total;
+    o->window_ns = window_length(test);
+    o->threads = test->started;
+    o->engine = test->engine->name;
+    free(counts);
+    reply = control_result(&length, test->request.version, o);
+    return send_reply(test->session, reply, length);
+}
+
+/* ---- the session -------------------------------------------------------------------------- */
+
+static int run_stages(struct test *test, struct failure *fail)
+{
+    int err;
+
+    if ((err = read_request(test, fail)) < 0 ||     /* what is wanted */
+        (err = check_permission(test, fail)) < 0 || /* may this client have it */
+        (err = open_connections(test, fail)) < 0 || /* connect to the client under test */
+        (err = await_ready(test, fail)) < 0 ||      /* until it has accepted all */
+        (err = ping(test, fail)) < 0)               /* warm-up, window, drain */
+        return err;
+    close_connections(test); /* first: a client that has its answer finds every socket closed */
+    return send_result(test, fail);
+}
+
+static void test_free(struct test *test)
+{
+    for (unsigned i = 0; i < test->opened; i++) {
+        test->engine->close(&test->threads[i].pinger);
+        pinger_free(&test->threads[i].pinger);
+    }
+    close_connections(test);
+    if (test->done_fd >= 0)
+        close(test->done_fd);
+    free(test->fds);
+    free(test->conns);
+    free(test->threads);
+    pthread_mutex_destroy(&test->gate);
+    free(test);
+}
+
+/* One line for the server's log. */
+static void summarize(const struct test *test, int err, const struct failure *fail)
+{
+    char *out = test->session->summary;
+    size_t size = sizeof test->session->summary;
+    char target[ADDRESS_TEXT];
+
+    if (err < 0)
+        snprintf(out, size, "%s", fail->code ? fail->msg : "the control client went away");
+    else
+        snprintf(out, size, "%u connections to %s: %llu messages in %.3f s",
+                 (unsigned)test->request.conns, address_print(&test->request.target, true, target),
+                 (unsigned long long)test->outcome.messages,
+                 (double)test->outcome.window_ns / (double)NS_PER_S);
+}
+
+static bool is_readable(int fd)
+{
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+
+    return poll(&poll_fd, 1, 0) > 0;
+}
+
+void session_run(struct session *session)
+{
+    struct test *test = calloc(1, sizeof *test); /* holds histograms: too large for the stack */
+    struct failure fail = {0};
+    size_t length;
+    int err;
+
+    if (!test) {
+        failure_set(&fail, "internal", ENOMEM, "no memory for a test");
+        snprintf(session->summary, sizeof session->summary, "%s", fail.msg);
+        return;
+    }
+    test->session = session;
+    test->done_fd = -1;
+    pthread_mutex_init(&test->gate, NULL);
+    err = run_stages(test, &fail);
+    if (err == -ECANCELED && is_readable(session->stop_fd))
+        failure_set(&fail, "stopped", 0, "the load server was told to stop");
+    summarize(test, err, &fail);
+    test_free(test);
+    if (err < 0 && fail.code) {
+        char *reply = control_error(&length, &fail);
+
+        send_reply(session, reply, length);
+    }
+}

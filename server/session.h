@@ -1,0 +1,35 @@
+/* session.h - one test, from the client's request to the result it is sent.
+ *
+ * A session runs in a thread of its own, so that the control listener can tell other clients that
+ * the server is busy. It blocks in poll and never in a single call without a bound.
+ */
+#ifndef PYBENCH_SESSION_H
+#define PYBENCH_SESSION_H
+
+#include "address.h"
+#include "control.h"
+
+#include <stddef.h>
+
+/* What the server was told at its start; the same for every session, read-only. */
+struct session_config {
+    unsigned threads; /* ping threads unless a request says otherwise, >= 1 */
+    struct address_list sources;
+    struct network_list allow;
+    const char *token; /* a request must carry it; NULL: none is asked for */
+};
+
+struct session {
+    const struct session_config *config;
+    int control_fd; /* borrowed: whoever started the session closes it */
+    int stop_fd;    /* readable: the server is going down */
+    size_t length;  /* bytes of input, the request first */
+    char input[CONTROL_LINE_MAX];
+    char summary[768]; /* out: what became of it, one line for the log */
+};
+
+/* Run the test that session->input asks for and answer on control_fd, an `error` line when it
+ * could not be done. Every socket of the test is closed when it returns. */
+void session_run(struct session *session);
+
+#endif
