@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 static const uint64_t REQUEST_NS = 10 * NS_PER_S; /* to send a request in */
+static const uint64_t WAIT_NS = 100 * NS_PER_MS;  /* for a test that is just ending */
 static const uint64_t LEAVE_NS = 2 * NS_PER_S;    /* to read the answer in */
 
 static void guest_gone(struct guest *guest)
@@ -29,7 +30,7 @@ static struct guest *most_overdue(struct lobby *lobby)
     return found;
 }
 
-static void guest_add(struct lobby *lobby, int fd, bool leaving, uint64_t stay_ns)
+static void guest_add(struct lobby *lobby, int fd, enum guest_state state, uint64_t stay_ns)
 {
     struct guest *guest;
 
@@ -40,21 +41,21 @@ static void guest_add(struct lobby *lobby, int fd, bool leaving, uint64_t stay_n
         guest_gone(guest);
     }
     guest->fd = fd;
-    guest->leaving = leaving;
+    guest->state = state;
     guest->length = 0;
     guest->deadline_ns = clock_now_ns() + stay_ns;
 }
 
 void lobby_enter(struct lobby *lobby, int fd)
 {
-    guest_add(lobby, fd, false, REQUEST_NS);
+    guest_add(lobby, fd, GUEST_TALKING, REQUEST_NS);
 }
 
 void lobby_leave(struct lobby *lobby, int fd)
 {
     /* our FIN tells the client that this was all; closing now could reset the answer away */
     shutdown(fd, SHUT_WR);
-    guest_add(lobby, fd, true, LEAVE_NS);
+    guest_add(lobby, fd, GUEST_LEAVING, LEAVE_NS);
 }
 
 void lobby_refuse(struct lobby *lobby, unsigned index, const struct failure *fail)
@@ -67,7 +68,7 @@ void lobby_refuse(struct lobby *lobby, unsigned index, const struct failure *fai
         (void)!send(guest->fd, reply, length, MSG_NOSIGNAL | MSG_DONTWAIT);
     free(reply);
     shutdown(guest->fd, SHUT_WR);
-    guest->leaving = true;
+    guest->state = GUEST_LEAVING;
     guest->length = 0;
     guest->deadline_ns = clock_now_ns() + LEAVE_NS;
 }
@@ -75,7 +76,10 @@ void lobby_refuse(struct lobby *lobby, unsigned index, const struct failure *fai
 unsigned lobby_poll(const struct lobby *lobby, struct pollfd *fds)
 {
     for (unsigned i = 0; i < lobby->count; i++)
-        fds[i] = (struct pollfd){.fd = lobby->guests[i].fd, .events = POLLIN};
+        fds[i] = (struct pollfd){
+            .fd = lobby->guests[i].fd,
+            .events = lobby->guests[i].state == GUEST_WAITING ? 0 : POLLIN,
+        };
     return lobby->count;
 }
 
@@ -91,24 +95,36 @@ int lobby_timeout_ms(const struct lobby *lobby, uint64_t now_ns)
     return next_ns > now_ns ? (int)((next_ns - now_ns) / NS_PER_MS) + 1 : 0;
 }
 
-bool lobby_read(struct lobby *lobby, unsigned index)
+void lobby_read(struct lobby *lobby, unsigned index)
 {
     struct guest *guest = &lobby->guests[index];
     size_t used;
     ssize_t n;
 
-    if (guest->leaving)
+    if (guest->state == GUEST_LEAVING)
         guest->length = 0; /* nobody listens any more */
     n = recv(guest->fd, guest->input + guest->length, sizeof guest->input - guest->length,
              MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return false;
+        return;
     if (n <= 0) {
         guest_gone(guest);
-        return false;
+        return;
     }
     guest->length += (size_t)n;
-    return !guest->leaving && control_shape(guest->input, guest->length, &used) == CONTROL_WHOLE;
+    if (guest->state == GUEST_TALKING &&
+        control_shape(guest->input, guest->length, &used) == CONTROL_WHOLE) {
+        guest->state = GUEST_WAITING;
+        guest->deadline_ns = clock_now_ns() + WAIT_NS;
+    }
+}
+
+int lobby_waiting(const struct lobby *lobby)
+{
+    for (unsigned i = 0; i < lobby->count; i++)
+        if (lobby->guests[i].fd >= 0 && lobby->guests[i].state == GUEST_WAITING)
+            return (int)i;
+    return -1;
 }
 
 int lobby_release(struct lobby *lobby, unsigned index)
@@ -126,7 +142,7 @@ void lobby_tidy(struct lobby *lobby, uint64_t now_ns)
     for (unsigned i = 0; i < lobby->count; i++) {
         struct guest *guest = &lobby->guests[i];
 
-        if (guest->fd >= 0 && now_ns >= guest->deadline_ns)
+        if (guest->fd >= 0 && now_ns >= guest->deadline_ns && guest->state != GUEST_WAITING)
             guest_gone(guest);
         if (guest->fd >= 0 && kept++ != i)
             lobby->guests[kept - 1] = *guest;

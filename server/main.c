@@ -169,7 +169,7 @@ static void *session_main(void *argument)
     return NULL;
 }
 
-/* A guest's request is whole: serve it, or say that the server is busy. */
+/* Serve a guest whose request is whole. */
 static void start_session(struct server *server, unsigned index)
 {
     struct guest *guest = &server->lobby.guests[index];
@@ -178,11 +178,6 @@ static void start_session(struct server *server, unsigned index)
     struct failure fail;
     int err;
 
-    if (server->running) {
-        failure_set(&fail, "busy", 0, "another test is running; one at a time: try again later");
-        lobby_refuse(&server->lobby, index, &fail);
-        return;
-    }
     memcpy(session->input, guest->input, guest->length);
     session->length = guest->length;
     session->control_fd = guest->fd;
@@ -243,12 +238,29 @@ static void accept_client(struct server *server)
         accept_without_files(server);
 }
 
-static void serve_guests(struct server *server, const struct pollfd *fds, unsigned count)
+static void read_guests(struct server *server, const struct pollfd *fds, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        if (fds[i].revents && server->lobby.guests[i].fd == fds[i].fd &&
-            lobby_read(&server->lobby, i))
-            start_session(server, i);
+        if (fds[i].revents && server->lobby.guests[i].fd == fds[i].fd)
+            lobby_read(&server->lobby, i);
+}
+
+/* One test at a time: serve one of those who wait, tell those who waited in vain. */
+static void serve_waiting(struct server *server)
+{
+    uint64_t now = clock_now_ns();
+    struct failure busy;
+    int first = lobby_waiting(&server->lobby);
+
+    if (first >= 0 && !server->running)
+        start_session(server, (unsigned)first);
+    failure_set(&busy, "busy", 0, "another test is running; one at a time: try again later");
+    for (unsigned i = 0; i < server->lobby.count; i++) {
+        const struct guest *guest = &server->lobby.guests[i];
+
+        if (guest->fd >= 0 && guest->state == GUEST_WAITING && now >= guest->deadline_ns)
+            lobby_refuse(&server->lobby, i, &busy);
+    }
 }
 
 /* Wait for something to happen and do it. Returns false when a signal asked the server to end. */
@@ -268,7 +280,8 @@ static bool serve_once(struct server *server)
         return false;
     if (fds[DONE].revents)
         finish_session(server);
-    serve_guests(server, fds + GUESTS, guests);
+    read_guests(server, fds + GUESTS, guests);
+    serve_waiting(server);
     if (fds[LISTENER].revents)
         accept_client(server);
     lobby_tidy(&server->lobby, clock_now_ns());

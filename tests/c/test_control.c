@@ -1,0 +1,160 @@
+/* The wire format without sockets: shapes, requests, replies, and what address.c permits. */
+#include "check.h"
+#include "clock.h"
+#include "control.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int parse(struct request *out, const char *text, struct failure *fail)
+{
+    return control_parse(out, text, strlen(text), fail);
+}
+
+static void check_shapes(void)
+{
+    size_t used = 0;
+    char longest[CONTROL_LINE_MAX];
+
+    CHECK(control_shape("t", 1, &used) == CONTROL_PARTIAL);
+    CHECK(control_shape("test", 4, &used) == CONTROL_PARTIAL);
+    CHECK(control_shape("test v=2", 8, &used) == CONTROL_PARTIAL);
+    CHECK(control_shape("test v=2\nready\n", 15, &used) == CONTROL_WHOLE && used == 9);
+    CHECK(control_shape("tea", 3, &used) == CONTROL_WHOLE && used == 3);
+    CHECK(control_shape("1.2.3.4 5", 9, &used) == CONTROL_WHOLE && used == 9);
+    memset(longest, 'x', sizeof longest);
+    memcpy(longest, "test ", 5);
+    CHECK(control_shape(longest, sizeof longest - 1, &used) == CONTROL_PARTIAL);
+    CHECK(control_shape(longest, sizeof longest, &used) == CONTROL_WHOLE);
+}
+
+static void check_requests(void)
+{
+    struct failure fail;
+    struct request r;
+
+    CHECK(parse(&r,
+                "test v=2 addr=127.0.0.1 port=80 conns=7 msize=64 warmup_ms=10 runtime_ms=20 "
+                "think_min_us=3 think_max_us=4 threads=2 engine=epoll token=abc\n",
+                &fail) == 0);
+    CHECK(r.version == 2 && r.conns == 7 && r.msize == 64 && r.threads == 2);
+    CHECK(r.warmup_ns == 10 * NS_PER_MS && r.runtime_ns == 20 * NS_PER_MS);
+    CHECK(r.think_min_ns == 3 * NS_PER_US && r.think_max_ns == 4 * NS_PER_US);
+    CHECK(strcmp(r.engine, "epoll") == 0 && strcmp(r.token, "abc") == 0);
+    CHECK(address_port(&r.target) == 80 && address_is_loopback(&r.target));
+
+    CHECK(parse(&r, "10.1.2.3 33332 100 30 1000 2000 64", &fail) == 0);
+    CHECK(r.version == 1 && r.conns == 100 && r.warmup_ns == 0);
+    CHECK(r.runtime_ns == 30 * NS_PER_S);
+    CHECK(r.think_min_ns == 1000 && r.think_max_ns == 2000);
+    CHECK(!address_is_loopback(&r.target));
+
+    r.conns = 12345;
+    CHECK(parse(&r, "test v=2\n", &fail) < 0);
+    CHECK(strcmp(fail.code, "bad_request") == 0);
+    CHECK(r.conns == 12345); /* untouched on failure */
+}
+
+static void check_long_values(void)
+{
+    char text[600] = "test v=2 addr=";
+    struct failure fail;
+    struct request r;
+
+    memset(text + strlen(text), 'a', 500);
+    strcat(text, "\n");
+    CHECK(parse(&r, text, &fail) < 0);
+    CHECK(strlen(fail.msg) < 200);
+}
+
+static void check_error_line(void)
+{
+    struct failure fail = {
+        .code = "refused",
+        .call = "connect",
+        .addr = "127.0.0.1:9",
+        .err = 111,
+        .up = 3,
+        .msg = "say \"hi\" \\ \n bye",
+    };
+    size_t length;
+    char *line = control_error(&length, &fail);
+
+    CHECK(line && strcmp(line, "error code=refused call=connect addr=127.0.0.1:9 "
+                               "reason=\"Connection refused\" up=3 "
+                               "msg=\"say \\\"hi\\\" \\\\ ? bye\"\n") == 0);
+    free(line);
+}
+
+/* Every bucket filled: the longest result there can be still keeps its lines short. */
+static void check_full_result(void)
+{
+    static struct outcome outcome;
+    size_t length;
+    char *text, *line, *rest;
+    unsigned buckets = 0;
+
+    outcome.engine = "epoll";
+    for (unsigned i = 0; i < HIST_BUCKETS; i++)
+        outcome.latency.counts[i] = UINT64_MAX;
+    text = control_result(&length, 2, &outcome);
+    CHECK(text && length == strlen(text));
+    rest = text;
+    while ((line = strsep(&rest, "\n")) && *line) {
+        CHECK(strlen(line) < CONTROL_LINE_MAX);
+        if (strncmp(line, "hist ", 5) == 0)
+            for (char *at = line; (at = strchr(at, '=')); at++)
+                buckets++;
+    }
+    CHECK(buckets == HIST_BUCKETS);
+    free(text);
+    text = control_result(&length, 1, &outcome);
+    CHECK(text && !strchr(text, '\n'));
+    free(text);
+}
+
+static void check_permissions(void)
+{
+    static const struct {
+        const char *peer, *target, *allow;
+        bool may;
+    } cases[] = {
+        {"10.0.0.1", "10.0.0.1", NULL, true},
+        {"10.0.0.1", "10.0.0.2", NULL, false},
+        {"10.0.0.1", "127.0.0.1", NULL, false},
+        {"127.0.0.1", "127.9.9.9", NULL, true},
+        {"127.0.0.1", "::1", NULL, true},
+        {"::1", "127.0.0.1", NULL, true},
+        {"127.0.0.1", "10.0.0.1", NULL, false},
+        {"::ffff:10.0.0.1", "10.0.0.1", NULL, true},
+        {"10.0.0.1", "10.0.0.2", "10.0.0.0/30", true},
+        {"10.0.0.1", "10.0.0.4", "10.0.0.0/30", false},
+        {"10.0.0.1", "10.0.0.2", "10.0.0.2", true},
+        {"10.0.0.1", "192.0.2.7", "0.0.0.0/0", true},
+        {"10.0.0.1", "2001:db8::1", "0.0.0.0/0", false},
+        {"10.0.0.1", "2001:db8::1", "2001:db8::/33", true},
+        {"10.0.0.1", "2001:db8:8000::1", "2001:db8::/33", false},
+    };
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct address peer, target;
+        struct network_list allow = {0};
+
+        CHECK(address_parse(&peer, cases[i].peer, 0) == 0);
+        CHECK(address_parse(&target, cases[i].target, 80) == 0);
+        if (cases[i].allow)
+            CHECK(network_parse(&allow.items[allow.count++], cases[i].allow) == 0);
+        CHECK(address_may_target(&peer, &target, &allow) == cases[i].may);
+    }
+}
+
+int main(void)
+{
+    check_shapes();
+    check_requests();
+    check_long_values();
+    check_error_line();
+    check_full_result();
+    check_permissions();
+    return checks_report();
+}

@@ -1,0 +1,74 @@
+/* Buckets, percentiles, merging. With a file argument also checks the golden buckets that the
+ * Python half of the rule is checked with: lines `value lower upper`. */
+#include "check.h"
+#include "histogram.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static void check_every_bucket(void)
+{
+    uint64_t next = 0;
+
+    for (unsigned i = 0; i < HIST_BUCKETS; i++) {
+        uint64_t low = hist_lower_ns(i), high = hist_upper_ns(i);
+
+        CHECK(low == next); /* no gap, no overlap */
+        CHECK(hist_index(low) == i);
+        CHECK(hist_index(high) == i);
+        CHECK((high - low + 1) * 64 <= (low < 64 ? 64 : low)); /* at most 1/64 wide */
+        next = high + 1;
+    }
+    CHECK(next == UINT64_C(1) << HIST_TOP_BITS);
+    CHECK(hist_index(next) == HIST_BUCKETS - 1); /* beyond the range: the last bucket */
+    CHECK(hist_index(UINT64_MAX) == HIST_BUCKETS - 1);
+    CHECK(next > UINT64_C(1000000000000)); /* reaches 1000 s */
+}
+
+static void check_percentiles(void)
+{
+    static struct histogram hist, other;
+
+    CHECK(hist_percentile_ns(&hist, 0.5) == 0);
+    for (uint64_t value = 1; value <= 100; value++)
+        hist_record(&hist, value);
+    CHECK(hist_percentile_ns(&hist, 0.0) == 1);
+    CHECK(hist_percentile_ns(&hist, 0.5) == 50);
+    CHECK(hist_percentile_ns(&hist, 0.501) == 51);
+    CHECK(hist_percentile_ns(&hist, 0.95) == 95);
+    CHECK(hist_percentile_ns(&hist, 1.0) == 100);
+    hist_record(&other, 1000003);
+    CHECK(hist_percentile_ns(&other, 0.5) == 1000003); /* never above the exact maximum */
+    hist_merge(&hist, &other);
+    CHECK(hist.total == 101);
+    CHECK(hist.sum_ns == 5050 + 1000003);
+    CHECK(hist.max_ns == 1000003);
+    CHECK(hist_percentile_ns(&hist, 0.5) == 51);
+}
+
+static void check_golden(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    uint64_t value, low, high;
+    int lines = 0;
+
+    CHECK(file != NULL);
+    if (!file)
+        return;
+    while (fscanf(file, "%" SCNu64 "%" SCNu64 "%" SCNu64, &value, &low, &high) == 3) {
+        CHECK(hist_lower_ns(hist_index(value)) == low);
+        CHECK(hist_upper_ns(hist_index(value)) == high);
+        lines++;
+    }
+    CHECK(lines > 20 && feof(file));
+    fclose(file);
+}
+
+int main(int argc, char **argv)
+{
+    check_every_bucket();
+    check_percentiles();
+    if (argc > 1)
+        check_golden(argv[1]);
+    return checks_report();
+}
