@@ -11,6 +11,9 @@
 struct engine {
     const char *name;
 
+    /* Why this build or this kernel cannot run the engine, with the remedy; NULL when it can. */
+    const char *(*unavailable)(void);
+
     /* Make what the loop needs and register every connection. Returns 0 or a negative errno
      * (-ENOSYS: this kernel cannot); close is right after either. */
     int (*open)(struct pinger *pinger);
@@ -21,6 +24,10 @@ struct engine {
     void (*close)(struct pinger *pinger);
 };
 
+/* The engine of that name, whether or not it is available; NULL when there is none. */
+const struct engine *engine_find(const char *name);
+
 extern const struct engine engine_epoll; /* pingloop.c */
+extern const struct engine engine_uring; /* uringloop.c */
 
 #endif

@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "options.h"
 
+#include "engine.h"
+
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -20,6 +22,7 @@ static const char HELP[] =
     "                       picks one; [ADDR]:PORT for IPv6)\n"
     "  --threads N          ping threads (default: one per CPU it may run on, at most 3)\n"
     "  --cpus LIST          run on these CPUs only, as in 1,3-5\n"
+    "  --engine NAME        epoll (default) or uring, unless a request names one\n"
     "  --source IP,IP...    local addresses to connect from, in turn as their ports run out\n"
     "  --allow CIDR,...     networks that any control client may have connections opened to,\n"
     "                       besides its own address\n"
@@ -92,6 +95,17 @@ static void parse_threads(struct options *options, const char *text)
     options->session.threads = (unsigned)number;
 }
 
+static void parse_engine(struct options *options, const char *text)
+{
+    const struct engine *engine = engine_find(text);
+
+    if (!engine)
+        usage_error("--engine %s: there are epoll and uring", text);
+    if (engine->unavailable())
+        usage_error("--engine %s: %s", text, engine->unavailable());
+    options->session.engine = engine->name;
+}
+
 static void parse_cpus(struct options *options, const char *text)
 {
     const char *at = text;
@@ -157,6 +171,9 @@ static void parse_option(struct options *options, int option)
     case 'c':
         parse_cpus(options, optarg);
         break;
+    case 'e':
+        parse_engine(options, optarg);
+        break;
     case 's':
         parse_list("--source", optarg, options, add_source);
         break;
@@ -186,6 +203,7 @@ void options_parse(struct options *options, int argc, char **argv)
     static const struct option known[] = {
         {"listen", required_argument, NULL, 'l'},
         {"threads", required_argument, NULL, 't'},
+        {"engine", required_argument, NULL, 'e'},
         {"cpus", required_argument, NULL, 'c'},
         {"source", required_argument, NULL, 's'},
         {"allow", required_argument, NULL, 'a'},
@@ -198,7 +216,11 @@ void options_parse(struct options *options, int argc, char **argv)
     };
     int option;
 
-    *options = (struct options){.host = "127.0.0.1", .port = "33331"};
+    *options = (struct options){
+        .host = "127.0.0.1",
+        .port = "33331",
+        .session = {.engine = engine_epoll.name},
+    };
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":", known, NULL)) != -1) {
         if (option == ':')

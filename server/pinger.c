@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* After the window, how long outstanding echoes are waited for before their connections are closed.
@@ -21,7 +22,6 @@ int pinger_init(struct pinger *pinger, const struct plan *plan, struct conn *con
     pinger->conns = conns;
     pinger->count = count;
     pinger->cpu = -1;
-    pinger->epoll_fd = -1;
     pinger->random = index; /* the same test draws the same think times again */
     atomic_init(&pinger->alive, count);
     pinger->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -80,11 +80,19 @@ bool pinger_done(const struct pinger *pinger, uint64_t now_ns)
            (pinger->phase == PHASE_DRAIN && now_ns >= plan->window_end_ns + DRAIN_NS);
 }
 
-void conn_retire(struct pinger *pinger, struct conn *conn)
+void conn_close(struct conn *conn)
 {
+    if (conn->fd < 0)
+        return;
+    shutdown(conn->fd, SHUT_RDWR);
     close(conn->fd);
     conn->fd = -1;
     conn->state = CONN_CLOSED;
+}
+
+void conn_retire(struct pinger *pinger, struct conn *conn)
+{
+    conn_close(conn);
     atomic_fetch_sub_explicit(&pinger->alive, 1, memory_order_relaxed);
 }
 

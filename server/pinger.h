@@ -71,8 +71,7 @@ struct pinger {
     uint64_t waits, events;
     uint64_t ended_ns;
 
-    int epoll_fd;               /* the epoll engine's */
-    unsigned char *receive_buf; /* the engine's, owned */
+    struct loop *loop; /* the engine's own state: each engine's file defines its struct loop */
 };
 
 /* Fill a zeroed pinger. Returns 0 or a negative errno; pinger_free is right after either. */
@@ -88,6 +87,10 @@ bool pinger_done(const struct pinger *pinger, uint64_t now_ns);
 
 /* Close a connection that ended before the test did. */
 void conn_lose(struct pinger *pinger, struct conn *conn, enum lost_cause cause);
+
+/* Close the connection's socket if it is open. Shuts it down first: an engine may hold one more
+ * reference to it, and the peer shall see the end now. */
+void conn_close(struct conn *conn);
 
 /* Close a connection because the test is over. */
 void conn_retire(struct pinger *pinger, struct conn *conn);

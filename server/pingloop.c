@@ -25,25 +25,30 @@ enum {
 
 static const uint32_t WATCH = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
+struct loop {
+    int epoll_fd;
+    unsigned char receive_buf[RECEIVE_SIZE];
+};
+
 static int pingloop_open(struct pinger *p)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     const struct timespec at_once = {0};
 
-    p->receive_buf = malloc(RECEIVE_SIZE);
-    if (!p->receive_buf)
+    p->loop = malloc(sizeof *p->loop);
+    if (!p->loop)
         return -ENOMEM;
-    p->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (p->epoll_fd < 0)
+    p->loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (p->loop->epoll_fd < 0)
         return -errno;
     /* think times need waits shorter than a millisecond, which kernels before 5.11 have not */
-    if (pinger_thinks(p) && epoll_pwait2(p->epoll_fd, &event, 1, &at_once, NULL) < 0)
+    if (pinger_thinks(p) && epoll_pwait2(p->loop->epoll_fd, &event, 1, &at_once, NULL) < 0)
         return -errno;
-    if (epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->wake_fd, &event) < 0)
+    if (epoll_ctl(p->loop->epoll_fd, EPOLL_CTL_ADD, p->wake_fd, &event) < 0)
         return -errno;
     for (uint32_t i = 0; i < p->count; i++) {
         event = (struct epoll_event){.events = WATCH, .data.ptr = &p->conns[i]};
-        if (epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, p->conns[i].fd, &event) < 0)
+        if (epoll_ctl(p->loop->epoll_fd, EPOLL_CTL_ADD, p->conns[i].fd, &event) < 0)
             return -errno;
     }
     return 0;
@@ -51,9 +56,9 @@ static int pingloop_open(struct pinger *p)
 
 static void pingloop_close(struct pinger *p)
 {
-    if (p->plan && p->epoll_fd >= 0)
-        close(p->epoll_fd);
-    free(p->receive_buf);
+    if (p->loop && p->loop->epoll_fd >= 0)
+        close(p->loop->epoll_fd);
+    free(p->loop);
 }
 
 /* Ask, or no longer ask, to be told when the connection takes more bytes. */
@@ -61,7 +66,7 @@ static void watch_writable(struct pinger *p, struct conn *c, bool on)
 {
     struct epoll_event event = {.events = WATCH | (on ? EPOLLOUT : 0), .data.ptr = c};
 
-    if (epoll_ctl(p->epoll_fd, EPOLL_CTL_MOD, c->fd, &event) < 0)
+    if (epoll_ctl(p->loop->epoll_fd, EPOLL_CTL_MOD, c->fd, &event) < 0)
         conn_lose(p, c, LOST_ERROR);
 }
 
@@ -117,10 +122,10 @@ static inline void conn_echoed(struct pinger *p, struct conn *c)
 /* Receive once. Returns whether there may be more to receive without a new edge. */
 static inline bool conn_pull(struct pinger *p, struct conn *c)
 {
-    ssize_t n = recv(c->fd, p->receive_buf, RECEIVE_SIZE, 0);
+    ssize_t n = recv(c->fd, p->loop->receive_buf, RECEIVE_SIZE, 0);
 
     if (likely(n > 0)) {
-        enum echo echo = conn_check(p, c, p->receive_buf, (uint32_t)n);
+        enum echo echo = conn_check(p, c, p->loop->receive_buf, (uint32_t)n);
 
         if (likely(echo == ECHO_WHOLE))
             conn_echoed(p, c);
@@ -167,11 +172,11 @@ static int wait_for_events(struct pinger *p, struct epoll_event *events, uint64_
     struct timespec left;
 
     if (p->phase == PHASE_DRAIN)
-        return epoll_wait(p->epoll_fd, events, EVENTS_PER_WAIT, 10);
+        return epoll_wait(p->loop->epoll_fd, events, EVENTS_PER_WAIT, 10);
     if (p->thinking.count == 0)
-        return epoll_wait(p->epoll_fd, events, EVENTS_PER_WAIT, -1);
+        return epoll_wait(p->loop->epoll_fd, events, EVENTS_PER_WAIT, -1);
     left = clock_until(p->thinking.heap[0].at_ns, now);
-    return epoll_pwait2(p->epoll_fd, events, EVENTS_WHILE_THINKING, &left, NULL);
+    return epoll_pwait2(p->loop->epoll_fd, events, EVENTS_WHILE_THINKING, &left, NULL);
 }
 
 static void clear_wake(const struct pinger *p)
@@ -224,8 +229,14 @@ static void pingloop_run(struct pinger *p)
     p->ended_ns = now;
 }
 
+static const char *pingloop_unavailable(void)
+{
+    return NULL;
+}
+
 const struct engine engine_epoll = {
     .name = "epoll",
+    .unavailable = pingloop_unavailable,
     .open = pingloop_open,
     .run = pingloop_run,
     .close = pingloop_close,

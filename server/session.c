@@ -27,8 +27,6 @@ static const uint64_t CONNECT_DEADLINE_NS = 60 * NS_PER_S;
 static const uint64_t READY_DEADLINE_NS = 120 * NS_PER_S;
 static const uint64_t PROGRESS_NS = NS_PER_S;
 
-static const struct engine *const ENGINES[] = {&engine_epoll};
-
 /* A ping thread and what it works on. */
 struct ping_thread {
     pthread_t thread;
@@ -138,6 +136,21 @@ static int unknown_command(struct failure *fail)
 
 /* ---- the stages --------------------------------------------------------------------------- */
 
+static int choose_engine(struct test *test, struct failure *fail)
+{
+    const char *asked = test->request.engine;
+    const struct engine *found = engine_find(*asked ? asked : test->session->config->engine);
+    const char *why;
+
+    if (!found)
+        return failure_set(fail, "unsupported", EINVAL, "engine=%s: there are epoll and uring",
+                           asked);
+    if ((why = found->unavailable()))
+        return failure_set(fail, "unsupported", ENOSYS, "engine %s: %s", found->name, why);
+    test->engine = found;
+    return 0;
+}
+
 static int read_request(struct test *test, struct failure *fail)
 {
     struct session *session = test->session;
@@ -149,15 +162,7 @@ static int read_request(struct test *test, struct failure *fail)
         return err;
     session->length -= used;
     memmove(session->input, session->input + used, session->length);
-    if (!*test->request.engine)
-        test->engine = ENGINES[0];
-    for (size_t i = 0; i < sizeof ENGINES / sizeof *ENGINES; i++)
-        if (strcmp(test->request.engine, ENGINES[i]->name) == 0)
-            test->engine = ENGINES[i];
-    if (!test->engine)
-        return failure_set(fail, "unsupported", EINVAL, "engine=%s: this server has only %s",
-                           test->request.engine, ENGINES[0]->name);
-    return 0;
+    return choose_engine(test, fail);
 }
 
 /* A load generator that connects wherever a stranger says is a weapon: see address_may_target. */
@@ -215,8 +220,7 @@ static int open_connections(struct test *test, struct failure *fail)
 static void close_connections(struct test *test)
 {
     for (uint32_t i = 0; i < test->opened_conns; i++)
-        if (test->conns[i].fd >= 0)
-            close(test->conns[i].fd);
+        conn_close(&test->conns[i]);
     test->opened_conns = 0;
 }
 

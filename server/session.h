@@ -16,7 +16,8 @@ struct session_config {
     unsigned threads; /* ping threads unless a request says otherwise, >= 1 */
     struct address_list sources;
     struct network_list allow;
-    const char *token; /* a request must carry it; NULL: none is asked for */
+    const char *token;  /* a request must carry it; NULL: none is asked for */
+    const char *engine; /* name of the engine of a request that names none */
 };
 
 struct session {

@@ -15,9 +15,27 @@ import pytest
 from tests.wire import TIMEOUT_S, Answer, ControlClient, Peer, load_server, server_program
 
 
+@pytest.fixture(scope="module", params=["epoll", "uring"])
+def engine(request):
+    """The name of an engine that can run here."""
+    done = subprocess.run(
+        [server_program(), "--engine", request.param, "--version"], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        pytest.skip(done.stderr.strip())
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def server():
-    """A load server that all tests of this file share: none may break it for the next."""
+def server(engine):
+    """A load server, one for each engine, that tests share: none may break it for the next."""
+    with load_server("--engine", engine) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def any_server():
+    """A load server for tests that have nothing to do with how the bytes are moved."""
     with load_server() as running:
         yield running
 
@@ -29,7 +47,7 @@ def histogram(answer: Answer) -> dict[int, int]:
     return {int(edge): int(n) for edge, n in answer.words("hist").items()}
 
 
-def test_result_is_complete_and_consistent(server):
+def test_result_is_complete_and_consistent(server, engine):
     with Peer() as peer:
         answer = server.run(peer.port, conns=20, runtime_ms=1200)
         peer.await_closed(20)
@@ -42,6 +60,7 @@ def test_result_is_complete_and_consistent(server):
     messages, window = answer.count("messages"), answer.count("window_ns")
     assert window == 1_200_000_000
     assert answer.count("lost") == 0
+    assert answer.words("result")["engine"] == engine
     assert 0 < messages < answer.count("total")  # the warm-up was sent too
     assert sum(histogram(answer).values()) == messages
 
@@ -301,10 +320,10 @@ def test_a_silent_peer_starves_and_the_test_still_ends(server):
 # ---- connecting ----------------------------------------------------------------------------
 
 
-def test_refused(server):
+def test_refused(any_server):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        answer = server.run(unused.getsockname()[1])
+        answer = any_server.run(unused.getsockname()[1])
     error = answer.words("error")
     assert error["code"] == "refused"
     assert error["call"] == "connect"
@@ -321,13 +340,13 @@ def slow_accept(listener: socket.socket, count: int, pause_s: float) -> list[soc
     return accepted
 
 
-def test_a_full_listen_queue_is_waited_for(server):
+def test_a_full_listen_queue_is_waited_for(any_server):
     """100 connections to a backlog of 3 were enough to hang the 2016 pair."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=3)
     taken: list[socket.socket] = []
     thread = threading.Thread(target=lambda: taken.extend(slow_accept(listener, 100, 0.01)))
     thread.start()
-    with server.client() as client:
+    with any_server.client() as client:
         client.request(listener.getsockname()[1], conns=100)
         assert client.await_verb("connected").startswith("connected n=100 ")
         thread.join(TIMEOUT_S)
@@ -345,7 +364,7 @@ def lower_file_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
 
 
-def test_out_of_files(server):
+def test_out_of_files():
     with load_server(preexec_fn=lower_file_limit) as small, Peer() as peer:
         error = small.run(peer.port, conns=100).words("error")
         assert error["code"] == "no_files"
@@ -368,15 +387,15 @@ def test_soft_file_limit_is_raised():
 
 
 @pytest.mark.parametrize("addr", ["192.0.2.1", "10.0.0.1", "2001:db8::1", "0.0.0.0"])
-def test_only_the_clients_own_address_is_connected_to(server, addr):
-    error = server.run(9, addr=addr).words("error")
+def test_only_the_clients_own_address_is_connected_to(any_server, addr):
+    error = any_server.run(9, addr=addr).words("error")
     assert error["code"] == "forbidden"
     assert "--allow" in error["msg"]
 
 
-def test_any_loopback_address_for_a_loopback_client(server):
+def test_any_loopback_address_for_a_loopback_client(any_server):
     with Peer(host="127.0.0.77") as peer:
-        assert server.run(peer.port, addr="127.0.0.77").count("messages") > 0
+        assert any_server.run(peer.port, addr="127.0.0.77").count("messages") > 0
 
 
 def test_token():
@@ -386,29 +405,29 @@ def test_token():
         assert guarded.run(peer.port, token="s3cret").count("messages") > 0
 
 
-def test_one_test_at_a_time(server):
-    with Peer() as peer, server.client() as first:
+def test_one_test_at_a_time(any_server):
+    with Peer() as peer, any_server.client() as first:
         first.request(peer.port, runtime_ms=1500)
         first.await_verb("connected")
         first.send("ready\n")
-        error = server.run(peer.port).words("error")
+        error = any_server.run(peer.port).words("error")
         assert error["code"] == "busy"
         answer = first.finish()
         assert answer.count("lost") == 0
         assert answer.count("window_ns") == 1_500_000_000
-        assert server.run(peer.port).count("messages") > 0
+        assert any_server.run(peer.port).count("messages") > 0
 
 
-def test_idle_clients_hold_nobody_up(server):
+def test_idle_clients_hold_nobody_up(any_server):
     with contextlib.ExitStack() as stack:
         for _ in range(40):  # more than the lobby holds
-            stack.enter_context(server.client())
+            stack.enter_context(any_server.client())
         with Peer() as peer:
-            assert server.run(peer.port).count("messages") > 0
+            assert any_server.run(peer.port).count("messages") > 0
 
 
-def test_a_request_in_pieces(server):
-    with Peer() as peer, server.client() as client:
+def test_a_request_in_pieces(any_server):
+    with Peer() as peer, any_server.client() as client:
         request = f"test v=2 addr=127.0.0.1 port={peer.port} conns=3 msize=64 warmup_ms=0 runtime_ms=99\n"
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for character in request:
@@ -546,8 +565,8 @@ GOOD = "test v=2 addr=127.0.0.1 port=9 conns=1 msize=1 warmup_ms=0 runtime_ms=1"
         ("127.0.0.1 9 1 0 0 0 64", "RUNTIME_S=0"),
     ],
 )
-def test_malformed_request(server, request_text, named):
-    with server.client() as client:
+def test_malformed_request(any_server, request_text, named):
+    with any_server.client() as client:
         client.send(request_text)
         answer = client.finish()
     assert len(answer) == 1
@@ -556,8 +575,8 @@ def test_malformed_request(server, request_text, named):
     assert named in error["msg"]
 
 
-def test_nonsense_instead_of_ready(server):
-    with Peer() as peer, server.client() as client:
+def test_nonsense_instead_of_ready(any_server):
+    with Peer() as peer, any_server.client() as client:
         client.request(peer.port)
         client.await_verb("connected")
         client.send("steady\n")
@@ -575,6 +594,7 @@ def test_nonsense_instead_of_ready(server):
         ["--listen"],
         ["--threads", "0"],
         ["--threads", "many"],
+        ["--engine", "warp"],
         ["--cpus", "1-"],
         ["--cpus", "x"],
         ["--cpus", ""],
@@ -597,9 +617,9 @@ def test_malformed_command_line(arguments):
     assert arguments[0] in done.stderr
 
 
-def test_port_in_use_is_said(server):
+def test_port_in_use_is_said(any_server):
     done = subprocess.run(
-        [server_program(), "--listen", f"127.0.0.1:{server.address[1]}"],
+        [server_program(), "--listen", f"127.0.0.1:{any_server.address[1]}"],
         capture_output=True,
         text=True,
         timeout=TIMEOUT_S,
@@ -670,16 +690,16 @@ def test_version_1_think_time(server):
     assert 100 <= int(words[0]) <= 220  # 10 connections, 1 s, 50 ms between pings
 
 
-def test_control_client_is_told_the_version(server):
+def test_control_client_is_told_the_version(any_server):
     with Peer() as peer:
-        version = server.run(peer.port).words("result")["version"]
+        version = any_server.run(peer.port).words("result")["version"]
     told = subprocess.run([server_program(), "--version"], capture_output=True, text=True)
     assert told.stdout.split()[-1] == version
 
 
-def test_address_may_be_probed_without_harm(server):
+def test_address_may_be_probed_without_harm(any_server):
     """A client that connects and leaves without a word, many times, breaks nothing."""
     for _ in range(50):
-        ControlClient(server.address).close()
+        ControlClient(any_server.address).close()
     with Peer() as peer:
-        assert server.run(peer.port).count("messages") > 0
+        assert any_server.run(peer.port).count("messages") > 0

@@ -1,0 +1,485 @@
+/* uringloop.c - the io_uring engine, one thread's loop over its connections.
+ *
+ * Per ping it makes no system call of its own: a multishot receive per connection delivers echoes
+ * into a ring of provided buffers, the next pings are queued as they are recorded, and one
+ * io_uring_enter a batch submits them and waits for more. The ring belongs to its ping thread
+ * (SINGLE_ISSUER) and does its work only when that thread asks (DEFER_TASKRUN), so that nothing
+ * interrupts it in between.
+ *
+ * Needs liburing at build time (HAVE_LIBURING) and Linux 6.1; without them the engine says so.
+ */
+#define _GNU_SOURCE
+#include "engine.h"
+
+#ifdef HAVE_LIBURING
+
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+enum {
+    SQ_ENTRIES = 4096,
+    CQ_ENTRIES_MAX = 65536,
+    BUFFER_MAX = 16 * 1024, /* a longer echo arrives in fragments */
+    BUFFERS_MIN = 64,
+    BUFFERS_MAX = 32768, /* the kernel's limit of a buffer ring */
+    BUFFER_BYTES = 32 << 20,
+    GATHER_FROM = 4096, /* messages of this size or more share one body: see queue_send */
+    BATCH = 256,        /* echoes recorded before their next pings are submitted */
+};
+
+static const uint64_t DRAIN_POLL_NS = 10 * NS_PER_MS;
+
+/* What a completion is about: a connection's receive or send by a tag in the pointer's low bits. */
+enum tag { TAG_RECEIVE = 0, TAG_SEND = 1, TAG_WAKE = 2, TAG_MASK = 3 };
+
+/* A long message: its own header, the thread's body. */
+struct gather {
+    struct msghdr header;
+    struct iovec parts[2];
+    unsigned char bytes[MESSAGE_HEADER];
+};
+
+struct loop {
+    struct io_uring ring;
+    bool ring_made;
+    struct io_uring_buf_ring *buffer_ring; /* mmap'ed */
+    unsigned char *buffers;                /* buffer_count of buffer_size bytes */
+    unsigned buffer_count, buffer_size;
+    unsigned char *outgoing; /* short messages: one for each connection, valid while it is sent */
+    struct gather *gathers;  /* long messages: likewise */
+};
+
+/* ---- set-up ------------------------------------------------------------------------------- */
+
+static unsigned power_of_two_from(unsigned n)
+{
+    unsigned power = 1;
+
+    while (power < n)
+        power *= 2;
+    return power;
+}
+
+static unsigned clamp(unsigned n, unsigned low, unsigned high)
+{
+    return n < low ? low : n > high ? high : n;
+}
+
+static size_t buffer_ring_bytes(const struct loop *loop)
+{
+    return loop->buffer_count * sizeof(struct io_uring_buf);
+}
+
+static int ring_params_init(struct io_uring *ring, unsigned cq_entries)
+{
+    struct io_uring_params params = {
+        .flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_R_DISABLED,
+        .cq_entries = cq_entries,
+    };
+
+    return io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
+}
+
+static const char *uringloop_unavailable(void)
+{
+    struct io_uring ring;
+    int err = ring_params_init(&ring, 2 * SQ_ENTRIES);
+
+    if (err == 0) {
+        io_uring_queue_exit(&ring);
+        return NULL;
+    }
+    if (err == -EPERM)
+        return "io_uring is forbidden here (see kernel.io_uring_disabled, or the container's "
+               "seccomp profile)";
+    return "this kernel has no io_uring with deferred task work; Linux 6.1 has";
+}
+
+/* Hand all receive buffers to the kernel. */
+static int open_buffers(struct pinger *p, struct loop *loop)
+{
+    struct io_uring_buf_reg reg = {.ring_entries = 0};
+    unsigned wanted;
+
+    loop->buffer_size = clamp((p->message.size + 63u) & ~63u, 64, BUFFER_MAX);
+    wanted = clamp(2 * p->count, BUFFERS_MIN, BUFFERS_MAX);
+    while (wanted > BUFFERS_MIN && (size_t)wanted * loop->buffer_size > BUFFER_BYTES)
+        wanted /= 2;
+    loop->buffer_count = power_of_two_from(wanted);
+    if (loop->buffer_count > BUFFERS_MAX)
+        loop->buffer_count = BUFFERS_MAX;
+    loop->buffer_ring = mmap(NULL, buffer_ring_bytes(loop), PROT_READ | PROT_WRITE,
+                             MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+    if (loop->buffer_ring == MAP_FAILED) {
+        loop->buffer_ring = NULL;
+        return -errno;
+    }
+    loop->buffers = malloc((size_t)loop->buffer_count * loop->buffer_size);
+    if (!loop->buffers)
+        return -ENOMEM;
+    reg.ring_addr = (uintptr_t)loop->buffer_ring;
+    reg.ring_entries = loop->buffer_count;
+    return io_uring_register_buf_ring(&loop->ring, &reg, 0);
+}
+
+static void give_buffer(struct loop *loop, unsigned id, int offset)
+{
+    io_uring_buf_ring_add(loop->buffer_ring, loop->buffers + (size_t)id * loop->buffer_size,
+                          loop->buffer_size, (unsigned short)id,
+                          io_uring_buf_ring_mask(loop->buffer_count), offset);
+}
+
+static void give_all_buffers(struct loop *loop)
+{
+    io_uring_buf_ring_init(loop->buffer_ring);
+    for (unsigned i = 0; i < loop->buffer_count; i++)
+        give_buffer(loop, i, (int)i);
+    io_uring_buf_ring_advance(loop->buffer_ring, (int)loop->buffer_count);
+}
+
+/* What is being sent must stay in place until the kernel has taken it: a message per connection. */
+static int open_messages(struct pinger *p, struct loop *loop)
+{
+    size_t size = p->message.size > MESSAGE_HEADER ? p->message.size : MESSAGE_HEADER;
+
+    if (p->message.size >= GATHER_FROM) {
+        loop->gathers = calloc(p->count, sizeof *loop->gathers);
+        if (!loop->gathers)
+            return -ENOMEM;
+        for (uint32_t i = 0; i < p->count; i++) {
+            struct gather *gather = &loop->gathers[i];
+
+            gather->parts[0] = (struct iovec){gather->bytes, MESSAGE_HEADER};
+            gather->parts[1] =
+                (struct iovec){p->message.bytes + MESSAGE_HEADER, p->message.size - MESSAGE_HEADER};
+            gather->header = (struct msghdr){.msg_iov = gather->parts, .msg_iovlen = 2};
+        }
+        return 0;
+    }
+    loop->outgoing = malloc(p->count * size);
+    if (!loop->outgoing)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < p->count; i++)
+        memcpy(loop->outgoing + i * size, p->message.bytes, size);
+    return 0;
+}
+
+/* The fixed file of a connection is its index in the thread's slice. */
+static int open_files(struct pinger *p, struct loop *loop)
+{
+    int *fds = malloc(p->count * sizeof *fds);
+    int err;
+
+    if (!fds)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < p->count; i++)
+        fds[i] = p->conns[i].fd;
+    err = io_uring_register_files(&loop->ring, fds, p->count);
+    free(fds);
+    return err;
+}
+
+static int uringloop_open(struct pinger *p)
+{
+    struct loop *loop = calloc(1, sizeof *loop);
+    int err;
+
+    p->loop = loop;
+    if (!loop)
+        return -ENOMEM;
+    err = ring_params_init(&loop->ring,
+                           clamp(power_of_two_from(4 * p->count), SQ_ENTRIES, CQ_ENTRIES_MAX));
+    if (err < 0)
+        return err;
+    loop->ring_made = true;
+    if ((err = open_files(p, loop)) < 0 || (err = open_buffers(p, loop)) < 0)
+        return err;
+    return open_messages(p, loop);
+}
+
+static void uringloop_close(struct pinger *p)
+{
+    struct loop *loop = p->loop;
+
+    if (!loop)
+        return;
+    if (loop->ring_made)
+        io_uring_queue_exit(&loop->ring);
+    if (loop->buffer_ring)
+        munmap(loop->buffer_ring, buffer_ring_bytes(loop));
+    free(loop->buffers);
+    free(loop->outgoing);
+    free(loop->gathers);
+    free(loop);
+}
+
+/* ---- queueing ----------------------------------------------------------------------------- */
+
+static inline struct io_uring_sqe *next_sqe(struct loop *loop)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
+
+    while (unlikely(!sqe)) {
+        io_uring_submit(&loop->ring);
+        sqe = io_uring_get_sqe(&loop->ring);
+    }
+    return sqe;
+}
+
+static inline void *tagged(struct conn *c, enum tag tag)
+{
+    return (void *)((uintptr_t)c | tag);
+}
+
+static inline void queue_receive(struct pinger *p, struct conn *c)
+{
+    struct io_uring_sqe *sqe = next_sqe(p->loop);
+
+    io_uring_prep_recv_multishot(sqe, (int)(c - p->conns), NULL, 0, 0);
+    sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* there is nothing yet: spare the attempt */
+    sqe->flags |= IOSQE_FIXED_FILE | IOSQE_BUFFER_SELECT;
+    sqe->buf_group = 0;
+    io_uring_sqe_set_data(sqe, tagged(c, TAG_RECEIVE));
+}
+
+/* Queue the stamped message. Its header differs from connection to connection and its body does
+ * not, so a long message is gathered from both; a short one is cheaper in one piece. WAITALL: the
+ * kernel goes on by itself after a short send. Only failures are reported back. */
+static inline void queue_send(struct pinger *p, struct conn *c)
+{
+    struct loop *loop = p->loop;
+    struct io_uring_sqe *sqe = next_sqe(loop);
+    uint32_t index = (uint32_t)(c - p->conns);
+    uint32_t size = p->message.size;
+
+    if (unlikely(loop->gathers)) {
+        struct gather *gather = &loop->gathers[index];
+
+        memcpy(gather->bytes, p->message.bytes, MESSAGE_HEADER);
+        io_uring_prep_sendmsg(sqe, (int)index, &gather->header, MSG_NOSIGNAL | MSG_WAITALL);
+    } else {
+        size_t room = size > MESSAGE_HEADER ? size : MESSAGE_HEADER;
+        unsigned char *bytes = loop->outgoing + index * room;
+
+        memcpy(bytes, p->message.bytes, MESSAGE_HEADER);
+        io_uring_prep_send(sqe, (int)index, bytes, size, MSG_NOSIGNAL | MSG_WAITALL);
+    }
+    sqe->flags |= IOSQE_FIXED_FILE | IOSQE_CQE_SKIP_SUCCESS;
+    io_uring_sqe_set_data(sqe, tagged(c, TAG_SEND));
+    c->sent = size;
+}
+
+static void queue_wake(struct pinger *p)
+{
+    struct io_uring_sqe *sqe = next_sqe(p->loop);
+
+    io_uring_prep_poll_multishot(sqe, p->wake_fd, POLLIN);
+    io_uring_sqe_set_data(sqe, tagged(NULL, TAG_WAKE));
+}
+
+static inline void ping(struct pinger *p, struct conn *c, uint64_t now)
+{
+    conn_begin(p, c, now);
+    queue_send(p, c);
+}
+
+/* ---- completions -------------------------------------------------------------------------- */
+
+static inline void conn_echoed(struct pinger *p, struct conn *c, uint64_t now)
+{
+    conn_record(p, c, now);
+    if (unlikely(!pinger_sending(p, now)))
+        conn_retire(p, c);
+    else if (pinger_thinks(p))
+        conn_think(p, c, now);
+    else
+        ping(p, c, now);
+}
+
+/* Bytes of an echo lie in a provided buffer: check them, and give the buffer back. */
+static inline void conn_received(struct pinger *p, struct conn *c, const struct io_uring_cqe *cqe,
+                                 uint64_t now)
+{
+    struct loop *loop = p->loop;
+    unsigned id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+
+    if (likely(c->state != CONN_CLOSED)) {
+        enum echo echo =
+            conn_check(p, c, loop->buffers + (size_t)id * loop->buffer_size, (uint32_t)cqe->res);
+
+        if (likely(echo == ECHO_WHOLE))
+            conn_echoed(p, c, now);
+        else if (echo == ECHO_CORRUPT)
+            conn_lose(p, c, LOST_CORRUPT);
+    }
+    give_buffer(loop, id, 0);
+    io_uring_buf_ring_advance(loop->buffer_ring, 1);
+}
+
+static inline void receive_completed(struct pinger *p, struct conn *c,
+                                     const struct io_uring_cqe *cqe, uint64_t now)
+{
+    bool again = !(cqe->flags & IORING_CQE_F_MORE);
+
+    if (likely(cqe->res > 0)) {
+        conn_received(p, c, cqe, now);
+    } else if (c->state != CONN_CLOSED) {
+        if (cqe->res == 0)
+            conn_lose(p, c, LOST_CLOSED);
+        else if (cqe->res != -ENOBUFS) /* all buffers were full for a moment */
+            conn_lose(p, c, lost_cause_of(-cqe->res));
+    }
+    if (unlikely(again) && c->state != CONN_CLOSED)
+        queue_receive(p, c);
+}
+
+static void wake_completed(struct pinger *p, const struct io_uring_cqe *cqe)
+{
+    uint64_t count;
+
+    (void)!read(p->wake_fd, &count, sizeof count);
+    if (!(cqe->flags & IORING_CQE_F_MORE))
+        queue_wake(p);
+}
+
+static inline void completed(struct pinger *p, const struct io_uring_cqe *cqe, uint64_t now)
+{
+    uintptr_t data = (uintptr_t)io_uring_cqe_get_data(cqe);
+    struct conn *c = (struct conn *)(data & ~(uintptr_t)TAG_MASK);
+
+    switch ((enum tag)(data & TAG_MASK)) {
+    case TAG_RECEIVE:
+        receive_completed(p, c, cqe, now);
+        break;
+    case TAG_SEND: /* only failures come here: the receive may have told already */
+        if (c->state != CONN_CLOSED)
+            conn_lose(p, c, cqe->res < 0 ? lost_cause_of(-cqe->res) : LOST_RESET);
+        break;
+    default:
+        wake_completed(p, cqe);
+    }
+}
+
+/* ---- the loop ----------------------------------------------------------------------------- */
+
+static void fire_due(struct pinger *p, uint64_t now)
+{
+    while (p->thinking.count > 0 && p->thinking.heap[0].at_ns <= now) {
+        struct conn *c = &p->conns[due_pop(&p->thinking).conn];
+
+        if (c->state == CONN_IDLE)
+            ping(p, c, clock_now_ns());
+    }
+}
+
+/* From here on the ring is this thread's. liburing 2.3 declares a call for it and exports none. */
+static void ring_enable(struct io_uring *ring)
+{
+    syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+}
+
+static void start_all(struct pinger *p)
+{
+    queue_wake(p);
+    for (uint32_t i = 0; i < p->count; i++)
+        queue_receive(p, &p->conns[i]);
+    for (uint32_t i = 0; i < p->count; i++) {
+        uint64_t now = clock_now_ns();
+
+        if (pinger_thinks(p))
+            conn_think(p, &p->conns[i], now);
+        else
+            ping(p, &p->conns[i], now);
+    }
+}
+
+/* Submit what is queued and wait for a completion, no longer than the next due ping. */
+static void submit_and_wait(struct pinger *p, uint64_t now)
+{
+    struct io_uring_cqe *cqe;
+    uint64_t until_ns = p->phase == PHASE_DRAIN ? now + DRAIN_POLL_NS : UINT64_MAX;
+    struct __kernel_timespec left;
+
+    if (p->phase != PHASE_DRAIN && p->thinking.count > 0)
+        until_ns = p->thinking.heap[0].at_ns;
+    if (until_ns == UINT64_MAX) {
+        io_uring_submit_and_wait(&p->loop->ring, 1);
+        return;
+    }
+    until_ns = until_ns > now ? until_ns - now : 0;
+    left = (struct __kernel_timespec){
+        .tv_sec = (long long)(until_ns / NS_PER_S),
+        .tv_nsec = (long long)(until_ns % NS_PER_S),
+    };
+    io_uring_submit_and_wait_timeout(&p->loop->ring, &cqe, 1, &left, NULL);
+}
+
+/* Handle up to BATCH completions. One clock reading serves them all: it ends their pings and
+ * begins the next ones, so no time is lost between the two. Returns their number. */
+static unsigned reap(struct pinger *p)
+{
+    struct io_uring_cqe *cqes[BATCH];
+    unsigned n = io_uring_peek_batch_cqe(&p->loop->ring, cqes, BATCH);
+    uint64_t now = clock_now_ns();
+
+    for (unsigned i = 0; i < n; i++)
+        completed(p, cqes[i], now);
+    io_uring_cq_advance(&p->loop->ring, n);
+    return n;
+}
+
+static void uringloop_run(struct pinger *p)
+{
+    uint64_t now;
+
+    prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* the default lets a due ping be 50 us late */
+    ring_enable(&p->loop->ring);
+    give_all_buffers(p->loop);
+    start_all(p);
+    now = clock_now_ns();
+    while (pinger_advance(p, now), !pinger_done(p, now)) {
+        unsigned n;
+
+        submit_and_wait(p, now);
+        n = reap(p);
+        now = clock_now_ns();
+        if (p->phase == PHASE_WINDOW) {
+            p->waits++;
+            p->events += n;
+        }
+        if (p->phase != PHASE_DRAIN)
+            fire_due(p, now);
+    }
+    p->ended_ns = now;
+}
+
+const struct engine engine_uring = {
+    .name = "uring",
+    .unavailable = uringloop_unavailable,
+    .open = uringloop_open,
+    .run = uringloop_run,
+    .close = uringloop_close,
+};
+
+#else /* !HAVE_LIBURING */
+
+static const char *uringloop_unavailable(void)
+{
+    return "this server was built without liburing; install it (Debian: liburing-dev) and build "
+           "pybench again";
+}
+
+const struct engine engine_uring = {.name = "uring", .unavailable = uringloop_unavailable};
+
+#endif

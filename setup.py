@@ -1,0 +1,125 @@
+"""Builds what pyproject.toml cannot describe: the C extension modules and the load server.
+
+The server is an executable, not a library: `build_server` compiles server/*.c and puts the program
+into the package as pybench/bin/pybench-server, so that a wheel carries it and an editable install
+finds it in the tree.
+"""
+
+import os
+import shlex
+import subprocess
+import tempfile
+from pathlib import Path
+
+from setuptools import Command, Extension, setup
+from setuptools.command.build import build
+
+HEADERS = sorted(str(path) for folder in ("server", "ext") for path in Path(folder).glob("*.h"))
+CFLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden", "-pthread"]
+SANITIZE = os.environ.get("PYBENCH_SANITIZE", "")  # e.g. "address,undefined"
+if SANITIZE:
+    CFLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g", "-O1"]
+LINK = ["-pthread"] + ([f"-fsanitize={SANITIZE}"] if SANITIZE else [])
+
+
+URING_PROBE = """
+#include <liburing.h>
+int main(void)
+{
+    struct io_uring_buf_reg reg = {0};
+    struct io_uring_sqe sqe;
+    io_uring_prep_recv_multishot(&sqe, 0, 0, 0, 0);
+    return io_uring_register_buf_ring(0, &reg, 0) + IORING_SETUP_DEFER_TASKRUN;
+}
+"""
+
+
+def have_liburing() -> bool:
+    """Whether the compiler finds a liburing that can do multishot receives into buffer rings."""
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    with tempfile.TemporaryDirectory() as folder:
+        probe = Path(folder, "probe.c")
+        probe.write_text(URING_PROBE)
+        done = subprocess.run(
+            [*compiler, str(probe), "-luring", "-o", str(probe.with_suffix(""))],
+            capture_output=True,
+            check=False,
+        )
+    return done.returncode == 0
+
+
+# Optional: without it there is no io_uring engine, and the server says how to get it.
+URING = have_liburing()
+URING_CFLAGS = ["-DHAVE_LIBURING"] if URING else []
+URING_LINK = ["-luring"] if URING else []
+
+
+def extension(name: str) -> Extension:
+    """One extension module: its own file, and the C core that the C rows share."""
+    sources = [f"ext/{name}.c"]
+    if name != "rawselect":
+        sources.append("ext/echo.c")
+    return Extension(
+        f"pybench.{name}",
+        sources,
+        depends=HEADERS,
+        extra_compile_args=CFLAGS,
+        extra_link_args=LINK,
+    )
+
+
+class BuildServer(Command):
+    """Compile server/*.c into the program pybench/bin/pybench-server."""
+
+    description = "build the load server executable"
+    user_options = [("build-lib=", "b", "directory of the built package")]
+    editable_mode = False
+
+    def initialize_options(self) -> None:
+        self.build_lib: str | None = None
+        self.build_temp: str | None = None
+
+    def finalize_options(self) -> None:
+        self.set_undefined_options("build_py", ("build_lib", "build_lib"))
+        self.set_undefined_options("build_ext", ("build_temp", "build_temp"))
+
+    def get_source_files(self) -> list[str]:
+        return [str(path) for path in sorted(Path("server").glob("*.[ch]"))]
+
+    def get_outputs(self) -> list[str]:
+        return [] if self.editable_mode else [str(self._program())]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        return {}
+
+    def _program(self) -> Path:
+        root = Path() if self.editable_mode else Path(str(self.build_lib))
+        return root / "pybench" / "bin" / "pybench-server"
+
+    def run(self) -> None:
+        from setuptools._distutils.ccompiler import new_compiler
+        from setuptools._distutils.sysconfig import customize_compiler
+
+        compiler = new_compiler()
+        customize_compiler(compiler)
+        version = f'"{self.distribution.get_version()}"'
+        objects = compiler.compile(
+            [str(path) for path in sorted(Path("server").glob("*.c"))],
+            output_dir=str(self.build_temp),
+            macros=[("PYBENCH_VERSION", version)],
+            extra_postargs=CFLAGS + URING_CFLAGS,
+            depends=HEADERS,
+        )
+        program = self._program()
+        program.parent.mkdir(parents=True, exist_ok=True)
+        compiler.link_executable(
+            objects, program.name, output_dir=str(program.parent), extra_postargs=[*LINK, *URING_LINK, "-lm"]
+        )
+
+
+build.sub_commands.append(("build_server", None))
+
+setup(
+    ext_modules=[extension(name) for name in ("c_epoll", "c_poll", "c_th", "rawselect")],
+    cmdclass={"build_server": BuildServer},
+)
