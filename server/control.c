@@ -86,7 +86,8 @@ static int parse_text(char *out, size_t size, const char *name, const char *text
 /* A request under construction: address and port come as two words, times in units of the wire. */
 struct draft {
     char addr[ADDRESS_TEXT];
-    uint64_t version, port, conns, msize, warmup, runtime, think_min, think_max, threads;
+    uint64_t version, port, conns, msize, warmup, runtime, think_min, think_max, rate, threads;
+    char timestamps[16];
     char engine[16];
     char token[CONTROL_TOKEN_MAX + 1];
 };
@@ -108,7 +109,7 @@ struct key {
         name, offsetof(struct draft, field), sizeof(((struct draft *)0)->field), 0, 0, needed \
     }
 
-enum { MAX_CONNS = 1000000, MAX_THINK_US = 1000000000 };
+enum { MAX_CONNS = 1000000, MAX_THINK_US = 1000000000, MAX_RATE = 1000000000 };
 
 static const struct key V2_KEYS[] = {
     NUMBER("v", version, 2, 2, true),
@@ -120,6 +121,8 @@ static const struct key V2_KEYS[] = {
     NUMBER("runtime_ms", runtime, 1, MAX_TIME_MS, true),
     NUMBER("think_min_us", think_min, 0, MAX_THINK_US, false),
     NUMBER("think_max_us", think_max, 0, MAX_THINK_US, false),
+    NUMBER("rate", rate, 1, MAX_RATE, false),
+    TEXT("timestamps", timestamps, false),
     NUMBER("threads", threads, 1, CONTROL_THREADS_MAX, false),
     TEXT("engine", engine, false),
     TEXT("token", token, false),
@@ -165,9 +168,18 @@ static int draft_finish(struct request *out, const struct draft *draft, int vers
         .runtime_ns = draft->runtime * time_unit,
         .think_min_ns = draft->think_min * think_unit,
         .think_max_ns = draft->think_max * think_unit,
+        .rate = draft->rate,
+        .kernel_times = strcmp(draft->timestamps, "kernel") == 0,
         .threads = (unsigned)draft->threads,
     };
     char shown[48];
+
+    if (*draft->timestamps && !request.kernel_times)
+        return failure_set(fail, "bad_request", EINVAL, "timestamps=%s: there is only kernel",
+                           quoted(draft->timestamps, shown));
+    if (draft->rate && draft->think_max)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "rate and think times exclude each other: a rate is a schedule");
 
     if (draft->think_min > draft->think_max)
         return failure_set(fail, "bad_request", EINVAL,
@@ -365,6 +377,11 @@ static void write_totals(FILE *out, const struct outcome *o)
     put(out, "sys_ns", o->sys_ns);
     put(out, "waits", o->waits);
     put(out, "events", o->events);
+    put(out, "events_squared", o->events_squared);
+    if (o->kernel_times) {
+        put(out, "queue_ns", o->queue_ns);
+        put(out, "queue_samples", o->queue_samples);
+    }
     put(out, "threads", o->threads);
     fprintf(out, " engine=%s version=%s\n", o->engine, PYBENCH_VERSION);
 }
@@ -381,7 +398,7 @@ static void write_fairness(FILE *out, const struct fairness *f)
     fputc('\n', out);
 }
 
-static void write_histogram(FILE *out, const struct histogram *hist)
+static void write_histogram(FILE *out, const char *verb, const struct histogram *hist)
 {
     int column = 0;
 
@@ -393,7 +410,7 @@ static void write_histogram(FILE *out, const struct histogram *hist)
             column = 0;
         }
         if (column == 0)
-            column += fprintf(out, "hist");
+            column += fprintf(out, "%s", verb);
         column += fprintf(out, " %llu=%llu", (unsigned long long)hist_lower_ns(i),
                           (unsigned long long)hist->counts[i]);
     }
@@ -407,7 +424,17 @@ static void write_result_v2(FILE *out, const void *argument)
 
     write_totals(out, outcome);
     write_fairness(out, &outcome->fairness);
-    write_histogram(out, &outcome->latency);
+    write_histogram(out, "hist", &outcome->latency);
+    if (outcome->rate) {
+        fputs("corrected", out);
+        put(out, "rate", outcome->rate);
+        put(out, "late", outcome->late);
+        put(out, "unsent", outcome->unsent);
+        put(out, "sum_ns", outcome->corrected.sum_ns);
+        put(out, "max_ns", outcome->corrected.max_ns);
+        fputc('\n', out);
+        write_histogram(out, "corrected_hist", &outcome->corrected);
+    }
     fputs("end\n", out);
 }
 

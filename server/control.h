@@ -39,6 +39,8 @@ struct request {
     uint64_t runtime_ns;
     uint64_t think_min_ns;
     uint64_t think_max_ns; /* 0: no thinking */
+    uint64_t rate;         /* pings per second over all connections; 0: closed loop */
+    bool kernel_times;     /* ask the kernel when each echo arrived */
     unsigned threads;      /* 0: as the server was told */
     char engine[16];       /* empty: the default */
     char token[CONTROL_TOKEN_MAX + 1];
@@ -50,8 +52,16 @@ struct outcome {
     uint64_t window_ns;
     uint64_t total; /* messages sent from start to end, warm-up included */
     uint64_t lost[LOST_CAUSES];
-    uint64_t user_ns, sys_ns; /* CPU of the ping threads */
-    uint64_t waits, events;   /* waits of the ping threads, and ready connections they gave */
+    uint64_t user_ns, sys_ns;   /* CPU of the ping threads */
+    uint64_t waits, events;     /* waits of the ping threads, and ready connections they gave */
+    uint64_t events_squared;    /* over events: the batch that the average message was read in */
+    bool kernel_times;          /* whether the two below were measured */
+    uint64_t queue_ns;          /* time that echoes lay in this machine before they were read */
+    uint64_t queue_samples;     /* echoes that queue_ns sums over */
+    uint64_t rate;              /* as asked for; the three below are measured when it is not 0 */
+    uint64_t late;              /* pings sent more than LATE_NS after they were due */
+    uint64_t unsent;            /* pings that were due and never sent */
+    struct histogram corrected; /* latency from when each ping was due */
     uint64_t connect_ns;
     unsigned threads;
     const char *engine; /* static */

@@ -14,6 +14,8 @@ struct engine {
     /* Why this build or this kernel cannot run the engine, with the remedy; NULL when it can. */
     const char *(*unavailable)(void);
 
+    bool kernel_times; /* whether it can ask the kernel when an echo arrived */
+
     /* Make what the loop needs and register every connection. Returns 0 or a negative errno
      * (-ENOSYS: this kernel cannot); close is right after either. */
     int (*open)(struct pinger *pinger);

@@ -29,7 +29,7 @@ int pinger_init(struct pinger *pinger, const struct plan *plan, struct conn *con
         return -errno;
     if ((err = message_init(&pinger->message, plan->msize)) < 0)
         return err;
-    return plan->think_max_ns > 0 ? due_init(&pinger->thinking, count) : 0;
+    return pinger_paces(pinger) ? due_init(&pinger->waiting, count) : 0;
 }
 
 void pinger_free(struct pinger *pinger)
@@ -37,7 +37,7 @@ void pinger_free(struct pinger *pinger)
     if (pinger->plan && pinger->wake_fd >= 0)
         close(pinger->wake_fd);
     message_free(&pinger->message);
-    due_free(&pinger->thinking);
+    due_free(&pinger->waiting);
 }
 
 static uint64_t timeval_ns(struct timeval time)
@@ -53,22 +53,6 @@ static void take_cpu_times(struct pinger *pinger, int sign)
     getrusage(RUSAGE_THREAD, &usage);
     pinger->user_ns += (uint64_t)sign * timeval_ns(usage.ru_utime);
     pinger->sys_ns += (uint64_t)sign * timeval_ns(usage.ru_stime);
-}
-
-void pinger_advance(struct pinger *pinger, uint64_t now_ns)
-{
-    if (pinger->phase == PHASE_WARMUP && now_ns >= pinger->plan->window_begin_ns) {
-        pinger->phase = PHASE_WINDOW;
-        take_cpu_times(pinger, -1);
-    }
-    if (pinger->phase != PHASE_DRAIN && !pinger_sending(pinger, now_ns)) {
-        if (pinger->phase == PHASE_WINDOW)
-            take_cpu_times(pinger, +1);
-        pinger->phase = PHASE_DRAIN;
-        for (uint32_t i = 0; i < pinger->count; i++)
-            if (pinger->conns[i].state == CONN_IDLE)
-                conn_retire(pinger, &pinger->conns[i]);
-    }
 }
 
 bool pinger_done(const struct pinger *pinger, uint64_t now_ns)
@@ -118,12 +102,100 @@ static uint64_t random_next(uint64_t *state)
     return z ^ z >> 31;
 }
 
-void conn_think(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
+static uint64_t think_time(struct pinger *pinger)
 {
     uint64_t low = pinger->plan->think_min_ns;
     uint64_t span = pinger->plan->think_max_ns - low + 1;
-    /* multiply-shift: uniform over the span to within 2**-64 */
-    uint64_t drawn = (uint64_t)(((unsigned __int128)random_next(&pinger->random) * span) >> 64);
 
-    due_push(&pinger->thinking, now_ns + low + drawn, (uint32_t)(conn - pinger->conns));
+    /* multiply-shift: uniform over the span to within 2**-64 */
+    return low + (uint64_t)(((unsigned __int128)random_next(&pinger->random) * span) >> 64);
+}
+
+static void wait_until(struct pinger *pinger, const struct conn *conn, uint64_t then_ns)
+{
+    due_push(&pinger->waiting, then_ns, (uint32_t)(conn - pinger->conns));
+}
+
+bool conn_put_off(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
+{
+    if (pinger->plan->interval_ns == 0) {
+        wait_until(pinger, conn, now_ns + think_time(pinger));
+        return false;
+    }
+    conn->due_ns += pinger->plan->interval_ns;
+    if (conn->due_ns <= now_ns)
+        return true;
+    wait_until(pinger, conn, conn->due_ns);
+    return false;
+}
+
+void conn_put_off_first(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
+{
+    const struct plan *plan = pinger->plan;
+
+    if (plan->interval_ns == 0) {
+        wait_until(pinger, conn, now_ns + think_time(pinger));
+        return;
+    }
+    /* the connections take turns: no two of them are due at the same time */
+    conn->due_ns =
+        plan->began_ns + (uint64_t)((unsigned __int128)plan->interval_ns * conn->id / plan->conns);
+    wait_until(pinger, conn, conn->due_ns);
+}
+
+struct conn *conn_pop_due(struct pinger *pinger, uint64_t now_ns)
+{
+    while (pinger->waiting.count > 0 && pinger->waiting.heap[0].at_ns <= now_ns) {
+        struct conn *conn = &pinger->conns[due_pop(&pinger->waiting).conn];
+
+        if (conn->state == CONN_IDLE) /* else it was lost while it waited */
+            return conn;
+    }
+    return NULL;
+}
+
+/* Count the connection's pings from next_ns on that were due before the end and are never sent. */
+static void count_unsent(struct pinger *pinger, uint64_t next_ns)
+{
+    uint64_t interval_ns = pinger->plan->interval_ns;
+    uint64_t end_ns = pinger->plan->window_end_ns;
+
+    if (interval_ns && next_ns < end_ns)
+        pinger->unsent += (end_ns - next_ns - 1) / interval_ns + 1;
+}
+
+void conn_finish(struct pinger *pinger, struct conn *conn)
+{
+    if (pinger->phase != PHASE_DRAIN) /* else begin_drain has counted them */
+        count_unsent(pinger, conn->due_ns + pinger->plan->interval_ns);
+    conn_retire(pinger, conn);
+}
+
+/* The window is over: who has nothing in flight has nothing to wait for. */
+static void begin_drain(struct pinger *pinger)
+{
+    for (uint32_t i = 0; i < pinger->count; i++) {
+        struct conn *conn = &pinger->conns[i];
+
+        if (conn->state == CONN_FLYING)
+            count_unsent(pinger, conn->due_ns + pinger->plan->interval_ns);
+        if (conn->state != CONN_IDLE)
+            continue;
+        count_unsent(pinger, conn->due_ns);
+        conn_retire(pinger, conn);
+    }
+}
+
+void pinger_advance(struct pinger *pinger, uint64_t now_ns)
+{
+    if (pinger->phase == PHASE_WARMUP && now_ns >= pinger->plan->window_begin_ns) {
+        pinger->phase = PHASE_WINDOW;
+        take_cpu_times(pinger, -1);
+    }
+    if (pinger->phase != PHASE_DRAIN && !pinger_sending(pinger, now_ns)) {
+        if (pinger->phase == PHASE_WINDOW)
+            take_cpu_times(pinger, +1);
+        pinger->phase = PHASE_DRAIN;
+        begin_drain(pinger);
+    }
 }

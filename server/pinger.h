@@ -25,6 +25,10 @@
 struct plan {
     uint32_t msize;
     uint64_t think_min_ns, think_max_ns;
+    uint64_t interval_ns; /* open loop: between two pings of one connection; 0: closed loop */
+    uint32_t conns;       /* of the whole test */
+    bool kernel_times;
+    uint64_t began_ns;              /* the schedule of an open loop counts from here */
     uint64_t window_begin_ns;       /* warm-up ends here */
     _Atomic uint64_t window_end_ns; /* no ping is sent from here on; may be moved forward */
     _Atomic bool abandoned;         /* nobody waits for the result: leave at once */
@@ -32,7 +36,7 @@ struct plan {
 
 enum conn_state { CONN_IDLE, CONN_FLYING, CONN_CLOSED };
 
-/* One data connection. 48 bytes: 10,000 of them stay in the second-level cache. */
+/* One data connection. 56 bytes: 10,000 of them stay in the second-level cache. */
 struct conn {
     int fd;
     uint32_t id;         /* in the test, not in the thread */
@@ -41,6 +45,7 @@ struct conn {
     uint32_t echoed;     /* bytes of it that came back */
     uint8_t state;       /* enum conn_state */
     uint64_t sent_at_ns; /* when its sending began */
+    uint64_t due_ns;     /* when it should have; set in an open loop only */
     uint64_t messages;   /* echoes inside the window */
 };
 
@@ -56,7 +61,7 @@ struct pinger {
 
     enum phase phase;
     struct message message;
-    struct duequeue thinking;
+    struct duequeue waiting; /* connections whose next ping is due later */
     uint64_t random;
     uint64_t sent_messages;
 
@@ -66,9 +71,12 @@ struct pinger {
 
     /* the measurement, complete when the thread has ended */
     struct histogram latency;
+    struct histogram corrected; /* from the due time; filled in an open loop only */
+    uint64_t late, unsent;
+    uint64_t queue_ns, queue_samples;
     uint64_t lost[LOST_CAUSES];
     uint64_t user_ns, sys_ns;
-    uint64_t waits, events;
+    uint64_t waits, events, events_squared; /* squared: the sum of each wait's events squared */
     uint64_t ended_ns;
 
     struct loop *loop; /* the engine's own state: each engine's file defines its struct loop */
@@ -82,6 +90,16 @@ void pinger_free(struct pinger *pinger);
 /* Notice that a boundary of the plan has been passed: takes the CPU times of the window. */
 void pinger_advance(struct pinger *pinger, uint64_t now_ns);
 
+/* Count a wait that gave n ready connections, if it lies in the window. */
+static inline void pinger_waited(struct pinger *pinger, unsigned n)
+{
+    if (pinger->phase != PHASE_WINDOW)
+        return;
+    pinger->waits++;
+    pinger->events += n;
+    pinger->events_squared += (uint64_t)n * n;
+}
+
 /* Whether the thread has nothing left to do. */
 bool pinger_done(const struct pinger *pinger, uint64_t now_ns);
 
@@ -92,14 +110,27 @@ void conn_lose(struct pinger *pinger, struct conn *conn, enum lost_cause cause);
  * reference to it, and the peer shall see the end now. */
 void conn_close(struct conn *conn);
 
+/* The connection has its echo and the window is over: close it. */
+void conn_finish(struct pinger *pinger, struct conn *conn);
+
 /* Close a connection because the test is over. */
 void conn_retire(struct pinger *pinger, struct conn *conn);
 
 /* The cause that an errno of send or recv stands for. */
 enum lost_cause lost_cause_of(int err);
 
-/* Let the connection think before its next ping, from now on. */
-void conn_think(struct pinger *pinger, struct conn *conn, uint64_t now_ns);
+/* Put off the connection's next ping: by a think time drawn anew, or until the schedule of an open
+ * loop has it due. Returns whether it is due already: the schedule is behind, ping at once. */
+bool conn_put_off(struct pinger *pinger, struct conn *conn, uint64_t now_ns);
+
+/* Take a connection whose ping is due by now_ns, NULL when there is none. */
+struct conn *conn_pop_due(struct pinger *pinger, uint64_t now_ns);
+
+/* Put off the very first ping: by a think time, or by the connection's place in the schedule. */
+void conn_put_off_first(struct pinger *pinger, struct conn *conn, uint64_t now_ns);
+
+/* An open loop sends more than this after the due time: the ping counts as late. */
+enum { LATE_NS = 1000000 };
 
 /* Begin a ping at now_ns: the message is stamped into pinger->message, none of it is sent yet. */
 static inline void conn_begin(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
@@ -110,6 +141,9 @@ static inline void conn_begin(struct pinger *pinger, struct conn *conn, uint64_t
     conn->state = CONN_FLYING;
     conn->sent_at_ns = now_ns;
     pinger->sent_messages++;
+    if (pinger->plan->interval_ns && now_ns - conn->due_ns > LATE_NS &&
+        pinger->phase == PHASE_WINDOW)
+        pinger->late++;
     message_stamp(&pinger->message, conn->seq, conn->id);
 }
 
@@ -145,6 +179,8 @@ static inline void conn_record(struct pinger *pinger, struct conn *conn, uint64_
         return;
     conn->messages++;
     hist_record(&pinger->latency, now_ns - conn->sent_at_ns);
+    if (plan->interval_ns)
+        hist_record(&pinger->corrected, now_ns - conn->due_ns);
 }
 
 /* Whether new pings are still sent at now_ns. */
@@ -153,9 +189,10 @@ static inline bool pinger_sending(const struct pinger *pinger, uint64_t now_ns)
     return now_ns < atomic_load_explicit(&pinger->plan->window_end_ns, memory_order_relaxed);
 }
 
-static inline bool pinger_thinks(const struct pinger *pinger)
+/* Whether a connection waits between an echo and its next ping. */
+static inline bool pinger_paces(const struct pinger *pinger)
 {
-    return pinger->plan->think_max_ns > 0;
+    return pinger->plan->think_max_ns > 0 || pinger->plan->interval_ns > 0;
 }
 
 #endif

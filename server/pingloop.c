@@ -8,6 +8,8 @@
 #include "engine.h"
 
 #include <errno.h>
+#include <linux/errqueue.h>
+#include <linux/net_tstamp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -15,8 +17,9 @@
 #include <unistd.h>
 
 enum {
-    EVENTS_PER_WAIT = 1024,
-    EVENTS_WHILE_THINKING = 64, /* a due ping waits for no more than that many echoes */
+    EVENTS_MIN = 64,
+    EVENTS_MAX = 16384,
+    EVENTS_WHILE_PACING = 64, /* a due ping waits for no more than that many echoes */
     RECEIVE_SIZE = 64 * 1024,
 };
 
@@ -27,22 +30,42 @@ static const uint32_t WATCH = EPOLLIN | EPOLLRDHUP | EPOLLET;
 
 struct loop {
     int epoll_fd;
+    struct epoll_event *events; /* owned; room for every connection, so that the number of ready
+                                   ones tells how long the queue is, up to EVENTS_MAX */
+    int events_max;
+    uint64_t realtime_ahead_ns; /* kernel times: CLOCK_REALTIME less CLOCK_MONOTONIC */
+    uint64_t arrived_ns;        /* kernel times: when the bytes read last had come, 0: unknown */
     unsigned char receive_buf[RECEIVE_SIZE];
 };
+
+/* Have the kernel note when bytes arrive. */
+static int stamp_arrivals(int fd)
+{
+    int flags = SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
+
+    return setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags) < 0 ? -errno : 0;
+}
 
 static int pingloop_open(struct pinger *p)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     const struct timespec at_once = {0};
+    int err;
 
-    p->loop = malloc(sizeof *p->loop);
+    p->loop = calloc(1, sizeof *p->loop);
     if (!p->loop)
         return -ENOMEM;
+    p->loop->events_max = p->count < EVENTS_MIN   ? EVENTS_MIN
+                          : p->count > EVENTS_MAX ? EVENTS_MAX
+                                                  : (int)p->count;
+    p->loop->events = calloc((size_t)p->loop->events_max, sizeof *p->loop->events);
     p->loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (p->loop->epoll_fd < 0)
         return -errno;
-    /* think times need waits shorter than a millisecond, which kernels before 5.11 have not */
-    if (pinger_thinks(p) && epoll_pwait2(p->loop->epoll_fd, &event, 1, &at_once, NULL) < 0)
+    if (!p->loop->events)
+        return -ENOMEM;
+    /* pacing needs waits shorter than a millisecond, which kernels before 5.11 have not */
+    if (pinger_paces(p) && epoll_pwait2(p->loop->epoll_fd, &event, 1, &at_once, NULL) < 0)
         return -errno;
     if (epoll_ctl(p->loop->epoll_fd, EPOLL_CTL_ADD, p->wake_fd, &event) < 0)
         return -errno;
@@ -50,14 +73,19 @@ static int pingloop_open(struct pinger *p)
         event = (struct epoll_event){.events = WATCH, .data.ptr = &p->conns[i]};
         if (epoll_ctl(p->loop->epoll_fd, EPOLL_CTL_ADD, p->conns[i].fd, &event) < 0)
             return -errno;
+        if (p->plan->kernel_times && (err = stamp_arrivals(p->conns[i].fd)) < 0)
+            return err;
     }
     return 0;
 }
 
 static void pingloop_close(struct pinger *p)
 {
-    if (p->loop && p->loop->epoll_fd >= 0)
+    if (!p->loop)
+        return;
+    if (p->loop->epoll_fd >= 0)
         close(p->loop->epoll_fd);
+    free(p->loop->events);
     free(p->loop);
 }
 
@@ -105,24 +133,73 @@ static void conn_resume(struct pinger *p, struct conn *c)
         watch_writable(p, c, false);
 }
 
-/* A whole echo is there: record it and send the next ping, now or after thinking. */
+/* How long the echo lay here before it was read. */
+static void record_queue(struct pinger *p, uint64_t now)
+{
+    uint64_t arrived = p->loop->arrived_ns;
+
+    if (p->phase != PHASE_WINDOW || arrived == 0)
+        return;
+    p->queue_samples++;
+    p->queue_ns += now > arrived ? now - arrived : 0;
+}
+
+/* A whole echo is there: record it and send the next ping, now or when it is due. */
 static inline void conn_echoed(struct pinger *p, struct conn *c)
 {
     uint64_t now = clock_now_ns();
 
     conn_record(p, c, now);
+    if (unlikely(p->plan->kernel_times))
+        record_queue(p, now);
     if (unlikely(!pinger_sending(p, now)))
-        conn_retire(p, c);
-    else if (pinger_thinks(p))
-        conn_think(p, c, now);
-    else
+        conn_finish(p, c);
+    else if (!pinger_paces(p) || conn_put_off(p, c, now))
         ping(p, c, now);
+}
+
+/* Receive with the kernel's time of arrival, which goes to loop->arrived_ns. */
+static ssize_t receive_stamped(struct pinger *p, const struct conn *c)
+{
+    struct loop *loop = p->loop;
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(sizeof(struct scm_timestamping)) + 64];
+    } control;
+    struct iovec part = {loop->receive_buf, RECEIVE_SIZE};
+    struct msghdr header = {
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = sizeof control,
+    };
+    ssize_t n = recvmsg(c->fd, &header, 0);
+
+    loop->arrived_ns = 0;
+    if (n <= 0)
+        return n;
+    for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header); cmsg; cmsg = CMSG_NXTHDR(&header, cmsg))
+        if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_TIMESTAMPING) {
+            struct scm_timestamping times;
+
+            memcpy(&times, CMSG_DATA(cmsg), sizeof times);
+            loop->arrived_ns = (uint64_t)times.ts[0].tv_sec * NS_PER_S +
+                               (uint64_t)times.ts[0].tv_nsec - loop->realtime_ahead_ns;
+        }
+    return n;
+}
+
+static inline ssize_t receive(struct pinger *p, const struct conn *c)
+{
+    if (unlikely(p->plan->kernel_times))
+        return receive_stamped(p, c);
+    return recv(c->fd, p->loop->receive_buf, RECEIVE_SIZE, 0);
 }
 
 /* Receive once. Returns whether there may be more to receive without a new edge. */
 static inline bool conn_pull(struct pinger *p, struct conn *c)
 {
-    ssize_t n = recv(c->fd, p->loop->receive_buf, RECEIVE_SIZE, 0);
+    ssize_t n = receive(p, c);
 
     if (likely(n > 0)) {
         enum echo echo = conn_check(p, c, p->loop->receive_buf, (uint32_t)n);
@@ -159,24 +236,33 @@ static inline void conn_ready(struct pinger *p, struct conn *c, uint32_t events)
  * does: what it waited here for others is no latency of the client's. */
 static void fire_due(struct pinger *p, uint64_t now)
 {
-    while (p->thinking.count > 0 && p->thinking.heap[0].at_ns <= now) {
-        struct conn *c = &p->conns[due_pop(&p->thinking).conn];
+    struct conn *c;
 
-        if (c->state == CONN_IDLE)
-            ping(p, c, clock_now_ns());
-    }
+    while ((c = conn_pop_due(p, now)))
+        ping(p, c, clock_now_ns());
 }
 
-static int wait_for_events(struct pinger *p, struct epoll_event *events, uint64_t now)
+static int wait_for_events(struct pinger *p, uint64_t now)
 {
+    struct loop *loop = p->loop;
     struct timespec left;
 
     if (p->phase == PHASE_DRAIN)
-        return epoll_wait(p->loop->epoll_fd, events, EVENTS_PER_WAIT, 10);
-    if (p->thinking.count == 0)
-        return epoll_wait(p->loop->epoll_fd, events, EVENTS_PER_WAIT, -1);
-    left = clock_until(p->thinking.heap[0].at_ns, now);
-    return epoll_pwait2(p->loop->epoll_fd, events, EVENTS_WHILE_THINKING, &left, NULL);
+        return epoll_wait(loop->epoll_fd, loop->events, loop->events_max, 10);
+    if (p->waiting.count == 0)
+        return epoll_wait(loop->epoll_fd, loop->events, loop->events_max, -1);
+    left = clock_until(p->waiting.heap[0].at_ns, now);
+    return epoll_pwait2(loop->epoll_fd, loop->events, EVENTS_WHILE_PACING, &left, NULL);
+}
+
+/* The kernel stamps in real time. Looked at anew each round: that clock is steered. */
+static void compare_clocks(struct loop *loop)
+{
+    struct timespec real;
+    uint64_t mono = clock_now_ns();
+
+    clock_gettime(CLOCK_REALTIME, &real);
+    loop->realtime_ahead_ns = (uint64_t)real.tv_sec * NS_PER_S + (uint64_t)real.tv_nsec - mono;
 }
 
 static void clear_wake(const struct pinger *p)
@@ -191,8 +277,8 @@ static void start_all(struct pinger *p)
     for (uint32_t i = 0; i < p->count; i++) {
         uint64_t now = clock_now_ns();
 
-        if (pinger_thinks(p))
-            conn_think(p, &p->conns[i], now); /* spread the first pings like all others */
+        if (pinger_paces(p))
+            conn_put_off_first(p, &p->conns[i], now);
         else
             ping(p, &p->conns[i], now);
     }
@@ -200,16 +286,17 @@ static void start_all(struct pinger *p)
 
 static void pingloop_run(struct pinger *p)
 {
-    struct epoll_event events[EVENTS_PER_WAIT];
+    const struct epoll_event *events = p->loop->events;
     uint64_t now;
 
-    /* the default slack lets a due ping be 50 us late */
-    prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
+    prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* the default lets a due ping be 50 us late */
     start_all(p);
     now = clock_now_ns();
     while (pinger_advance(p, now), !pinger_done(p, now)) {
-        int n = wait_for_events(p, events, now);
+        int n = wait_for_events(p, now);
 
+        if (p->plan->kernel_times)
+            compare_clocks(p->loop);
         for (int i = 0; i < n; i++) {
             struct conn *c = events[i].data.ptr;
 
@@ -219,10 +306,7 @@ static void pingloop_run(struct pinger *p)
                 conn_ready(p, c, events[i].events);
         }
         now = clock_now_ns();
-        if (p->phase == PHASE_WINDOW) {
-            p->waits++;
-            p->events += n > 0 ? (uint64_t)n : 0;
-        }
+        pinger_waited(p, n > 0 ? (unsigned)n : 0);
         if (p->phase != PHASE_DRAIN)
             fire_due(p, now);
     }
@@ -237,6 +321,7 @@ static const char *pingloop_unavailable(void)
 const struct engine engine_epoll = {
     .name = "epoll",
     .unavailable = pingloop_unavailable,
+    .kernel_times = true,
     .open = pingloop_open,
     .run = pingloop_run,
     .close = pingloop_close,

@@ -147,6 +147,9 @@ static int choose_engine(struct test *test, struct failure *fail)
                            asked);
     if ((why = found->unavailable()))
         return failure_set(fail, "unsupported", ENOSYS, "engine %s: %s", found->name, why);
+    if (test->request.kernel_times && !found->kernel_times)
+        return failure_set(fail, "unsupported", ENOSYS,
+                           "timestamps=kernel: the engine %s cannot; use epoll", found->name);
     test->engine = found;
     return 0;
 }
@@ -306,7 +309,13 @@ static int open_pingers(struct test *test, struct failure *fail)
         .msize = test->request.msize,
         .think_min_ns = test->request.think_min_ns,
         .think_max_ns = test->request.think_max_ns,
+        .conns = conns,
+        .kernel_times = test->request.kernel_times,
     };
+    if (test->request.rate)
+        test->plan.interval_ns = (conns * NS_PER_S + test->request.rate / 2) / test->request.rate;
+    if (test->request.rate && test->plan.interval_ns == 0)
+        test->plan.interval_ns = 1; /* faster than any clock: everything is late */
     test->thread_count = wanted < conns ? wanted : conns;
     test->threads = calloc(test->thread_count, sizeof *test->threads);
     test->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -342,6 +351,7 @@ static int start_threads(struct test *test, struct failure *fail)
     if (err)
         atomic_store(&test->plan.abandoned, true);
     test->began_ns = clock_now_ns();
+    test->plan.began_ns = test->began_ns;
     test->plan.window_begin_ns = test->began_ns + test->request.warmup_ns;
     atomic_store(&test->plan.window_end_ns, test->plan.window_begin_ns + test->request.runtime_ns);
     pthread_mutex_unlock(&test->gate);
@@ -482,6 +492,11 @@ static uint64_t window_length(const struct test *test)
 static void merge_pinger(struct outcome *o, const struct pinger *pinger)
 {
     hist_merge(&o->latency, &pinger->latency);
+    hist_merge(&o->corrected, &pinger->corrected);
+    o->late += pinger->late;
+    o->unsent += pinger->unsent;
+    o->queue_ns += pinger->queue_ns;
+    o->queue_samples += pinger->queue_samples;
     for (int i = 0; i < LOST_CAUSES; i++)
         o->lost[i] += pinger->lost[i];
     o->total += pinger->sent_messages;
@@ -489,6 +504,7 @@ static void merge_pinger(struct outcome *o, const struct pinger *pinger)
     o->sys_ns += pinger->sys_ns;
     o->waits += pinger->waits;
     o->events += pinger->events;
+    o->events_squared += pinger->events_squared;
 }
 
 static int send_result(struct test *test, struct failure *fail)
@@ -509,6 +525,8 @@ static int send_result(struct test *test, struct failure *fail)
     o->window_ns = window_length(test);
     o->threads = test->started;
     o->engine = test->engine->name;
+    o->rate = test->request.rate;
+    o->kernel_times = test->request.kernel_times;
     free(counts);
     reply = control_result(&length, test->request.version, o);
     return send_reply(test->session, reply, length);

@@ -300,10 +300,8 @@ static inline void conn_echoed(struct pinger *p, struct conn *c, uint64_t now)
 {
     conn_record(p, c, now);
     if (unlikely(!pinger_sending(p, now)))
-        conn_retire(p, c);
-    else if (pinger_thinks(p))
-        conn_think(p, c, now);
-    else
+        conn_finish(p, c);
+    else if (!pinger_paces(p) || conn_put_off(p, c, now))
         ping(p, c, now);
 }
 
@@ -375,12 +373,10 @@ static inline void completed(struct pinger *p, const struct io_uring_cqe *cqe, u
 
 static void fire_due(struct pinger *p, uint64_t now)
 {
-    while (p->thinking.count > 0 && p->thinking.heap[0].at_ns <= now) {
-        struct conn *c = &p->conns[due_pop(&p->thinking).conn];
+    struct conn *c;
 
-        if (c->state == CONN_IDLE)
-            ping(p, c, clock_now_ns());
-    }
+    while ((c = conn_pop_due(p, now)))
+        ping(p, c, clock_now_ns());
 }
 
 /* From here on the ring is this thread's. liburing 2.3 declares a call for it and exports none. */
@@ -397,8 +393,8 @@ static void start_all(struct pinger *p)
     for (uint32_t i = 0; i < p->count; i++) {
         uint64_t now = clock_now_ns();
 
-        if (pinger_thinks(p))
-            conn_think(p, &p->conns[i], now);
+        if (pinger_paces(p))
+            conn_put_off_first(p, &p->conns[i], now);
         else
             ping(p, &p->conns[i], now);
     }
@@ -411,8 +407,8 @@ static void submit_and_wait(struct pinger *p, uint64_t now)
     uint64_t until_ns = p->phase == PHASE_DRAIN ? now + DRAIN_POLL_NS : UINT64_MAX;
     struct __kernel_timespec left;
 
-    if (p->phase != PHASE_DRAIN && p->thinking.count > 0)
-        until_ns = p->thinking.heap[0].at_ns;
+    if (p->phase != PHASE_DRAIN && p->waiting.count > 0)
+        until_ns = p->waiting.heap[0].at_ns;
     if (until_ns == UINT64_MAX) {
         io_uring_submit_and_wait(&p->loop->ring, 1);
         return;
@@ -454,10 +450,7 @@ static void uringloop_run(struct pinger *p)
         submit_and_wait(p, now);
         n = reap(p);
         now = clock_now_ns();
-        if (p->phase == PHASE_WINDOW) {
-            p->waits++;
-            p->events += n;
-        }
+        pinger_waited(p, n);
         if (p->phase != PHASE_DRAIN)
             fire_due(p, now);
     }

@@ -207,6 +207,83 @@ def test_unequal_think_times_are_refused(server):
     assert answer.words("error")["code"] == "bad_request"
 
 
+# ---- open loop -----------------------------------------------------------------------------
+
+
+def test_rate_is_kept(server):
+    with Peer() as peer:
+        answer = server.run(peer.port, conns=20, runtime_ms=1500, rate=1000)
+    assert answer.count("messages") == pytest.approx(1500, rel=0.02)
+    corrected = answer.words("corrected")
+    assert corrected["rate"] == "1000"
+    assert int(corrected["sum_ns"]) >= answer.count("latency_sum_ns")
+    recorded = sum(map(int, answer.words("corrected_hist").values()))
+    assert recorded == answer.count("messages")
+    assert int(corrected["unsent"]) <= 20
+
+
+def test_rate_beyond_reach_is_counted(server):
+    """What cannot be sent on time is late, what cannot be sent at all is counted as well."""
+    with Peer() as peer:
+        answer = server.run(peer.port, conns=2, warmup_ms=0, runtime_ms=500, rate=10_000_000)
+    corrected = answer.words("corrected")
+    done = answer.count("messages") + int(corrected["unsent"])
+    assert done == pytest.approx(5_000_000, rel=0.01)
+    assert int(corrected["late"]) > 0
+    # the schedule ran away: the corrected latency is of the order of the run itself
+    assert int(corrected["max_ns"]) > 200_000_000 > answer.count("latency_max_ns")
+
+
+def test_a_stall_shows_in_the_corrected_latency_only(engine):
+    """The generator is stopped for a while: what was due meanwhile was answered late."""
+    with load_server("--engine", engine) as running, Peer() as peer, running.client() as client:
+        client.request(peer.port, conns=20, warmup_ms=0, runtime_ms=3000, rate=2000)
+        client.await_verb("connected")
+        client.send("ready\n")
+        client.await_verb("progress")
+        running.process.send_signal(signal.SIGSTOP)
+        time.sleep(0.7)  # the stall is the subject
+        running.process.send_signal(signal.SIGCONT)
+        answer = client.finish()
+
+    def over_300_ms(verb: str) -> int:
+        return sum(int(n) for low, n in answer.words(verb).items() if int(low) > 300_000_000)
+
+    assert over_300_ms("corrected_hist") > 500  # 0.7 s at 2000/s, those of the first 0.4 s
+    assert over_300_ms("hist") <= 20  # at most what was in flight
+    assert int(answer.words("corrected")["late"]) > 1000
+
+
+def test_rate_and_think_time_exclude_each_other(any_server):
+    with Peer() as peer:
+        answer = any_server.run(peer.port, rate=5, think_min_us=1, think_max_us=2)
+    assert "exclude" in answer.words("error")["msg"]
+
+
+# ---- the generator's own share -------------------------------------------------------------
+
+
+def test_kernel_times_split_the_latency(any_server):
+    with Peer() as peer:
+        answer = any_server.run(peer.port, conns=30, timestamps="kernel", engine="epoll")
+    assert answer.count("queue_samples") == pytest.approx(answer.count("messages"), rel=0.1)
+    assert 0 < answer.count("queue_ns") < answer.count("latency_sum_ns")
+
+
+def test_kernel_times_are_refused_where_they_cannot_be_had(any_server):
+    error = any_server.run(9, timestamps="kernel", engine="uring").words("error")
+    assert error["code"] == "unsupported"
+
+
+def test_batches_are_counted(server):
+    with Peer() as peer:
+        answer = server.run(peer.port, conns=30)
+    events, waits = answer.count("events"), answer.count("waits")
+    assert waits > 0
+    assert events == pytest.approx(answer.count("messages"), rel=0.2)
+    assert events <= answer.count("events_squared") <= events * events
+
+
 # ---- connections that misbehave ------------------------------------------------------------
 
 
@@ -553,6 +630,8 @@ GOOD = "test v=2 addr=127.0.0.1 port=9 conns=1 msize=1 warmup_ms=0 runtime_ms=1"
         (GOOD + " =\n", "unknown key ''"),
         (GOOD + " engine=warp\n", "engine=warp"),
         (GOOD + " threads=0\n", "threads=0"),
+        (GOOD + " rate=0\n", "rate=0"),
+        (GOOD + " timestamps=nic\n", "timestamps=nic"),
         (GOOD + " think_min_us=5\n", "think"),
         (GOOD + " token=" + "x" * 300 + "\n", "token"),
         (GOOD + "\r\n", "runtime_ms=1?"),
