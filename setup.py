@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Command, Extension, setup
 from setuptools.command.build import build
@@ -54,7 +55,7 @@ URING_CFLAGS = ["-DHAVE_LIBURING"] if URING else []
 URING_LINK = ["-luring"] if URING else []
 
 
-def extension(name: str) -> Extension:
+def extension(name: str, *, libraries: tuple[str, ...] = ()) -> Extension:
     """One extension module: its own file, and the C core that the C rows share."""
     sources = [f"ext/{name}.c"]
     if name != "rawselect":
@@ -65,14 +66,23 @@ def extension(name: str) -> Extension:
         depends=HEADERS,
         extra_compile_args=CFLAGS,
         extra_link_args=LINK,
+        libraries=list(libraries),
     )
+
+
+def extensions() -> list[Extension]:
+    """Every extension module that can be built here."""
+    made = [extension(name) for name in ("c_epoll", "c_poll", "c_th", "rawselect")]
+    if URING:
+        made.append(extension("c_uring", libraries=("uring",)))
+    return made
 
 
 class BuildServer(Command):
     """Compile server/*.c into the program pybench/bin/pybench-server."""
 
     description = "build the load server executable"
-    user_options = [("build-lib=", "b", "directory of the built package")]
+    user_options: ClassVar = [("build-lib=", "b", "directory of the built package")]
     editable_mode = False
 
     def initialize_options(self) -> None:
@@ -113,13 +123,16 @@ class BuildServer(Command):
         program = self._program()
         program.parent.mkdir(parents=True, exist_ok=True)
         compiler.link_executable(
-            objects, program.name, output_dir=str(program.parent), extra_postargs=[*LINK, *URING_LINK, "-lm"]
+            objects,
+            program.name,
+            output_dir=str(program.parent),
+            extra_postargs=[*LINK, *URING_LINK, "-lm"],
         )
 
 
 build.sub_commands.append(("build_server", None))
 
 setup(
-    ext_modules=[extension(name) for name in ("c_epoll", "c_poll", "c_th", "rawselect")],
+    ext_modules=extensions(),
     cmdclass={"build_server": BuildServer},
 )

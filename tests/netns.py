@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import pytest
 
-
 _serial = itertools.count()
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import os
 import resource
 import signal
 import socket
@@ -10,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
+
 from tests.wire import TIMEOUT_S, Answer, ControlClient, Peer, load_server, server_program
 
 
@@ -505,7 +506,9 @@ def test_idle_clients_hold_nobody_up(any_server):
 
 def test_a_request_in_pieces(any_server):
     with Peer() as peer, any_server.client() as client:
-        request = f"test v=2 addr=127.0.0.1 port={peer.port} conns=3 msize=64 warmup_ms=0 runtime_ms=99\n"
+        request = (
+            f"test v=2 addr=127.0.0.1 port={peer.port} conns=3 msize=64 warmup_ms=0 runtime_ms=99\n"
+        )
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for character in request:
             client.send(character)
@@ -582,9 +585,9 @@ def test_die_with_parent(tmp_path):
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=TIMEOUT_S)
     pid = int(done.stdout)
     deadline = time.monotonic() + TIMEOUT_S
-    while os.path.exists(f"/proc/{pid}/fd/0") and time.monotonic() < deadline:
+    while Path(f"/proc/{pid}/fd/0").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not os.path.exists(f"/proc/{pid}/fd/0")
+    assert not Path(f"/proc/{pid}/fd/0").exists()
 
 
 def test_one_log_line_per_test_unless_quiet():
@@ -750,7 +753,13 @@ def test_version_1_client_runs_unchanged(server):
     words = v1_client(server, 200, backlog=3).split(" ")
     messages, base, pairs = int(words[0]), float(words[1]), int(words[2])
     assert base == pytest.approx(2**0.1)
-    buckets = dict(zip(map(int, words[3 : 3 + 2 * pairs : 2]), map(int, words[4 : 4 + 2 * pairs : 2])))
+    buckets = dict(
+        zip(
+            map(int, words[3 : 3 + 2 * pairs : 2]),
+            map(int, words[4 : 4 + 2 * pairs : 2]),
+            strict=True,
+        )
+    )
     assert len(buckets) == pairs
     assert sum(buckets.values()) + 200 >= messages > 0
     rest = words[3 + 2 * pairs :]

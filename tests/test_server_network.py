@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+
 from tests.netns import namespaces
 from tests.wire import TIMEOUT_S, server_program
 
@@ -33,7 +34,7 @@ def run_inside(namespace, *, options=(), host="127.0.0.1", **request):
 
 @pytest.fixture
 def few_ports():
-    """A namespace with 100 local ports to connect from, none of them waiting from an earlier test."""
+    """A namespace with 100 local ports to connect from, all of them free."""
     with namespaces(1) as (namespace,):
         subprocess.run(
             [*namespace.prefix, "sysctl", "-qw", "net.ipv4.ip_local_port_range=40000 40099"],
@@ -50,9 +51,7 @@ def test_loopback_goes_on_from_more_source_addresses(few_ports):
 
 
 def test_listed_sources_are_used_in_turn(few_ports):
-    lines, accepted = run_inside(
-        few_ports, options=["--source", "127.0.0.9,127.0.1.9"], conns=150
-    )
+    lines, accepted = run_inside(few_ports, options=["--source", "127.0.0.9,127.0.1.9"], conns=150)
     assert lines[-1] == "end"
     assert accepted == 150
 
@@ -94,7 +93,15 @@ def test_another_host_and_what_it_may_ask_for():
 
             def ask(target):
                 done = subprocess.run(
-                    [*here.prefix, sys.executable, "-c", REMOTE, there.address, here.address, target],
+                    [
+                        *here.prefix,
+                        sys.executable,
+                        "-c",
+                        REMOTE,
+                        there.address,
+                        here.address,
+                        target,
+                    ],
                     capture_output=True,
                     text=True,
                     timeout=TIMEOUT_S,
@@ -123,7 +130,14 @@ def test_allow_opens_a_network():
             ["ip", "-n", here.name, "addr", "add", "10.202.77.50/24", "dev", "veth0"], check=True
         )
         server = subprocess.Popen(
-            [*there.prefix, server_program(), "--listen", "0.0.0.0:33331", "--allow", "10.202.77.48/28"],
+            [
+                *there.prefix,
+                server_program(),
+                "--listen",
+                "0.0.0.0:33331",
+                "--allow",
+                "10.202.77.48/28",
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

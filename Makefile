@@ -1,0 +1,62 @@
+# Everything here works on a fresh checkout by itself: `make bench`, or `make test`, and nothing else.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+SOURCES = pyproject.toml setup.py $(wildcard server/*.[ch] ext/*.[ch])
+C_FILES = $(wildcard server/*.[ch] ext/*.[ch] tests/c/*.[ch])
+BENCH_ARGS ?= --func asyncio_proto --conns 10000 --runtime 10s
+
+.PHONY: help bench test lint format asan sdist clean
+.DEFAULT_GOAL := help
+
+help:  ## list what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+bench: $(VENV)/.for-bench  ## set everything up and run the main job (BENCH_ARGS=... for another)
+	$(BIN)/python -m pybench $(BENCH_ARGS)
+
+test: $(VENV)/.for-test  ## set everything up and run the whole suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.for-lint  ## ruff, mypy --strict, clang-format, clang-tidy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	clang-format --dry-run --Werror $(C_FILES)
+	clang-tidy --quiet server/*.c -- -std=gnu11
+
+format: $(VENV)/.for-lint  ## put every file into the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	clang-format -i $(C_FILES)
+
+asan: $(VENV)/.for-test  ## the server, extension and C unit tests under ASan and UBSan
+	.ci/asan $(BIN)/python
+
+sdist: $(VENV)/.for-bench  ## a source distribution in dist/
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build --sdist --outdir dist
+
+clean:  ## remove what was built; the venv too
+	rm -rf $(VENV) build dist *.egg-info pybench/bin pybench/*.so
+
+# --- set-up: each purpose has its stamp in the venv ---------------------------------------------
+
+$(BIN)/python:
+	.ci/system-packages build
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.for-bench: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	touch $@
+
+$(VENV)/.for-test: $(BIN)/python $(SOURCES)
+	.ci/system-packages test
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	touch $@
+
+$(VENV)/.for-lint: $(BIN)/python pyproject.toml
+	.ci/system-packages lint
+	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
+	touch $@

@@ -1,0 +1,61 @@
+"""asyncio protocols: callbacks instead of tasks, the loop reads and writes."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import cast
+
+from pybench.backends.loops import Connections, LoopFactory, run
+
+
+class EchoProtocol(asyncio.Protocol):
+    """Writes back what arrives, and reads no more while its peer does not read."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, connections: Connections) -> None:
+        self.connections = connections
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.connections.opened(self.transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def pause_writing(self) -> None:
+        self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.connections.closed(self.transport)
+
+
+def serve(
+    listener: socket.socket,
+    conns: int,
+    msize: int,
+    ready: Callable[[], None],
+    /,
+    *,
+    loop_factory: LoopFactory = asyncio.new_event_loop,
+) -> None:
+    """See `base.Serve`. loop_factory makes the event loop to run on; it chooses what it reads at
+    once, not msize."""
+    run(_serve(listener, conns, ready), loop_factory)
+
+
+async def _serve(listener: socket.socket, conns: int, ready: Callable[[], None]) -> None:
+    async with Connections(conns) as connections:
+        # create_server calls listen() again, with its own default backlog of 100 unless told.
+        server = await asyncio.get_running_loop().create_server(
+            lambda: EchoProtocol(connections), sock=listener, backlog=conns
+        )
+        try:
+            await connections.all_open
+        finally:
+            server.close()
+        ready()
+        await connections.all_closed

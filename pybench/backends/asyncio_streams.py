@@ -1,0 +1,49 @@
+"""asyncio streams: the default way of using asyncio, one task per connection."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from pybench.backends.loops import Connections, LoopFactory, run
+from pybench.backends.sockets import PEER_GONE
+
+
+def serve(
+    listener: socket.socket,
+    conns: int,
+    msize: int,
+    ready: Callable[[], None],
+    /,
+    *,
+    loop_factory: LoopFactory = asyncio.new_event_loop,
+) -> None:
+    """See `base.Serve`. loop_factory makes the event loop to run on."""
+    run(_serve(listener, conns, msize, ready), loop_factory)
+
+
+async def _serve(
+    listener: socket.socket, conns: int, msize: int, ready: Callable[[], None]
+) -> None:
+    async with Connections(conns) as connections:
+
+        async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connections.opened(writer.transport)
+            try:
+                while data := await reader.read(msize):
+                    writer.write(data)
+                    await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+            except PEER_GONE:
+                writer.close()
+            finally:
+                connections.closed(writer.transport)
+
+        # start_server calls listen() again, with its own default backlog of 100 unless told.
+        server = await asyncio.start_server(echo, sock=listener, backlog=conns)
+        try:
+            await connections.all_open
+        finally:
+            server.close()
+        ready()
+        await connections.all_closed

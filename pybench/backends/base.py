@@ -1,0 +1,25 @@
+"""The contract of a backend: what every row does, whatever library it is written with."""
+
+import socket
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Serve(Protocol):
+    """One way of serving TCP connections: the callable behind a row."""
+
+    def __call__(
+        self, listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /
+    ) -> None:
+        """Accept `conns` connections, call `ready()` once, echo until every peer has closed.
+
+        listener: a bound, listening, blocking stream socket; the backend may change its blocking
+            mode and may close it once all are accepted.
+        conns: how many connections will come, >= 1. None is missing and none comes after the last.
+        msize: bytes of one message, >= 1. A message may arrive in fragments of any size and
+            is echoed byte for byte, in order; the backend need not reassemble it.
+        ready: to be called exactly once, from any thread, after the last accept and not before.
+            Peers send nothing until then.
+        Returns None when every connection has been closed by its peer. A peer that resets its
+        connection has closed it: that is not an error. Raises whatever else goes wrong.
+        """

@@ -1,0 +1,3 @@
+from collections.abc import Callable
+
+def serve(listener_fd: int, conns: int, msize: int, ready: Callable[[], object], /) -> int: ...

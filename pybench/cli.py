@@ -1,0 +1,261 @@
+"""The command line: the only file that prints errors and decides the exit status.
+
+0 every cell ok, 1 some cell failed, 2 usage, 130 interrupted. `main` is the script `pybench`.
+"""
+
+import argparse
+import difflib
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TextIO, get_args
+
+import pybench
+from pybench import backends
+from pybench.errors import PybenchError, UsageError
+from pybench.spec import OPTIONS, Campaign
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+Format = Literal["table", "json", "csv", "markdown"]
+
+EPILOG = """\
+other commands:
+  pybench report FILE...     tables, plots and pages from results files
+  pybench compare BASE NEW   is NEW faster or slower than BASE
+  pybench serve [OPTION...]  run the load server, for `--server` on another machine
+  each of them explains itself with --help
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status. argv: without the program's name."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _dispatch(arguments)
+        sys.stdout.flush()
+    except UsageError as exc:
+        return _complain(exc, USAGE)
+    except PybenchError as exc:
+        return _complain(exc, FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # whoever read us has left: nobody is there to be told
+        _discard(sys.stdout, sys.stderr)
+        return FAILED
+    return status
+
+
+def _complain(what: object, status: int) -> int:
+    print(f"pybench: error: {' '.join(str(what).split())}", file=sys.stderr)
+    return status
+
+
+def _warn(text: str) -> None:
+    print(f"pybench: {text}", file=sys.stderr, flush=True)
+
+
+def _discard(*streams: TextIO) -> None:
+    """Let the interpreter flush into nothing at its end instead of failing there."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(devnull, stream.fileno())
+    os.close(devnull)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "run": _run,
+        "report": lambda rest: _report("report", rest),
+        "compare": lambda rest: _report("compare", rest),
+        "serve": _serve,
+    }
+    word = arguments[0] if arguments else ""
+    if word in commands:
+        return commands[word](arguments[1:])
+    if word and not word.startswith("-"):
+        near = difflib.get_close_matches(word, commands, n=1)
+        hint = f", did you mean {near[0]}?" if near else ""
+        raise UsageError(f"{word!r} is not a command ({' '.join(commands)}){hint}")
+    return _run(arguments)
+
+
+def _serve(arguments: list[str]) -> int:
+    from pybench.loadserver import replace_process
+
+    return replace_process(arguments)
+
+
+def _report(command: str, arguments: list[str]) -> int:
+    # Imported here: a run must not pay for, or depend on, the libraries of the reports.
+    from pybench.report import cli as report_cli
+
+    parser = _Parser(prog="pybench", allow_abbrev=False)
+    subparsers = parser.add_subparsers(required=True)
+    report_cli.add_report_parser(subparsers)
+    report_cli.add_compare_parser(subparsers)
+    options = parser.parse_args([command, *arguments])
+    handler: Callable[[argparse.Namespace], int] = options.handler
+    return handler(options)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises instead of printing a usage page and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} ({self.prog} --help)")
+
+
+def _run_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="pybench",
+        description="Measure ways of doing network I/O in Python, beside the same in C.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    what = parser.add_argument_group("what to measure")
+    what.add_argument("--func", metavar="ROW,...|all", help="rows; --list shows them")
+    what.add_argument("--conns", metavar="N,...", help="numbers of connections: 10,1k,10000")
+    what.add_argument("--rounds", metavar="R", help="rounds of each cell (default 1)")
+    what.add_argument("--runtime", metavar="TIME", help="measured time of a round (default 30s)")
+    what.add_argument("--warmup", metavar="TIME", help="pings before that (default 1s)")
+    what.add_argument("--msize", metavar="BYTES", help="size of a message (default 64)")
+    what.add_argument("--think", metavar="MIN[:MAX]", help="wait between echo and next ping")
+    what.add_argument("--seed", metavar="N", help="of the order of cells (default random)")
+    what.add_argument("--campaign", metavar="FILE", help="take options from a TOML file")
+    what.add_argument("--resume", metavar="FILE", help="run what a results file still lacks")
+    what.add_argument(
+        "--skip-impossible", action="store_true", help="leave out what this machine cannot run"
+    )
+    where = parser.add_argument_group("where")
+    where.add_argument("--server", metavar="HOST:PORT", help="use a running load server")
+    where.add_argument("--bind", metavar="ADDR", help="address of the measured side")
+    where.add_argument("--server-threads", metavar="N", help="ping threads of the load server")
+    where.add_argument("--cpu", metavar="N", help="CPU of the worker (default the first)")
+    where.add_argument("--server-cpus", metavar="LIST", help="CPUs of the embedded load server")
+    where.add_argument("--no-pin", action="store_true", help="pin nothing to CPUs")
+    out = parser.add_argument_group("results")
+    out.add_argument("--output", metavar="FILE", help="append every round as a line of JSON")
+    out.add_argument("--format", choices=get_args(Format), help="on stdout (default table)")
+    out.add_argument("--list", action="store_true", help="show all rows and leave")
+    out.add_argument("--version", action="version", version=f"pybench {pybench.__version__}")
+    return parser
+
+
+def _run(arguments: list[str]) -> int:
+    options: dict[str, Any] = vars(_run_parser().parse_args(arguments))
+    if options.pop("list", False):
+        return _list_rows()
+    return _measure(_read_order(options), options.get("format", "table"), arguments)
+
+
+def _list_rows() -> int:
+    width = max(map(len, backends.ROWS))
+    for row in backends.ROWS.values():
+        reason = backends.unavailable(row)
+        note = "" if reason is None else f"\n{'':{width}}  unavailable: {reason}"
+        print(f"{row.name:{width}}  {row.description}{note}")
+    aliases = ", ".join(f"{alias} = {name}" for alias, name in backends.ALIASES.items())
+    print(f"\nAlso: all = every row, {aliases}")
+    return OK
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What was asked for: a campaign, the results it already has, and where new ones go."""
+
+    campaign: Campaign
+    done: tuple[Any, ...] = ()
+    output: Path | None = None
+    resumed: bool = False
+
+
+def _read_order(options: dict[str, Any]) -> _Order:
+    from pybench import campaign
+
+    given = {key: value for key, value in options.items() if key in OPTIONS}
+    if "resume" in options:
+        extra = sorted(key for key in options if key not in ("resume", "format"))
+        if extra:
+            raise UsageError(
+                f"--resume takes everything from its file: without {_option(extra[0])}"
+            )
+        path = Path(options["resume"])
+        resumed, done = campaign.load_unfinished(path)
+        return _Order(resumed, tuple(done), path, resumed=True)
+    from_file: dict[str, Any] = {}
+    file = options.get("campaign")
+    if file is not None:
+        from_file = campaign.load_file(file)
+
+    def names(key: str) -> str:
+        return f"{file}: {key}" if key in from_file and key not in given else _option(key)
+
+    output = Path(options["output"]) if "output" in options else None
+    return _Order(Campaign.from_options(from_file | given, names), output=output)
+
+
+def _option(key: str) -> str:
+    return "--" + key.replace("_", "-")
+
+
+def _measure(order: _Order, fmt: Format, arguments: Sequence[str]) -> int:
+    """Run the campaign, show its results, say how it ended."""
+    from pybench import campaign
+    from pybench.progress import Estimate, make_reporter, short_span
+    from pybench.resultfile import ResultWriter
+
+    prepared = campaign.prepare(order.campaign, order.done)
+    cells = [task.cell for task in prepared.tasks if task.cell not in prepared.unavailable]
+    writer = None
+    if order.output is not None and prepared.tasks:
+        record = campaign.header(order.campaign, ["pybench", *arguments])
+        writer = ResultWriter(order.output, record | {"resumed": order.resumed})
+    for warning in prepared.warnings:
+        _warn(f"warning: {warning}")
+    left = f"{len(prepared.tasks)} round{'' if len(prepared.tasks) == 1 else 's'}"
+    span = short_span(Estimate(cells).left_s)
+    _warn(f"{left} to measure, about {span} (seed {order.campaign.seed})")
+    tasks = [task.cell for task in prepared.tasks]
+    reporter = make_reporter(tasks, order.campaign.rounds, sys.stderr)
+    try:
+        outcome = campaign.run(prepared, reporter, writer)
+    finally:
+        if writer is not None:
+            writer.close()
+    _show(outcome.results, fmt)
+    if outcome.interrupted is not None:
+        _warn(_how_to_go_on(outcome, len(prepared.tasks) + len(order.done), order.output))
+        return INTERRUPTED
+    return _status(outcome.results, order.campaign)
+
+
+def _show(results: Sequence[Any], fmt: Format) -> None:
+    from pybench.report import run_summary
+
+    if not results:
+        return
+    try:
+        run_summary(results, fmt, sys.stdout)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):
+        # `| head` is no failure of the measurement; rich answers a broken pipe by SystemExit.
+        _discard(sys.stdout)
+
+
+def _how_to_go_on(outcome: Any, total: int, output: Path | None) -> str:
+    kept = f"interrupted ({outcome.interrupted}): {len(outcome.results)} of {total} rounds measured"
+    if output is None:
+        return f"{kept}; with --output FILE they could have been resumed"
+    return f"{kept}; to go on: pybench --resume {shlex.quote(str(output))}"
+
+
+def _status(results: Sequence[Any], campaign: Campaign) -> int:
+    """Whether every cell is ok. Of `--func all` an unavailable row is only listed."""
+    passable = ("ok", "unavailable") if campaign.all_rows else ("ok",)
+    return OK if all(result.status in passable for result in results) else FAILED

@@ -1,0 +1,338 @@
+"""The control protocol, version 2, from the driver's side: the only Python file that knows it.
+
+`ControlConnection` is one test: send the request, `ready`, perhaps `stop`; `receive` turns what has
+arrived into its `connected`, `progress` and `measurement`. `ReplyParser` is the protocol alone,
+without a socket. Nothing here waits without a limit: the socket does not block once connected.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pybench.errors import ProtocolError, ServerError
+from pybench.spec import Cell, HostPort
+from pybench.units import NS_PER_MS, NS_PER_S
+
+LINE_MAX = 4096
+CONNECT_TIMEOUT_S = 10.0
+TOKEN_VARIABLE = "PYBENCH_TOKEN"
+
+LOST_CAUSES = ("reset", "closed", "corrupt", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is known about once a second while the test runs.
+
+    t_ms: since the pings began.  messages: all echoes so far, warm-up included.
+    alive: connections still there.
+    """
+
+    t_ms: int
+    messages: int
+    alive: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """A whole result as the server sent it. Times in ns; counts are of the window unless `total`.
+
+    total: messages sent from start to end.  histogram: lower edge in ns -> echoes.
+    percentiles: 19 of messages per connection, 5% to 95%.  user_ns, sys_ns: the ping threads' CPU.
+    """
+
+    messages: int
+    window_ns: int  # 0 when all connections were lost before it began
+    total: int
+    latency_sum_ns: int
+    latency_max_ns: int
+    lost: int
+    lost_by: dict[str, int]
+    engine: str
+    threads: int
+    user_ns: int
+    sys_ns: int
+    version: str
+    conn_min: int
+    conn_max: int
+    percentiles: tuple[int, ...]
+    jain: float
+    starved: int
+    histogram: dict[int, int] = field(repr=False)
+
+
+class ReplyParser:
+    """Bytes to the state of a test; strict about verbs, order and numbers, lax about new keys."""
+
+    def __init__(self) -> None:
+        self.connect_ns: int | None = None
+        self.progress: Progress | None = None
+        self.measurement: Measurement | None = None
+        self._rest = b""
+        self._result: dict[str, str] | None = None
+        self._fairness: dict[str, str] | None = None
+        self._histogram: dict[int, int] = {}
+        self._verbs: dict[str, Callable[[dict[str, str]], None]] = {
+            "connected": self._on_connected,
+            "progress": self._on_progress,
+            "result": self._on_result,
+            "fairness": self._on_fairness,
+            "hist": self._on_hist,
+            "end": self._on_end,
+            "error": self._on_error,
+        }
+
+    def feed(self, data: bytes) -> None:
+        """Take in what has arrived.
+
+        Raises ServerError for an `error` line, ProtocolError for what the protocol forbids.
+        """
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._line(line)
+        if len(self._rest) >= LINE_MAX:
+            raise ProtocolError(f"a reply line of more than {LINE_MAX} bytes: {shown(self._rest)}")
+
+    def _line(self, line: bytes) -> None:
+        if len(line) >= LINE_MAX:
+            raise ProtocolError(f"a reply line of more than {LINE_MAX} bytes: {shown(line)}")
+        try:
+            verb, _, rest = line.decode("ascii", "replace").partition(" ")
+            handle = self._verbs[verb]
+            if self.measurement is not None:
+                raise ValueError("it comes after the end")
+            words = parse_words(rest)
+            if self._result is not None and verb not in ("fairness", "hist", "end", "error"):
+                raise ValueError("it comes inside a result")
+            handle(words)
+        except KeyError as exc:
+            what = "is not a reply" if exc.args[0] == verb else f"lacks {exc.args[0]}"
+            raise ProtocolError(f"the load server's {shown(line)} {what}") from exc
+        except ValueError as exc:
+            raise ProtocolError(f"the load server's {shown(line)}: {exc}") from exc
+
+    def _on_connected(self, words: dict[str, str]) -> None:
+        if self.connect_ns is not None:
+            raise ValueError("it comes twice")
+        self.connect_ns = _number(words["elapsed_ns"])
+
+    def _on_progress(self, words: dict[str, str]) -> None:
+        self._check_connected()
+        self.progress = Progress(*(_number(words[key]) for key in ("t_ms", "messages", "alive")))
+
+    def _on_result(self, words: dict[str, str]) -> None:
+        self._check_connected()
+        self._result = words
+
+    def _on_fairness(self, words: dict[str, str]) -> None:
+        if self._result is None or self._fairness is not None:
+            raise ValueError("it comes out of order")
+        self._fairness = words
+
+    def _on_hist(self, words: dict[str, str]) -> None:
+        if self._fairness is None:
+            raise ValueError("it comes out of order")
+        for edge, count in words.items():
+            if _number(edge) in self._histogram:
+                raise ValueError(f"bucket {edge} comes twice")
+            self._histogram[_number(edge)] = _number(count)
+
+    def _on_end(self, words: dict[str, str]) -> None:
+        if self._result is None or self._fairness is None:
+            raise ValueError("it comes out of order")
+        self.measurement = _measurement(self._result, self._fairness, self._histogram)
+
+    def _on_error(self, words: dict[str, str]) -> None:
+        raise ServerError(words["code"], words["msg"])
+
+    def _check_connected(self) -> None:
+        if self.connect_ns is None:
+            raise ValueError("it comes before 'connected'")
+
+
+def _measurement(
+    result: dict[str, str], fairness: dict[str, str], histogram: dict[int, int]
+) -> Measurement:
+    measurement = Measurement(
+        messages=_number(result["messages"]),
+        window_ns=_number(result["window_ns"]),
+        total=_number(result["total"]),
+        latency_sum_ns=_number(result["latency_sum_ns"]),
+        latency_max_ns=_number(result["latency_max_ns"]),
+        lost=_number(result["lost"]),
+        lost_by={cause: _number(result.get(f"lost_{cause}", "0")) for cause in LOST_CAUSES},
+        engine=result["engine"],
+        threads=_number(result["threads"]),
+        user_ns=_number(result["user_ns"]),
+        sys_ns=_number(result["sys_ns"]),
+        version=result.get("version", ""),
+        conn_min=_number(fairness["min"]),
+        conn_max=_number(fairness["max"]),
+        percentiles=tuple(_number(fairness[f"p{q}"]) for q in range(5, 100, 5)),
+        jain=_fraction(fairness["jain"]),
+        starved=_number(fairness["starved"]),
+        histogram=histogram,
+    )
+    if sum(histogram.values()) != measurement.messages:
+        raise ValueError(
+            f"its histogram holds {sum(histogram.values())} of {measurement.messages} messages"
+        )
+    return measurement
+
+
+_WORD = re.compile(r'([A-Za-z0-9_]+)=(?:"((?:[^"\\]|\\["\\])*)"|([^\s"]*))(?: +|$)')
+
+
+def parse_words(text: str) -> dict[str, str]:
+    r"""The key=value words of a line; a value in double quotes may hold spaces, \" and \\.
+
+    Raises ValueError for anything else, a key that comes twice included.
+    """
+    words: dict[str, str] = {}
+    at = 0
+    while at < len(text):
+        match = _WORD.match(text, at)
+        if match is None:
+            raise ValueError(f"{text[at : at + 40]!r} is not key=value")
+        key, quoted, plain = match.groups()
+        if key in words:
+            raise ValueError(f"{key} comes twice")
+        words[key] = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+        at = match.end()
+    return words
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 20:
+        raise ValueError(f"{text[:40]!r} is not a whole number")
+    return int(text)
+
+
+def _fraction(text: str) -> float:
+    if not re.fullmatch(r"[01](\.\d+)?", text, re.ASCII) or float(text) > 1:
+        raise ValueError(f"{text[:40]!r} is not a fraction from 0 to 1")
+    return float(text)
+
+
+def shown(line: bytes) -> str:
+    """A reply in the words of an error message: printable and short."""
+    text = line[:60].decode("ascii", "backslashreplace")
+    return repr(text + ("..." if len(line) > 60 else ""))
+
+
+def request_line(cell: Cell, addr: str, port: int, threads: int | None) -> bytes:
+    """The request for one test of the worker that listens on addr and port."""
+    words = [
+        f"test v=2 addr={addr} port={port} conns={cell.conns} msize={cell.msize}",
+        f"warmup_ms={cell.warmup_ns // NS_PER_MS} runtime_ms={cell.runtime_ns // NS_PER_MS}",
+    ]
+    if cell.think_us[1]:
+        words.append(f"think_min_us={cell.think_us[0]} think_max_us={cell.think_us[1]}")
+    if threads is not None:
+        words.append(f"threads={threads}")
+    if token := os.environ.get(TOKEN_VARIABLE):
+        words.append(f"token={token}")
+    return " ".join(words).encode("ascii", "replace") + b"\n"
+
+
+def local_address_towards(server: HostPort) -> str:
+    """The address of this machine that a load server sees, without scope.
+
+    Also tells whether there is a server at all: raises ServerError("unreachable").
+    """
+    with _connect(server) as connection:
+        return str(connection.getsockname()[0]).partition("%")[0]
+
+
+def _connect(server: HostPort) -> socket.socket:
+    try:
+        return socket.create_connection((server.host, server.port), CONNECT_TIMEOUT_S)
+    except (OSError, UnicodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
+        raise ServerError(
+            "unreachable",
+            f"no load server at {server}: {reason} (there: pybench-server --listen HOST:PORT)",
+        ) from exc
+
+
+class ControlConnection:
+    """One connection to a load server, for one test. A context manager; leaving it ends the test.
+
+    Raises ServerError("unreachable") when the connection cannot be made or breaks.
+    """
+
+    def __init__(self, server: HostPort) -> None:
+        self.server = server
+        self.parser = ReplyParser()
+        self._socket = _connect(server)
+        self._socket.setblocking(False)
+
+    def __enter__(self) -> "ControlConnection":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._socket.close()
+
+    def fileno(self) -> int:
+        """For selectors: readable when `receive` has something to take."""
+        return self._socket.fileno()
+
+    @property
+    def connected(self) -> bool:
+        """Whether all connections of the test are up."""
+        return self.parser.connect_ns is not None
+
+    @property
+    def connect_s(self) -> float:
+        """How long the server took to open all connections, in seconds."""
+        return (self.parser.connect_ns or 0) / NS_PER_S
+
+    @property
+    def progress(self) -> Progress | None:
+        """The last progress line."""
+        return self.parser.progress
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """The result, once it is whole."""
+        return self.parser.measurement
+
+    def request(self, cell: Cell, addr: str, port: int, threads: int | None) -> None:
+        """Ask for the test of cell against the worker at addr and port."""
+        self._send(request_line(cell, addr, port, threads))
+
+    def ready(self) -> None:
+        """Say that the worker has accepted all connections."""
+        self._send(b"ready\n")
+
+    def stop(self) -> None:
+        """Ask the server to end the test now; a result still comes."""
+        self._send(b"stop\n")
+
+    def receive(self) -> None:
+        """Take in what has arrived, without waiting."""
+        try:
+            data = self._socket.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError as exc:
+            raise self._broken(exc.strerror or str(exc)) from exc
+        if data:
+            self.parser.feed(data)
+        elif self.measurement is None:
+            raise self._broken("it closed the connection")
+
+    def _send(self, line: bytes) -> None:
+        # A few short lines: they fit into any socket buffer, so a partial send is a broken peer.
+        try:
+            sent = self._socket.send(line)
+        except OSError as exc:
+            self.receive()  # it may have said why before it went
+            raise self._broken(exc.strerror or str(exc)) from exc
+        if sent != len(line):
+            raise self._broken("it takes no more data")
+
+    def _broken(self, reason: str) -> ServerError:
+        return ServerError("unreachable", f"lost the load server at {self.server}: {reason}")

@@ -1,0 +1,162 @@
+"""One round of one cell, from spec to result: read `measure` first, the table of contents.
+
+The driver only starts, watches and ends; it is not in the data path. Waiting is in `watch.py`, the
+worker's process in `workerprocess.py`, the protocol in `control.py`.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any
+
+from pybench import assemble, backends
+from pybench.control import ControlConnection, Measurement, Progress
+from pybench.errors import ProtocolError, ServerError, WorkerError
+from pybench.interrupts import Interrupts
+from pybench.placement import Placement
+from pybench.result import Result, Status
+from pybench.spec import Cell, HostPort
+from pybench.units import NS_PER_S
+from pybench.watch import DeadlineError, Watch
+from pybench.workerprocess import Usage, WorkerProcess
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long each step of a round may take, in seconds, before the round is given up.
+
+    listen: the worker's start and imports.  connect: all connections up; the server has a limit
+    of its own below this.  ready: the backend's last accept after that.  silence: between two
+    progress lines.  finish: the worker's end after the test's.  per_conn: more for `finish`, for
+    each connection: ten thousand threads that end one by one on a busy machine are not hung.
+    """
+
+    listen: float = 60.0
+    connect: float = 90.0
+    ready: float = 60.0
+    silence: float = 15.0
+    finish: float = 20.0
+    per_conn: float = 0.004
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What all rounds of a campaign have in common.
+
+    server: where the load server listens.  bind: the worker's numeric address.
+    env: recorded with every result.
+    """
+
+    server: HostPort
+    bind: str
+    placement: Placement
+    interrupts: Interrupts
+    env: dict[str, Any]
+    patience: Patience = Patience()
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def measure(cell: Cell, number: int, setting: Setting, on_progress: OnProgress) -> Result:
+    """Run one round; whatever goes wrong in it becomes a result that says so.
+
+    number: of the round, from 1.  on_progress: called about once a second while pings run.
+    Raises InterruptError on Ctrl-C, and nothing else for a round that fails. No process is left.
+    """
+    row = backends.find(cell.func)
+    started_at = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
+    blank = assemble.unmeasured(cell, number, started_at, setting.env)
+    cpu, threads = setting.placement.worker_cpu, setting.placement.server_threads
+    patience = setting.patience
+    try:
+        with ExitStack() as stack:
+            worker = stack.enter_context(WorkerProcess(row, cell, bind=setting.bind, cpu=cpu))
+            watch = stack.enter_context(Watch(worker, setting.interrupts))
+            port = _await_listening(watch, worker, patience)
+            control = stack.enter_context(ControlConnection(setting.server))
+            watch.add(control)
+            control.request(cell, setting.bind, port, threads)
+            _await_ready(watch, worker, control, patience)
+            control.ready()
+            measurement = _await_result(watch, control, cell, patience, on_progress)
+            usage = _await_done(watch, worker, patience.finish + patience.per_conn * cell.conns)
+    except WorkerError as exc:
+        status: Status = "hung" if exc.hung else "failed"
+        return assemble.failed(blank, str(exc), status=status, details=exc.details)
+    except (ServerError, ProtocolError) as exc:
+        return assemble.failed(blank, str(exc))
+    server = assemble.Server(address=setting.server, connect_s=control.connect_s)
+    return assemble.measured(blank, measurement, usage, cpu=cpu, server=server)
+
+
+def _await_listening(watch: Watch, worker: WorkerProcess, patience: Patience) -> int:
+    """The port of the worker. Its backend is imported by then."""
+    try:
+        watch.until(lambda: worker.port is not None, patience.listen)
+    except DeadlineError:
+        raise _hung(f"did not listen within {patience.listen:g} s of its start") from None
+    assert worker.port is not None
+    return worker.port
+
+
+def _await_ready(
+    watch: Watch, worker: WorkerProcess, control: ControlConnection, patience: Patience
+) -> None:
+    """All connections are up for the server and accepted by the backend."""
+    try:
+        watch.until(lambda: control.connected, patience.connect)
+    except DeadlineError:
+        raise ServerError(
+            "timeout", f"load server did not connect all within {patience.connect:g} s"
+        ) from None
+    try:
+        watch.until(lambda: worker.ready, patience.ready)
+    except DeadlineError:
+        raise _hung(f"did not accept all connections within {patience.ready:g} s") from None
+
+
+def _await_result(
+    watch: Watch,
+    control: ControlConnection,
+    cell: Cell,
+    patience: Patience,
+    on_progress: OnProgress,
+) -> Measurement:
+    """The server's result; progress is passed on, and must keep coming."""
+    end = time.monotonic() + (cell.warmup_ns + cell.runtime_ns) / NS_PER_S + patience.silence
+    while control.measurement is None:
+        seen = control.progress
+        try:
+            watch.until(
+                partial(_has_news, control, seen),
+                min(patience.silence, end - time.monotonic()),
+            )
+        except DeadlineError:
+            raise ServerError(
+                "timeout", f"load server fell silent: nothing for {patience.silence:g} s"
+            ) from None
+        if control.progress is not None and control.progress is not seen:
+            on_progress(control.progress)
+    return control.measurement
+
+
+def _has_news(control: ControlConnection, seen: Progress | None) -> bool:
+    return control.measurement is not None or control.progress is not seen
+
+
+def _await_done(watch: Watch, worker: WorkerProcess, timeout_s: float) -> Usage:
+    """The worker's usage; it ends by itself once the server has closed all connections."""
+    try:
+        watch.until(lambda: worker.usage is not None, timeout_s)
+    except DeadlineError:
+        raise _hung(f"did not end within {timeout_s:.0f} s after the test") from None
+    assert worker.usage is not None
+    return worker.usage
+
+
+def _hung(what: str) -> WorkerError:
+    return WorkerError(f"worker hung: it {what} and was killed", hung=True)

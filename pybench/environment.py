@@ -1,0 +1,112 @@
+"""What the numbers were measured on: read only, fast, and never a reason to fail.
+
+Every value that cannot be read is left out.
+"""
+
+import os
+import platform
+import sys
+import sysconfig
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pybench
+
+LIBRARIES = ("uvloop", "gevent")
+
+
+def collect() -> dict[str, Any]:
+    """Machine, kernel, interpreter and libraries, by name."""
+    probes: dict[str, Callable[[], Any]] = {
+        "pybench": lambda: pybench.__version__,
+        "python": platform.python_version,
+        "implementation": platform.python_implementation,
+        "gil": lambda: not sysconfig.get_config_var("Py_GIL_DISABLED"),
+        "compiler": platform.python_compiler,
+        "libc": lambda: " ".join(platform.libc_ver()),
+        "libraries": _libraries,
+        "system": lambda: f"{platform.system()} {platform.machine()}",
+        "kernel": platform.release,
+        "cpu_model": _cpu_model,
+        "cpus": os.cpu_count,
+        "allowed_cpus": lambda: sorted(os.sched_getaffinity(0)),
+        "governor": lambda: _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "clocksource": lambda: _read(
+            "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+        ),
+        "memory_mb": _memory_mb,
+        "virtual_machine": lambda: "hypervisor" in _cpuinfo("flags").split(),
+        "container": _container,
+        "malloc_tunables": lambda: os.environ.get("GLIBC_TUNABLES"),
+        "load_average": lambda: round(os.getloadavg()[0], 2),
+    }
+    found: dict[str, Any] = {}
+    for name, probe in probes.items():
+        try:
+            value = probe()
+        except (OSError, ValueError, KeyError, IndexError):
+            continue
+        if value is not None and value != "":
+            found[name] = value
+    return found
+
+
+def load_average() -> float | None:
+    """Runnable processes over the last minute, or None when it cannot be read."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except OSError:
+        return None
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+
+
+def _cpuinfo(key: str) -> str:
+    """The first value of key in /proc/cpuinfo, empty when there is none."""
+    with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name.strip() == key:
+                return value.strip()
+    return ""
+
+
+def _cpu_model() -> str:
+    return _cpuinfo("model name") or _cpuinfo("Model") or platform.processor()
+
+
+def _memory_mb() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+
+
+def _container() -> str | None:
+    for path, name in (("/.dockerenv", "docker"), ("/run/.containerenv", "podman")):
+        if Path(path).exists():
+            return name
+    if "KUBERNETES_SERVICE_HOST" in os.environ:
+        return "kubernetes"
+    return os.environ.get("container")  # noqa: SIM112 - systemd writes it so
+
+
+def _libraries() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def describe(env: dict[str, Any]) -> str:
+    """One line for people: interpreter, kernel, processor."""
+    parts = (
+        f"{env.get('implementation', 'Python')} {env.get('python', sys.version.split()[0])}",
+        f"Linux {env['kernel']}" if "kernel" in env else "",
+        f"{env.get('cpus', '?')} x {env['cpu_model']}" if "cpu_model" in env else "",
+    )
+    return ", ".join(part for part in parts if part)

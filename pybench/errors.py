@@ -1,0 +1,61 @@
+"""Every exception that pybench raises on purpose.
+
+`cli.py` turns them into one line and an exit status.
+
+PybenchError
+|-- UsageError            the command line, a spec, a campaign file: exit status 2
+|   `-- PreflightError    this machine cannot run what was asked: too few files, ports, threads
+|-- ProtocolError         the load server said something that the protocol does not allow
+|-- ServerError           the load server answered `error code=... msg=...`, or did not start
+|-- WorkerError           the worker ended, hung or reported a failure
+`-- ResultFormatError     a results file that cannot be read
+    `-- EmptyHistogram    a percentile was asked of no samples
+"""
+
+
+class PybenchError(Exception):
+    """Base of all. The message is one line that names what was wrong and what to do about it."""
+
+
+class UsageError(PybenchError):
+    """What was asked for is not valid: exit status 2."""
+
+
+class PreflightError(UsageError):
+    """This machine cannot run what was asked; the message has the number and the remedy."""
+
+
+class ProtocolError(PybenchError):
+    """The load server's reply breaks the control protocol."""
+
+
+class ServerError(PybenchError):
+    """The load server refused or ended a test.
+
+    code: the server's own word (`busy`, `forbidden`, `refused`, ...), or `unreachable` when the
+    control connection itself failed.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class WorkerError(PybenchError):
+    """The worker failed. `hung` tells a worker that had to be killed from one that ended.
+
+    details: the backend's own traceback, empty when there is none.
+    """
+
+    def __init__(self, message: str, *, hung: bool = False, details: str = "") -> None:
+        super().__init__(message)
+        self.hung = hung
+        self.details = details
+
+
+class ResultFormatError(PybenchError):
+    """A results file is not readable as one; the message names file and line."""
+
+
+class EmptyHistogram(ResultFormatError):
+    """A percentile of no samples does not exist."""

@@ -1,0 +1,101 @@
+"""Which CPU the worker gets and which the load server: decided once for a campaign, then recorded.
+
+The worker has one CPU to itself; the server has the others, without that CPU's SMT sibling where
+there are enough. The driver itself is never pinned.
+"""
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pybench.errors import UsageError
+from pybench.spec import Campaign
+from pybench.units import parse_cpus
+
+MAX_DEFAULT_THREADS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Who runs where.
+
+    worker_cpu: None when the worker is not pinned.  server_cpus: None when the embedded server is
+    not pinned, or none is started.  server_threads: None leaves it to the server.
+    shared_cpus: CPUs of the server that are the worker's own, or its SMT siblings.
+    """
+
+    worker_cpu: int | None
+    server_cpus: tuple[int, ...] | None
+    server_threads: int | None
+    shared_cpus: tuple[int, ...]
+
+    def to_record(self) -> dict[str, Any]:
+        """The placement as results record it."""
+        return {
+            "worker_cpu": self.worker_cpu,
+            "server_cpus": self.server_cpus,
+            "shared_cpus": self.shared_cpus,
+        }
+
+
+def place(campaign: Campaign) -> Placement:
+    """The placement of a campaign on the CPUs that this process may use.
+
+    Raises UsageError when a CPU was asked for that is not among them.
+    """
+    allowed = tuple(sorted(os.sched_getaffinity(0)))
+    if not campaign.pin:
+        return _unpinned(campaign, allowed)
+    worker = allowed[0] if campaign.cpu is None else campaign.cpu
+    _check("--cpu", [worker], allowed)
+    if campaign.server is not None:
+        return Placement(
+            worker_cpu=worker,
+            server_cpus=None,
+            server_threads=campaign.server_threads,
+            shared_cpus=(),
+        )
+    near = smt_siblings(worker)
+    if campaign.server_cpus is not None:
+        _check("--server-cpus", campaign.server_cpus, allowed)
+        server = campaign.server_cpus
+    else:
+        others = tuple(cpu for cpu in allowed if cpu != worker)
+        server = tuple(cpu for cpu in others if cpu not in near) or others or allowed
+    return Placement(
+        worker_cpu=worker,
+        server_cpus=server,
+        server_threads=campaign.server_threads or min(len(server), MAX_DEFAULT_THREADS),
+        shared_cpus=tuple(cpu for cpu in server if cpu in near),
+    )
+
+
+def _unpinned(campaign: Campaign, allowed: tuple[int, ...]) -> Placement:
+    threads = campaign.server_threads
+    if threads is None and campaign.server is None:
+        threads = min(len(allowed), MAX_DEFAULT_THREADS)
+    alone = len(allowed) == 1 and campaign.server is None
+    return Placement(
+        worker_cpu=None,
+        server_cpus=None,
+        server_threads=threads,
+        shared_cpus=allowed if alone else (),
+    )
+
+
+def _check(option: str, cpus: Collection[int], allowed: Collection[int]) -> None:
+    for cpu in cpus:
+        if cpu not in allowed:
+            usable = ",".join(map(str, allowed))
+            raise UsageError(f"{option}: CPU {cpu} is not one this process may use ({usable})")
+
+
+def smt_siblings(cpu: int) -> frozenset[int]:
+    """The hardware threads of the core that cpu belongs to, itself included."""
+    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
+    try:
+        return frozenset(parse_cpus(path.read_text().strip())) | {cpu}
+    except (OSError, UsageError):
+        return frozenset({cpu})

@@ -1,0 +1,207 @@
+"""Shows how a campaign goes, on standard error: live on a terminal, plain lines elsewhere.
+
+It only shows: nothing is measured or decided here. `make_reporter` chooses.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Protocol, TextIO
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pybench.control import Progress
+from pybench.result import Result
+from pybench.spec import Cell
+from pybench.units import NS_PER_S
+
+GUESSED_OVERHEAD_S = 0.5  # start, connect and end of a round, until some have been seen
+
+
+class Reporter(Protocol):
+    """What a campaign tells while it runs."""
+
+    def __enter__(self) -> "Reporter": ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+    def round_started(self, cell: Cell, number: int) -> None:
+        """A round begins. number: from 1."""
+
+    def live(self, progress: Progress) -> None:
+        """The load server's line, about once a second."""
+
+    def round_finished(self, result: Result) -> None:
+        """A round has ended and is recorded."""
+
+
+def make_reporter(cells: Sequence[Cell], rounds: int, stream: TextIO) -> Reporter:
+    """A reporter for tasks whose cells are given, in order, one per round to run.
+
+    rounds: of the campaign, for "round 2/7".
+    """
+    console = Console(file=stream, highlight=False, soft_wrap=True)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return LiveReporter(cells, rounds, console)
+    return PlainReporter(len(cells), rounds, stream)
+
+
+def outcome(result: Result) -> str:
+    """A finished round in a few words, with its warnings by name."""
+    if not result.ok or result.latency_ns is None:
+        return f"{result.status}: {result.error}"
+    latency = result.latency_ns
+    text = (
+        f"{result.mps:,.0f} messages/s, latency 50% {short_time(latency.p50)},"
+        f" 95% {short_time(latency.p95)}"
+    )
+    if result.warnings:
+        text += f" [{', '.join(warning.code for warning in result.warnings)}]"
+    return text
+
+
+def short_time(time_ns: float) -> str:
+    """A time with three digits and its unit: `87.3us`."""
+    for unit, scale in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if time_ns >= scale:
+            return f"{time_ns / scale:.3g}{unit}"
+    return f"{time_ns:.0f}ns"
+
+
+def short_span(seconds: float) -> str:
+    """Minutes and seconds, hours when needed: `2:05`, `1:02:05`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def cell_name(func: str, conns: int, number: int, rounds: int) -> str:
+    """How a round is called in every line about it."""
+    suffix = f" (round {number}/{rounds})" if rounds > 1 else ""
+    return f"{func}, {conns} connection{'s' if conns > 1 else ''}{suffix}"
+
+
+class PlainReporter:
+    """One line per round, when it has ended."""
+
+    def __init__(self, total: int, rounds: int, stream: TextIO) -> None:
+        self._total = total
+        self._rounds = rounds
+        self._stream = stream
+        self._finished = 0
+
+    def __enter__(self) -> "PlainReporter":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def round_started(self, cell: Cell, number: int) -> None:
+        pass
+
+    def live(self, progress: Progress) -> None:
+        pass
+
+    def round_finished(self, result: Result) -> None:
+        self._finished += 1
+        name = cell_name(result.func, result.conns, result.round, self._rounds)
+        lines = [f"[{self._finished}/{self._total}] {name}: {outcome(result)}"]
+        lines += [f"    {line}" for line in result.details.splitlines()]
+        print("\n".join(lines), file=self._stream, flush=True)
+
+
+class Estimate:
+    """How long a campaign will still take: what its rounds ask for, and what each costs more."""
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._left_s = [(cell.runtime_ns + cell.warmup_ns) / NS_PER_S for cell in cells]
+        self._total_s = sum(self._left_s)
+        self._overheads: list[float] = []
+        self._started: float | None = None
+
+    def start(self) -> None:
+        """A round begins now."""
+        self._started = time.monotonic()
+
+    def finish(self) -> None:
+        """The first of the rounds that were left has ended now."""
+        asked = self._left_s.pop(0)
+        if self._started is not None:
+            self._overheads.append(max(0.0, time.monotonic() - self._started - asked))
+        self._started = None
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the end."""
+        known = len(self._overheads)
+        overhead = sum(self._overheads) / known if known else GUESSED_OVERHEAD_S
+        running = 0.0 if self._started is None else time.monotonic() - self._started
+        return max(0.0, sum(self._left_s) + overhead * len(self._left_s) - running)
+
+    @property
+    def fraction(self) -> float:
+        """How much of the campaign is over, from 0 to 1."""
+        running = 0.0 if self._started is None else time.monotonic() - self._started
+        over = self._total_s - sum(self._left_s)
+        current = min(running, self._left_s[0]) if self._left_s else 0.0
+        return min(1.0, (over + current) / self._total_s)
+
+
+class LiveReporter:
+    """A bar over the whole campaign with the time left, and the current cell with its rate."""
+
+    def __init__(self, cells: Sequence[Cell], rounds: int, console: Console) -> None:
+        self._console = console
+        self._rounds = rounds
+        self._total = len(cells)
+        self._finished = 0
+        self._estimate = Estimate(cells)
+        self._current = "starting"
+        self._rate = ""
+        self._last: Progress | None = None
+        self._live = Live(
+            console=console, get_renderable=self._render, refresh_per_second=4, transient=True
+        )
+
+    def __enter__(self) -> "LiveReporter":
+        self._live.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._live.stop()
+
+    def round_started(self, cell: Cell, number: int) -> None:
+        self._current = cell_name(cell.func, cell.conns, number, self._rounds)
+        self._rate, self._last = "starting", None
+        self._estimate.start()
+
+    def live(self, progress: Progress) -> None:
+        before = self._last or Progress(0, 0, 0)
+        elapsed_s = (progress.t_ms - before.t_ms) / 1000
+        if elapsed_s > 0:
+            rate = (progress.messages - before.messages) / elapsed_s
+            self._rate = f"{rate:,.0f} messages/s, {progress.alive} alive"
+        self._last = progress
+
+    def round_finished(self, result: Result) -> None:
+        self._estimate.finish()
+        self._finished += 1
+        name = cell_name(result.func, result.conns, result.round, self._rounds)
+        style = "" if result.ok and not result.warnings else "yellow" if result.ok else "red"
+        self._console.print(Text(f"{name}: {outcome(result)}", style=style))
+        if result.details:
+            self._console.print(Text(result.details.rstrip(), style="dim"))
+
+    def _render(self) -> RenderableType:
+        overall = Table.grid(padding=(0, 1))
+        overall.add_row(
+            ProgressBar(total=1.0, completed=self._estimate.fraction, width=40),
+            f"{self._finished}/{self._total}",
+            f"{short_span(self._estimate.left_s)} left",
+        )
+        current = Text.assemble((self._current, "bold"), "  ", self._rate, overflow="ellipsis")
+        current.no_wrap = True
+        return Group(overall, current)

@@ -1,0 +1,39 @@
+from types import TracebackType
+from typing import Final, Protocol, final
+
+from typing_extensions import Buffer
+
+class _HasFileno(Protocol):
+    def fileno(self) -> int: ...
+
+EPOLLIN: Final[int]
+EPOLLOUT: Final[int]
+EPOLLPRI: Final[int]
+EPOLLERR: Final[int]
+EPOLLHUP: Final[int]
+EPOLLRDHUP: Final[int]
+EPOLLET: Final[int]
+EPOLLONESHOT: Final[int]
+EPOLLEXCLUSIVE: Final[int]
+
+@final
+class Epoll:
+    def register(self, fd: int | _HasFileno, events: int = ..., /) -> None: ...
+    def modify(self, fd: int | _HasFileno, events: int, /) -> None: ...
+    def unregister(self, fd: int | _HasFileno, /) -> None: ...
+    def wait(self, timeout: float | None = None) -> list[int]: ...
+    def close(self) -> None: ...
+    def fileno(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    def __enter__(self) -> Epoll: ...
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> None: ...
+
+def recv(fd: int | _HasFileno, n: int, /) -> bytes: ...
+def send(fd: int | _HasFileno, data: Buffer, /) -> int: ...

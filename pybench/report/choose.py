@@ -1,0 +1,68 @@
+"""Which cells a picture or an export is about: `--cells ROW:CONNS,ROW,:CONNS`."""
+
+from collections.abc import Callable, Sequence
+
+from pybench.errors import UsageError
+from pybench.report.model import Cell, Group
+from pybench.report.style import canonical
+from pybench.units import parse_count
+
+Wanted = Callable[[str, int], bool]
+
+
+def parse_cells(words: str | None) -> Wanted | None:
+    """A test for cells from a comma-separated list of `ROW`, `ROW:CONNS` and `:CONNS`.
+
+    words: None to choose nothing, which leaves the choice to whoever asks.
+    Raises UsageError for a count that is none.
+    """
+    if words is None:
+        return None
+    pairs = [_parse_one(word.strip()) for word in words.split(",")]
+
+    def wanted(func: str, conns: int) -> bool:
+        return any(
+            (row in (None, canonical(func))) and (count in (None, conns)) for row, count in pairs
+        )
+
+    return wanted
+
+
+def _parse_one(word: str) -> tuple[str | None, int | None]:
+    row, colon, count = word.partition(":")
+    if not word or (colon and not count):
+        raise UsageError(f"--cells {word!r}: a cell is ROW, ROW:CONNS or :CONNS")
+    return (canonical(row) if row else None), (_parse_count(count) if colon else None)
+
+
+def _parse_count(text: str) -> int:
+    try:
+        return parse_count(text)
+    except UsageError as exc:
+        raise UsageError(f"--cells: {exc}") from exc
+
+
+def chosen_cells(group: Group, wanted: Wanted | None) -> list[Cell]:
+    """The cells that are wanted and have a histogram, by row and count.
+
+    Without a wish: every row at the one count that most rows have, the largest of several.
+    """
+    able = [cell for cell in group.cells.values() if cell.histogram]
+    able.sort(key=lambda cell: (group.rows.index(cell.func), cell.conns))
+    if wanted is not None:
+        return [cell for cell in able if wanted(cell.func, cell.conns)]
+    counts = [cell.conns for cell in able]
+    if not counts:
+        return []
+    usual = max(set(counts), key=lambda c: (counts.count(c), c))
+    return [cell for cell in able if cell.conns == usual]
+
+
+def spread_counts(counts: Sequence[int], most: int) -> list[int]:
+    """At most `most` of the rising counts, the first and the last among them, evenly between."""
+    if len(counts) <= most:
+        return list(counts)
+    if most == 1:
+        return [counts[-1]]
+    step = (len(counts) - 1) / (most - 1)
+    return [counts[round(i * step)] for i in range(most)]

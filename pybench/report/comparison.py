@@ -1,0 +1,110 @@
+"""What `compare` prints: one line per cell, then what was refused and what to keep in mind."""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Final, TextIO
+
+from pybench.compare import Comparison
+from pybench.report.markdown import grid
+from pybench.report.terminal import make_console, print_grid
+from pybench.report.text import MISSING, count_label, rate_text
+
+_HEADS: Final = ("Test", "Conns", "BASE", "NEW", "NEW/BASE", "95% interval", "p", "Verdict")
+_COLUMNS: Final = (
+    *("base_func", "new_func", "conns", "base_mps", "base_n", "new_mps", "new_n"),
+    *("ratio", "ci95_low", "ci95_high", "p", "paired", "verdict", "refused"),
+)
+_TITLE: Final = "Messages per second, NEW against BASE"
+
+
+def write_comparison(
+    comparisons: Sequence[Comparison],
+    below: Sequence[Comparison],
+    notes: Sequence[str],
+    fmt: str,
+    file: TextIO,
+) -> None:
+    """Write comparisons in one of the formats `table json csv markdown`.
+
+    below: those that are surely below the limit that was asked for.  notes: lines to add, such as
+    differences of the environments.
+    """
+    if fmt == "json":
+        _write_json(comparisons, below, notes, file)
+    elif fmt == "csv":
+        _write_csv(comparisons, file)
+    else:
+        body = [_line(c, c in below) for c in comparisons]
+        remarks = [*_remarks(comparisons), *notes]
+        if fmt == "markdown":
+            bullets = "".join(f"- {remark}\n" for remark in remarks)
+            file.write(f"### {_TITLE}\n\n{grid(_HEADS, body)}\n")
+            file.write(f"\n{bullets}" if bullets else "")
+        else:
+            console = make_console(file)
+            marked = {(i, 7) for i, c in enumerate(comparisons) if c in below}
+            print_grid(console, _TITLE, _HEADS, body, fixed=2, stamped=marked)
+            for remark in remarks:
+                console.print(remark)
+
+
+def _line(c: Comparison, below: bool) -> list[str]:
+    """The cells of one comparison; a refused one has no figures."""
+    name = [c.name, count_label(c.conns)]
+    if c.ratio is None or c.base is None or c.new is None:
+        return [*name, *[MISSING] * 5, "not compared"]
+    r = c.ratio
+    return [
+        *name,
+        _rate(c.base.mean, c.base.n),
+        _rate(c.new.mean, c.new.n),
+        f"{r.ratio:.3f}",
+        f"{r.low:.3f} to {r.high:.3f}",
+        f"{r.p:.3f}",
+        r.verdict + (", below the limit" if below else ""),
+    ]
+
+
+def _rate(mean: float, rounds: int) -> str:
+    return f"{rate_text(mean)} ({rounds})"
+
+
+def _remarks(comparisons: Sequence[Comparison]) -> list[str]:
+    """How rounds were matched, and why cells were refused, each reason once."""
+    remarks = []
+    paired = {c.ratio.paired for c in comparisons if c.ratio is not None}
+    if True in paired:
+        remarks.append("Paired by round: one interleaved campaign. p knows nothing of the pairs.")
+    if False in paired:
+        remarks.append("Not paired: the sides were measured one after the other.")
+    reasons: dict[str, list[str]] = {}
+    for c in comparisons:
+        if c.refused:
+            reasons.setdefault(c.refused, []).append(f"{c.name} at {count_label(c.conns)}")
+    remarks += [f"Not compared: {', '.join(cells)}: {why}" for why, cells in reasons.items()]
+    return remarks
+
+
+def _write_json(
+    comparisons: Sequence[Comparison],
+    below: Sequence[Comparison],
+    notes: Sequence[str],
+    file: TextIO,
+) -> None:
+    cells = [
+        dataclasses.asdict(c) | {"name": c.name, "below_limit": c in below} for c in comparisons
+    ]
+    json.dump({"schema": 1, "cells": cells, "notes": list(notes)}, file, indent=1)
+    file.write("\n")
+
+
+def _write_csv(comparisons: Sequence[Comparison], file: TextIO) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for c in comparisons:
+        sides = [x for s in (c.base, c.new) for x in ((s.mean, s.n) if s else (None, None))]
+        r = c.ratio
+        figures = [r.ratio, r.low, r.high, r.p, int(r.paired), r.verdict] if r else [None] * 6
+        writer.writerow([c.base_func, c.new_func, c.conns, *sides, *figures, c.refused])

@@ -1,0 +1,365 @@
+"""One HTML page with everything in it: no request leaves it, and its own policy forbids any.
+
+Tables are in the page as text and work without a script; `page.js` sorts them, hides rows and draws
+the charts with Plotly, which is inlined. `page.html` is the template, `page.css` the look.
+"""
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+import plotly.offline
+from markupsafe import Markup
+
+from pybench import __version__
+from pybench.compare import flat_items
+from pybench.errors import UsageError
+from pybench.report.metrics import METRICS, Metric
+from pybench.report.model import Cell, Group
+from pybench.report.plots import connection_span, percentile_curve
+from pybench.report.reference import Reference
+from pybench.report.style import FAMILY_ORDER, row_styles
+from pybench.report.tables import GroupTables, Table, build_tables, collect_stamps
+from pybench.report.text import MISSING, count_label, sentence_case
+from pybench.report.words import summary_sentences
+
+_LINE_CHARTS: Final = ("mps", "lat50", "lat95", "lat99")
+
+_OPTIONS: Final = (
+    ("func", "--func"),
+    ("conns", "--conns"),
+    ("rounds", "--rounds"),
+    ("runtime_s", "--runtime"),
+    ("warmup_s", "--warmup"),
+    ("msize", "--msize"),
+    ("seed", "--seed"),
+    ("server", "--server"),
+)
+
+
+def write_page(
+    groups: Sequence[Group],
+    references: Sequence[Reference | None],
+    campaigns: Sequence[Mapping[str, Any]],
+    path: Path,
+    *,
+    command: Sequence[str] = (),
+) -> None:
+    """Write the page.
+
+    references: one per group, None where it was not asked for.  campaigns: header records of the
+    files.  command: the words that made this page.
+    Raises UsageError when the file cannot be written.
+    """
+    parts = [build_tables(group, list(METRICS.values())) for group in groups]
+    rows = sorted({row for group in groups for row in group.rows})
+    page = _template().render(
+        title=_page_title(groups),
+        version=__version__,
+        sections=[
+            _section(p, r, i) for i, (p, r) in enumerate(zip(parts, references, strict=True))
+        ],
+        families=_families(rows),
+        environment=environment(groups),
+        commands=commands(campaigns, command),
+        css=Markup(_text("page.css")),
+        script=Markup(_text("page.js")),
+        plotly=Markup(plotly.offline.get_plotlyjs().replace("</script", "<\\/script")),
+        data=Markup(_json({"groups": [_charts(group) for group in groups], "rows": _looks(rows)})),
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as exc:
+        raise UsageError(f"--html {path}: {exc.strerror}") from exc
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.from_string(_text("page.html"))
+
+
+def _text(name: str) -> str:
+    return files("pybench.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _json(value: object) -> str:
+    """JSON that may stand inside a script element."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _page_title(groups: Sequence[Group]) -> str:
+    return f"pybench: {sentence_case(groups[0].title)}" if len(groups) == 1 else "pybench report"
+
+
+# What the template shows.
+
+
+def _section(part: GroupTables, reference: Reference | None, number: int) -> dict[str, Any]:
+    """One group for the template."""
+    stamps = {stamp.mark: f"{stamp.code}: {stamp.text}" for stamp in part.stamps}
+    tables = {table.metric.name: _table(table, stamps) for table in part.tables}
+    return {
+        "id": f"g{number}",
+        "number": number,
+        "title": sentence_case(part.group.title),
+        "sentences": summary_sentences(part.group),
+        "tables": tables,
+        "counts": {
+            chart: [(int(c), count_label(int(c))) for c in _per_count(part.group, make)]
+            for chart, make in _COUNT_CHARTS.items()
+        },
+        "stamps": part.stamps,
+        "warnings": row_warnings(part.group),
+        "failures": part.failures,
+        "reference": None if reference is None else _reference(reference),
+    }
+
+
+def _table(table: Table, stamps: Mapping[str, str]) -> dict[str, Any]:
+    """Heads and cells; a cell has its text, the number it sorts by, its share of the column's
+    largest, its marks and what they mean."""
+    shown = {key: table.metric.value(entry.summary) for key, entry in table.entries.items()}
+    largest = max(shown.values(), default=0.0) or 1.0
+    lines = []
+    for row in table.rows:
+        cells = []
+        for count in table.counts:
+            entry = table.entries.get((row, count))
+            cells.append(
+                {"text": MISSING, "sort": "", "share": 0, "marks": "", "why": ""}
+                if entry is None
+                else {
+                    "text": " ".join(entry.text.split()),
+                    "sort": repr(shown[row, count]),
+                    "share": round(100 * shown[row, count] / largest, 1),
+                    "marks": entry.marks,
+                    "why": "\n".join(stamps[mark] for mark in _each_mark(entry.marks, stamps)),
+                }
+            )
+        lines.append({"row": row, "cells": cells})
+    return {
+        "name": table.metric.name,
+        "title": table.metric.title,
+        "heads": [count_label(c) for c in table.counts],
+        "lines": lines,
+        "bars": table.metric.name == "mps",
+    }
+
+
+def _each_mark(marks: str, known: Mapping[str, str]) -> list[str]:
+    """The single marks in a cell's `ab`; with more than 26 kinds a mark may have two letters."""
+    if all(mark in known for mark in marks):
+        return list(marks)
+    return [mark for mark in known if mark in marks]
+
+
+def row_warnings(group: Group) -> list[dict[str, Any]]:
+    """For each row its stamps: mark, code, the cells, every distinct text, the remedy."""
+    found = []
+    for row in group.rows:
+        cells = {key: cell for key, cell in group.cells.items() if key[0] == row}
+        stamps = collect_stamps(Group(group.setting, group.title, cells))
+        marks = {stamp.code: stamp.mark for stamp in collect_stamps(group)}
+        items = [
+            {
+                "mark": marks[stamp.code],
+                "code": stamp.code,
+                "where": ", ".join(count_label(conns) for _, conns in stamp.cells),
+                "rounds": stamp.rounds,
+                "texts": _texts(list(cells.values()), stamp.code),
+                "remedy": stamp.remedy,
+            }
+            for stamp in stamps
+        ]
+        if items:
+            found.append({"row": row, "stamps": items})
+    return found
+
+
+def _texts(cells: Sequence[Cell], code: str, most: int = 3) -> list[str]:
+    """The first distinct texts of a warning, and how many more there are."""
+    texts = list(
+        dict.fromkeys(
+            w.text for cell in cells for r in cell.good for w in r.warnings if w.code == code
+        )
+    )
+    more = len(texts) - most
+    return texts[:most] + ([f"and {more} more like these"] if more > 0 else [])
+
+
+def _reference(reference: Reference) -> dict[str, Any]:
+    return {
+        "where": reference.where,
+        "relative_to": reference.relative_to,
+        "sentences": reference.sentences,
+        "tables": [
+            {
+                "title": table.title,
+                "heads": [count_label(c) for c in table.counts],
+                "lines": [
+                    {"row": row, "cells": [table.text(row, c, MISSING) for c in table.counts]}
+                    for row in table.rows
+                ],
+            }
+            for table in reference.tables
+        ],
+    }
+
+
+def _families(rows: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows under their families, for the buttons."""
+    styles = row_styles(rows)
+    return [
+        {"name": family, "rows": [row for row in styles if styles[row].family == family]}
+        for family in FAMILY_ORDER
+        if any(style.family == family for style in styles.values())
+    ]
+
+
+def environment(groups: Sequence[Group]) -> list[tuple[str, str]]:
+    """Every scalar of the rounds' environments; several values of one key are listed, at most 4."""
+    values: dict[str, dict[str, None]] = {}
+    for group in groups:
+        for env in {id(r.env): r.env for r in group.rounds}.values():
+            for key, value in flat_items(env):
+                values.setdefault(key, {})[value] = None
+    shown = []
+    for key, found in values.items():
+        few = list(found)[:4]
+        more = f" and {len(found) - 4} more" if len(found) > 4 else ""
+        shown.append((key, ", ".join(few) + more))
+    return shown
+
+
+def commands(campaigns: Sequence[Mapping[str, Any]], command: Sequence[str]) -> list[str]:
+    """The lines to type again: each campaign's, then the report's own."""
+    lines = [line for campaign in campaigns if (line := campaign_command(campaign))]
+    if command:
+        lines.append(shlex.join(command))
+    return list(dict.fromkeys(lines))
+
+
+def campaign_command(campaign: Mapping[str, Any]) -> str:
+    """The words of its command line (`command` or `argv`), else its options put together again."""
+    argv = campaign.get("command") or campaign.get("argv")
+    words = [str(word) for word in argv] if isinstance(argv, list) else []
+    if not words:
+        for key, option in _OPTIONS:
+            value = campaign.get(key)
+            if value not in (None, "", []):
+                text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+                words += [option, text]
+    if not words:
+        return ""
+    program = Path(words[0]).name
+    if program == "pybench" or program.startswith("python"):
+        return shlex.join([program, *words[1:]])
+    return shlex.join(["python", "-m", "pybench", *words])
+
+
+# What the charts draw.
+
+
+def _looks(rows: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The style of every row for the script; dashes in pixels of a line 2 px wide."""
+    return {
+        row: {
+            "family": style.family,
+            "light": style.light,
+            "dark": style.dark,
+            "dash": ",".join(f"{2 * part:g}px" for part in style.dash) or "solid",
+            "marker": style.plotly_marker,
+        }
+        for row, style in row_styles(rows).items()
+    }
+
+
+def _charts(group: Group) -> dict[str, Any]:
+    """Everything that the charts of a group need, rows in their order."""
+    return {
+        "rows": group.rows,
+        "counts": group.counts,
+        "labels": [count_label(c) for c in group.counts],
+        "lines": {name: _line_chart(group, METRICS[name]) for name in _LINE_CHARTS},
+    } | {chart: _per_count(group, make) for chart, make in _COUNT_CHARTS.items()}
+
+
+def _line_chart(group: Group, metric: Metric) -> dict[str, list[dict[str, Any]]]:
+    """row -> points: connections, value, half of its error bar, stamped, hover text."""
+    lines: dict[str, list[dict[str, Any]]] = {}
+    for (row, count), cell in sorted(group.cells.items(), key=lambda item: item[0][1]):
+        summary = cell.summary(metric.quantity)
+        if summary is None:
+            continue
+        text = metric.cell(summary, at_least=cell.at_least(metric.quantity))
+        hover = f"<b>{escape(row)}</b> at {count_label(count)}: {' '.join(text.split())}"
+        if summary.ci95 is not None:
+            low, high = (metric.write(max(edge, 0.0)) for edge in summary.ci95)
+            hover += f"<br>95% CI {low} to {high}, {summary.n} rounds"
+        else:
+            hover += "<br>one round"
+        if cell.codes:
+            hover += f"<br>stamped: {escape(', '.join(cell.codes))}"
+        error = 2.5 * (summary.stddev or 0.0) if metric.spread else 0.0
+        point = {"x": count, "y": metric.value(summary), "e": error}
+        lines.setdefault(row, []).append(point | {"s": bool(cell.codes), "t": hover})
+    return lines
+
+
+def _per_count(group: Group, make: Any) -> dict[str, dict[str, Any]]:
+    """connections -> row -> what `make` says about the cell, cells without it left out."""
+    counts: dict[str, dict[str, Any]] = {}
+    for count in group.counts:
+        rows = {
+            row: value
+            for row in group.rows
+            if (row, count) in group.cells and (value := make(group, row, count)) is not None
+        }
+        if rows:
+            counts[str(count)] = rows
+    return counts
+
+
+def _distribution(group: Group, row: str, count: int) -> dict[str, Any] | None:
+    cell = group.cells[row, count]
+    if not cell.histogram:
+        return None
+    xs, ys = percentile_curve(cell)
+    points = {"x": [float(f"{x:.5g}") for x in xs], "y": [round(y) for y in ys]}
+    return points | {"s": bool(cell.codes)}
+
+
+def _cpu(group: Group, row: str, count: int) -> dict[str, Any] | None:
+    user = group.summary(row, count, "user_us_per_msg")
+    system = group.summary(row, count, "sys_us_per_msg")
+    if user is None or system is None:
+        return None
+    return {
+        "u": round(user.mean, 3),
+        "s": round(system.mean, 3),
+        "stamped": bool(group.cells[row, count].codes),
+    }
+
+
+def _fairness(group: Group, row: str, count: int) -> dict[str, Any] | None:
+    span = connection_span(group, row, count)
+    if span is None:
+        return None
+    jain = group.summary(row, count, "jain")
+    return {
+        "span": [round(part, 4) for part in span],
+        "jain": None if jain is None else round(jain.mean, 4),
+        "starved": max(group.cells[row, count].values("starved"), default=0),
+        "stamped": bool(group.cells[row, count].codes),
+    }
+
+
+_COUNT_CHARTS: Final = {"distribution": _distribution, "cpu": _cpu, "fairness": _fairness}

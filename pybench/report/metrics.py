@@ -1,0 +1,151 @@
+"""What tables there are: for each its quantity, its title, and how one cell of it is written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pybench.errors import UsageError
+from pybench.report.text import duration_text, plain_text, rate_text, size_text
+from pybench.stats import Summary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One table.
+
+    name: on the command line.  key: in JSON and CSV.  quantity: in `Round.values`.
+    centre: what of the rounds a cell shows.  spread: whether `~ N%` follows it.
+    write: the number as text.  unit: of the number in JSON and CSV.
+    """
+
+    name: str
+    key: str
+    quantity: str
+    title: str
+    unit: str
+    write: Callable[[float], str]
+    centre: Literal["mean", "median", "max"] = "mean"
+    spread: bool = False
+
+    def value(self, summary: Summary) -> float:
+        """The number that a cell shows."""
+        return summary.median if self.centre == "median" else summary.mean
+
+    def cell(self, summary: Summary, *, at_least: bool = False) -> str:
+        """The cell's text, without stamps."""
+        text = (">" if at_least else "") + self.write(self.value(summary))
+        if self.spread and summary.dev_pct is not None:
+            return f"{text} ~ {summary.dev_pct:>2.0f}%"
+        return text
+
+
+def _latency(percent: int) -> Metric:
+    return Metric(
+        name=f"lat{percent}",
+        key=f"lat{percent}_ns",
+        quantity=f"lat{percent}_ns",
+        title=f"Latency, {percent}th percentile (median of the rounds)",
+        unit="ns",
+        write=duration_text,
+        centre="median",
+    )
+
+
+METRICS: Final[dict[str, Metric]] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            name="mps",
+            key="mps",
+            quantity="mps",
+            title="Messages per second ~ 2.5 standard deviations",
+            unit="1/s",
+            write=rate_text,
+            spread=True,
+        ),
+        Metric(
+            name="rel",
+            key="rel",
+            quantity="mps",
+            title="Relative speed (the smallest cell of the table is 1)",
+            unit="ratio",
+            write=lambda ratio: f"{ratio:.0f}",
+        ),
+        _latency(95),
+        _latency(50),
+        _latency(99),
+        Metric(
+            name="user",
+            key="user_pct",
+            quantity="user_pct",
+            title="User mode's share of the worker's CPU time, %",
+            unit="%",
+            write=lambda percent: f"{percent:.0f}",
+        ),
+        Metric(
+            name="cpu",
+            key="cpu_us_per_msg",
+            quantity="cpu_us_per_msg",
+            title="The worker's CPU time per message (user + system), us",
+            unit="us",
+            write=lambda us: f"{us:.1f}",
+        ),
+        Metric(
+            name="jain",
+            key="jain",
+            quantity="jain",
+            title="Fairness: Jain's index of messages per connection (1 is even)",
+            unit="index",
+            write=lambda index: f"{index:.3f}",
+        ),
+        Metric(
+            name="starved",
+            key="starved",
+            quantity="starved",
+            title="Starved connections (no echo in the window), mean of the rounds",
+            unit="connections",
+            write=plain_text,
+        ),
+        Metric(
+            name="connect",
+            key="connect_s",
+            quantity="connect_s",
+            title="Time to establish all connections",
+            unit="s",
+            write=lambda seconds: duration_text(seconds * 1e9),
+        ),
+        Metric(
+            name="memory",
+            key="rss_kib_per_conn",
+            quantity="rss_kib_per_conn",
+            title="The worker's peak memory per connection",
+            unit="KiB",
+            write=size_text,
+        ),
+    )
+}
+
+DEFAULT_TABLES: Final = ("mps", "rel", "lat95", "lat50", "user", "cpu", "jain", "connect", "memory")
+
+
+def choose_metrics(words: str | None) -> list[Metric]:
+    """The tables named in a comma-separated list; JSON keys, `fairness` and `all` are understood.
+
+    words: None for the default tables.  Raises UsageError naming what there is.
+    """
+    if words is None:
+        return [METRICS[name] for name in DEFAULT_TABLES]
+    by_key = {metric.key: metric for metric in METRICS.values()}
+    chosen: dict[str, Metric] = {}
+    for word in (part.strip() for part in words.split(",")):
+        if word == "all":
+            chosen |= METRICS
+        elif word == "fairness":
+            chosen |= {name: METRICS[name] for name in ("jain", "starved")}
+        elif word in METRICS or word in by_key:
+            metric = METRICS.get(word) or by_key[word]
+            chosen[metric.name] = metric
+        else:
+            known = ", ".join([*METRICS, "fairness", "all"])
+            raise UsageError(f"--table {word!r}: no such table; there are {known}")
+    return list(chosen.values())

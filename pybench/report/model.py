@@ -1,0 +1,332 @@
+"""What the reports know about results: rounds, gathered into cells, gathered into groups.
+
+A group is what may stand in one table: one load server, one message size, one runtime and so on
+(`Setting`). Ours and the 2016 rounds look alike here; what was not measured is simply absent.
+"""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pybench.legacy import LegacyRound, LegacyTime
+from pybench.report.style import row_order
+from pybench.result import Result, Warning
+from pybench.stats import Summary, merge_histograms, summarize
+
+LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True, order=True, kw_only=True)
+class Setting:
+    """What two rounds must have in common to stand in one table.
+
+    server: name of the load server, `local` for one on a loopback address, else its host.
+    engine, threads: of the load server; empty and 0 when not known.  machine: where the client ran.
+    """
+
+    server: str
+    msize: int
+    think_us: tuple[int, int] = (0, 0)
+    runtime_s: float
+    warmup_s: float
+    engine: str = ""
+    threads: int = 0
+    machine: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """One round of one cell.
+
+    campaign: id of the interleaved campaign, empty when there was none.
+    values: quantity -> number, only what was measured; names as in `metrics.py`.
+    at_least: the quantities whose number is a lower bound.
+    histogram: as in `Result`; empty for the rounds of 2016.  source: `pybench` or `2016`.
+    """
+
+    func: str
+    conns: int
+    number: int
+    campaign: str
+    setting: Setting
+    status: str = "ok"
+    error: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+    at_least: frozenset[str] = frozenset()
+    histogram: Mapping[int, int] = field(default_factory=dict)
+    warnings: tuple[Warning, ...] = ()
+    env: Mapping[str, Any] = field(default_factory=dict)
+    source: str = "pybench"
+
+    @property
+    def ok(self) -> bool:
+        """Whether the round measured what it was to measure."""
+        return self.status == "ok"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All rounds of one row at one connection count, good and failed ones, in order."""
+
+    func: str
+    conns: int
+    rounds: tuple[Round, ...]
+
+    @cached_property
+    def good(self) -> tuple[Round, ...]:
+        """The rounds that measured something."""
+        return tuple(r for r in self.rounds if r.ok)
+
+    def values(self, quantity: str) -> list[float]:
+        """The quantity's number in each good round that has one."""
+        return [r.values[quantity] for r in self.good if quantity in r.values]
+
+    def summary(self, quantity: str) -> Summary | None:
+        """What the rounds say about the quantity; None when none has it."""
+        values = self.values(quantity)
+        return summarize(values) if values else None
+
+    def at_least(self, quantity: str) -> bool:
+        """Whether half of the rounds or more have only a lower bound: so has the median."""
+        bounds = sum(quantity in r.at_least for r in self.good)
+        return bounds > 0 and 2 * bounds >= len(self.values(quantity))
+
+    @cached_property
+    def histogram(self) -> dict[int, int]:
+        """The round-trip times of all good rounds together."""
+        return merge_histograms(r.histogram for r in self.good)
+
+    @cached_property
+    def codes(self) -> tuple[str, ...]:
+        """The stamps on any good round, sorted."""
+        return tuple(sorted({w.code for r in self.good for w in r.warnings}))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Everything that stands in one set of tables."""
+
+    setting: Setting
+    title: str
+    cells: Mapping[tuple[str, int], Cell]
+
+    @cached_property
+    def rows(self) -> list[str]:
+        """Rows in the order of the tables."""
+        return sorted({func for func, _ in self.cells}, key=row_order)
+
+    @cached_property
+    def counts(self) -> list[int]:
+        """Connection counts, rising."""
+        return sorted({conns for _, conns in self.cells})
+
+    @property
+    def local(self) -> bool:
+        """Whether load server and client shared a machine."""
+        return self.setting.server == LOCAL
+
+    @cached_property
+    def rounds(self) -> list[Round]:
+        """All rounds of all cells."""
+        return [r for cell in self.cells.values() for r in cell.rounds]
+
+    def rows_with(self, quantity: str) -> list[str]:
+        """The rows that have the quantity at any count, in order."""
+        return [f for f in self.rows if any(self.has(f, c, quantity) for c in self.counts)]
+
+    def counts_with(self, quantity: str) -> list[int]:
+        """The counts that have the quantity in any row, rising."""
+        return [c for c in self.counts if any(self.has(f, c, quantity) for f in self.rows)]
+
+    def has(self, func: str, conns: int, quantity: str) -> bool:
+        """Whether the cell exists and some good round of it has the quantity."""
+        cell = self.cells.get((func, conns))
+        return cell is not None and any(quantity in r.values for r in cell.good)
+
+    def summary(self, func: str, conns: int, quantity: str) -> Summary | None:
+        """The cell's summary; None when there is nothing to summarize."""
+        cell = self.cells.get((func, conns))
+        return None if cell is None else cell.summary(quantity)
+
+
+def group_rounds(rounds: Iterable[Round]) -> list[Group]:
+    """Rounds apart by setting, in the order in which the settings first appear."""
+    apart: dict[Setting, dict[tuple[str, int], list[Round]]] = {}
+    for one in rounds:
+        apart.setdefault(one.setting, {}).setdefault((one.func, one.conns), []).append(one)
+    settings = list(apart)
+    return [
+        Group(
+            setting,
+            _title(setting, settings),
+            {key: Cell(*key, tuple(found)) for key, found in cells.items()},
+        )
+        for setting, cells in apart.items()
+    ]
+
+
+def _title(setting: Setting, settings: Sequence[Setting]) -> str:
+    """One line naming the setting: always server, size and runtime; the rest where it differs."""
+
+    def differs(name: str) -> bool:
+        return len({getattr(s, name) for s in settings}) > 1
+
+    server = "local load server" if setting.server == LOCAL else f"load server {setting.server}"
+    parts = [server, f"{setting.msize}-byte messages", f"{setting.runtime_s:g} s rounds"]
+    if setting.think_us != (0, 0):
+        parts.append(f"think time {setting.think_us[0]}-{setting.think_us[1]} us")
+    if differs("warmup_s"):
+        parts.append(f"warm-up {setting.warmup_s:g} s")
+    if setting.engine and (differs("engine") or setting.engine != "epoll"):
+        parts.append(f"{setting.engine} engine")
+    if differs("threads"):
+        parts.append(f"{setting.threads} server threads")
+    if differs("machine") and setting.machine:
+        parts.append(setting.machine)
+    return ", ".join(parts)
+
+
+def server_name(address: str) -> str:
+    """`local` for a loopback or empty `host:port`, else the host."""
+    host = address.rpartition(":")[0] if ":" in address else address
+    host = host.strip("[]")
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = host in ("", "localhost")
+    return LOCAL if loopback else host
+
+
+def machine_name(env: Mapping[str, Any]) -> str:
+    """The machine in an environment record, `Example CPU, 2 CPUs`; empty when it names none."""
+    parts = [str(env[key]) for key in ("hostname", "cpu_model") if env.get(key)]
+    if parts and env.get("cpus"):
+        parts.append(f"{env['cpus']} CPUs")
+    return ", ".join(parts)
+
+
+def rounds_of_section(
+    results: Sequence[Result], campaign: Mapping[str, Any] | None = None
+) -> list[Round]:
+    """The rounds of one invocation.
+
+    A round that failed does not say which server it was meant for: it takes what the invocation's
+    other rounds have, so that it stays in their table.
+    """
+    campaign = campaign or {}
+    servers = Counter(
+        (r.server.address, r.server.engine, r.server.threads) for r in results if r.server
+    )
+    usual = servers.most_common(1)[0][0] if servers else (str(campaign.get("server") or ""), "", 0)
+    env = next((r.env for r in results if r.env), {})
+    return [_round_of_result(r, str(campaign.get("id", "")), usual, env) for r in results]
+
+
+def _round_of_result(
+    result: Result, campaign: str, usual: tuple[str, str, int], env: Mapping[str, Any]
+) -> Round:
+    server = result.server
+    address, engine, threads = (server.address, server.engine, server.threads) if server else usual
+    return Round(
+        func=result.func,
+        conns=result.conns,
+        number=result.round,
+        campaign=campaign,
+        setting=Setting(
+            server=server_name(address),
+            msize=result.msize,
+            think_us=result.think_us,
+            runtime_s=result.runtime_s,
+            warmup_s=result.warmup_s,
+            engine=engine,
+            threads=threads,
+            machine=machine_name(result.env or env),
+        ),
+        status=result.status,
+        error=result.error,
+        values=_values_of_result(result) if result.ok else {},
+        histogram=result.histogram,
+        warnings=result.warnings,
+        env=result.env or env,
+    )
+
+
+def _values_of_result(result: Result) -> dict[str, float]:
+    """Every quantity of the round that can be computed from what it has."""
+    values: dict[str, float] = {"mps": result.mps}
+    if result.latency_ns is not None:
+        lat = result.latency_ns
+        values |= {
+            "latmean_ns": lat.mean,
+            "lat50_ns": lat.p50,
+            "lat95_ns": lat.p95,
+            "lat99_ns": lat.p99,
+            "latmax_ns": lat.max,
+        }
+    if result.client is not None:
+        client = result.client
+        busy_s = client.user_s + client.sys_s
+        if busy_s > 0:
+            values["user_pct"] = 100 * client.user_s / busy_s
+        if client.messages > 0:
+            values["user_us_per_msg"] = 1e6 * client.user_s / client.messages
+            values["sys_us_per_msg"] = 1e6 * client.sys_s / client.messages
+            values["cpu_us_per_msg"] = 1e6 * busy_s / client.messages
+        if client.max_rss_kb > 0:
+            values["rss_kib_per_conn"] = client.max_rss_kb / result.conns
+    if result.per_conn is not None:
+        per = result.per_conn
+        values |= {"jain": per.jain, "starved": per.starved, "lost": per.lost}
+        values |= {"conn_min": per.min, "conn_p5": per.p5, "conn_p50": per.p50}
+        values |= {"conn_p95": per.p95, "conn_max": per.max}
+    if result.server is not None:
+        values["connect_s"] = result.server.connect_s
+    return values
+
+
+def rounds_of_legacy(records: Iterable[LegacyRound]) -> list[Round]:
+    """The rounds of a 2016 file; the n-th record of a cell is its round n."""
+    seen: Counter[tuple[str, str, int]] = Counter()
+    rounds = []
+    for record in records:
+        key = (record.server, record.func, record.conns)
+        seen[key] += 1
+        rounds.append(_round_of_legacy(record, seen[key]))
+    return rounds
+
+
+def _round_of_legacy(record: LegacyRound, number: int) -> Round:
+    busy_s = record.utime_s + record.stime_s
+    values = {"mps": record.messages / record.ctime_s}
+    if busy_s > 0:
+        values["user_pct"] = 100 * record.utime_s / busy_s
+    if record.messages > 0:
+        values["user_us_per_msg"] = 1e6 * record.utime_s / record.messages
+        values["sys_us_per_msg"] = 1e6 * record.stime_s / record.messages
+        values["cpu_us_per_msg"] = 1e6 * busy_s / record.messages
+    if record.msg_5perc is not None:
+        values["conn_p5"] = record.msg_5perc
+    if record.msg_95perc is not None:
+        values["conn_p95"] = record.msg_95perc
+    times: dict[str, LegacyTime | None] = {"lat50_ns": record.lat_50, "lat95_ns": record.lat_95}
+    known = {name: time for name, time in times.items() if time is not None}
+    host = server_name(record.server)
+    return Round(
+        func=record.func,
+        conns=record.conns,
+        number=number,
+        campaign="",
+        setting=Setting(
+            server=LOCAL if host == server_name(record.bind) else host,
+            msize=record.msize,
+            runtime_s=record.runtime_s,
+            warmup_s=0.0,
+            machine="2016",
+        ),
+        values=values | {name: float(time.ns) for name, time in known.items()},
+        at_least=frozenset(name for name, time in known.items() if time.at_least),
+        source="2016",
+    )

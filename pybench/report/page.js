@@ -1,0 +1,477 @@
+"use strict";
+// Sorts tables, shows and hides rows, draws the charts. Reads #data, asks the network for nothing.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const root = document.documentElement;
+  const hidden = new Set();
+  const all = (selector, base = document) => [...base.querySelectorAll(selector)];
+
+  // Theme: the system's wish until the button is used; the choice is kept where the browser lets us.
+
+  const systemDark = window.matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : systemDark.matches);
+  const themeButton = document.getElementById("theme");
+
+  function storage(action) {
+    try {
+      return action(window.localStorage);
+    } catch {
+      return null; // a page opened from a file may have no storage
+    }
+  }
+
+  function showTheme() {
+    themeButton.textContent = isDark() ? "Light" : "Dark";
+    drawSwatches();
+    drawCharts();
+  }
+
+  themeButton.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    storage((kept) => kept.setItem("pybench-theme", root.dataset.theme));
+    showTheme();
+  });
+  systemDark.addEventListener("change", showTheme);
+
+  const css = (name) => getComputedStyle(root).getPropertyValue(name).trim();
+  const colour = (row) => (isDark() ? data.rows[row].dark : data.rows[row].light);
+
+  function paler(row) {
+    const parts = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
+    const ground = parts(css("--ground"));
+    return `rgb(${parts(colour(row)).map((part, i) => Math.round(0.42 * part + 0.58 * ground[i]))})`;
+  }
+
+  function drawSwatches() {
+    for (const place of all("[data-swatch]")) {
+      const row = place.dataset.swatch;
+      const dash = data.rows[row].dash;
+      const stroke = dash === "solid" ? "" : ` stroke-dasharray="${dash.replaceAll("px", "")}"`;
+      place.innerHTML =
+        `<svg width="26" height="12" aria-hidden="true"><line x1="1" y1="6" x2="25" y2="6"` +
+        ` stroke="${colour(row)}" stroke-width="2.5"${stroke}/></svg>`;
+    }
+  }
+
+  // Rows on and off: one set for all charts and tables.
+
+  function setRows(rows, on) {
+    for (const row of rows) on ? hidden.delete(row) : hidden.add(row);
+    for (const button of all("[data-toggle]")) {
+      button.setAttribute("aria-pressed", String(!hidden.has(button.dataset.toggle)));
+    }
+    for (const line of all("[data-row]")) line.hidden = hidden.has(line.dataset.row);
+    drawCharts();
+  }
+
+  const names = Object.keys(data.rows);
+  for (const button of all("[data-toggle]")) {
+    button.addEventListener("click", () => {
+      setRows([button.dataset.toggle], hidden.has(button.dataset.toggle));
+    });
+  }
+  const SHOW = {
+    all: () => setRows(names, true),
+    none: () => setRows(names, false),
+    "no-c": () => {
+      setRows(names, true);
+      setRows(names.filter((row) => data.rows[row].family === "C"), false);
+    },
+  };
+  for (const button of all("[data-show]")) {
+    button.addEventListener("click", SHOW[button.dataset.show]);
+  }
+
+  // Tables: a head sorts by its column; figures start with the largest, missing ones stay last.
+
+  function sortTable(head) {
+    const table = head.closest("table");
+    const column = [...head.parentNode.children].indexOf(head);
+    const before = head.getAttribute("aria-sort");
+    const first = column === 0 ? "ascending" : "descending";
+    const order = before === "none" ? first : before === "ascending" ? "descending" : "ascending";
+    for (const other of all("thead th", table)) other.setAttribute("aria-sort", "none");
+    head.setAttribute("aria-sort", order);
+    const sign = order === "ascending" ? 1 : -1;
+    const body = table.tBodies[0];
+    const lines = [...body.rows];
+    const value = (line) => line.cells[column].dataset.sort;
+    lines.sort((a, b) => {
+      if (column === 0) return sign * a.dataset.row.localeCompare(b.dataset.row);
+      if (value(a) === "" || value(b) === "") return (value(a) === "") - (value(b) === "");
+      return sign * (Number(value(a)) - Number(value(b))) || a.dataset.place - b.dataset.place;
+    });
+    body.append(...lines);
+  }
+
+  for (const button of all("button.sort")) {
+    button.addEventListener("click", () => sortTable(button.closest("th")));
+  }
+
+  // Numbers as text, as the tables write them.
+
+  function si(value) {
+    if (value === 0) return "0";
+    if (value >= 1e6) return `${+(value / 1e6).toPrecision(3)}M`;
+    if (value >= 1e3) return `${+(value / 1e3).toPrecision(3)}k`;
+    return String(+value.toPrecision(3));
+  }
+
+  function time(ns) {
+    if (ns === 0) return "0";
+    for (const [size, unit] of [[1e9, "s"], [1e6, "ms"], [1e3, "us"]]) {
+      if (ns >= size * 0.9995) return `${+(ns / size).toPrecision(3)} ${unit}`;
+    }
+    return `${+ns.toPrecision(3)} ns`;
+  }
+
+  const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+
+  // Axes with ranges and ticks of our own, so that labels can be placed beside the lines.
+
+  function linearAxis(top, write, most = 5) {
+    const rough = (top || 1) / most;
+    const power = 10 ** Math.floor(Math.log10(rough));
+    const step = [1, 2, 2.5, 5, 10].find((s) => s * power >= rough) * power;
+    const ticks = [];
+    for (let i = 0; i * step <= top * 1.001; i += 1) ticks.push(i * step);
+    return { type: "linear", range: [0, (top || 1) * 1.05], tickvals: ticks, ticktext: ticks.map(write) };
+  }
+
+  function logAxis(low, high, write) {
+    const range = [Math.log10(low) - 0.06, Math.log10(high) + 0.06];
+    const subs = range[1] - range[0] < 2.6 ? [1, 2, 5] : [1];
+    const ticks = [];
+    for (let p = Math.floor(range[0]); p <= range[1]; p += 1) {
+      for (const sub of subs) {
+        const place = Math.log10(sub) + p;
+        if (place >= range[0] && place <= range[1]) ticks.push(sub * 10 ** p);
+      }
+    }
+    return { type: "log", range, tickvals: ticks, ticktext: ticks.map(write) };
+  }
+
+  const place = (axis, value) =>
+    ((axis.type === "log" ? Math.log10(value) : value) - axis.range[0]) / (axis.range[1] - axis.range[0]);
+
+  // Names beside the ends of lines, pushed apart until none covers another.
+
+  function endLabels(ends, xaxis, yaxis, size) {
+    const gap = 15;
+    if (ends.length * gap > size.height + gap) return [];
+    const spots = ends
+      .map((end) => ({ ...end, px: place(xaxis, end.x) * size.width, want: place(yaxis, end.y) * size.height }))
+      .sort((a, b) => a.want - b.want);
+    const blocks = [];
+    const clamp = (start, n) => Math.max(0, Math.min(start, size.height - (n - 1) * gap));
+    for (const spot of spots) {
+      blocks.push({ wants: [spot.want], start: clamp(spot.want, 1) });
+      while (blocks.length > 1) {
+        const [low, high] = blocks.slice(-2);
+        if (low.start + low.wants.length * gap <= high.start) break;
+        const wants = [...low.wants, ...high.wants.map((want) => want - low.wants.length * gap)];
+        const mean = wants.reduce((sum, want) => sum + want, 0) / wants.length;
+        blocks.splice(-2, 2, { wants, start: clamp(mean, wants.length) });
+      }
+    }
+    const places = blocks.flatMap((block) => block.wants.map((_, i) => block.start + i * gap));
+    return spots.map((spot, i) => ({
+      x: xaxis.type === "log" ? Math.log10(spot.x) : spot.x,
+      y: yaxis.type === "log" ? Math.log10(spot.y) : spot.y,
+      ax: size.width - spot.px + 16,
+      ay: spot.want - places[i],
+      text: spot.text,
+      xanchor: "left",
+      yanchor: "middle",
+      showarrow: true,
+      arrowhead: 0,
+      arrowwidth: 1,
+      arrowcolor: spot.colour,
+      standoff: 5,
+      opacity: 0.95,
+      font: { size: 12, color: spot.colour },
+    }));
+  }
+
+  // One function per chart: what to draw of a group, for the rows that are on.
+
+  const shownRows = (group) => group.rows.filter((row) => !hidden.has(row));
+  const empty = { traces: [] };
+
+  function lineStyle(row) {
+    return { color: colour(row), width: 2, dash: data.rows[row].dash };
+  }
+
+  function drawLines(group, name, state, size) {
+    const lines = group.lines[name] || {};
+    const rows = shownRows(group).filter((row) => lines[row]);
+    if (!rows.length) return empty;
+    const points = rows.flatMap((row) => lines[row]);
+    const write = name === "mps" ? si : time;
+    const high = Math.max(...points.map((p) => p.y + (state.scale === "linear" ? p.e : 0)));
+    const low = Math.min(...points.map((p) => p.y));
+    const yaxis = state.scale === "log" ? logAxis(low, high, write) : linearAxis(high, write);
+    const counts = [...new Set(points.map((p) => p.x))].sort((a, b) => a - b);
+    const xaxis = countsAxis(group, counts);
+    const traces = rows.map((row) => ({
+      type: "scatter",
+      mode: "lines+markers",
+      name: row,
+      x: lines[row].map((p) => p.x),
+      y: lines[row].map((p) => p.y),
+      text: lines[row].map((p) => p.t),
+      hovertemplate: "%{text}<extra></extra>",
+      line: lineStyle(row),
+      marker: {
+        size: 8,
+        color: colour(row),
+        line: { width: 1.6, color: colour(row) },
+        symbol: lines[row].map((p) => data.rows[row].marker + (p.s ? "-open" : "")),
+      },
+      error_y: {
+        type: "data",
+        array: lines[row].map((p) => p.e),
+        thickness: 1,
+        width: 3,
+        visible: lines[row].some((p) => p.e > 0),
+      },
+    }));
+    const ends = rows.map((row) => {
+      const last = lines[row].at(-1);
+      return { x: last.x, y: last.y, text: row, colour: colour(row) };
+    });
+    return { traces, xaxis, yaxis, annotations: size.labels ? endLabels(ends, xaxis, yaxis, size) : [] };
+  }
+
+  function countsAxis(group, counts) {
+    const label = (count) => group.labels[group.counts.indexOf(count)];
+    const edges = [Math.log10(counts[0]) - 0.07, Math.log10(counts.at(-1)) + 0.07];
+    const kept = [];
+    for (const count of [...counts].reverse()) {
+      if (!kept.length || Math.log10(kept.at(-1) / count) / (edges[1] - edges[0]) > 0.06) kept.push(count);
+    }
+    return { type: "log", range: edges, tickvals: kept, ticktext: kept.map(label), title: "connections" };
+  }
+
+  function drawDistribution(group, state, size) {
+    const cells = group.distribution[state.count] || {};
+    const rows = shownRows(group).filter((row) => cells[row]);
+    if (!rows.length) return empty;
+    const ys = rows.flatMap((row) => cells[row].y);
+    const last = Math.max(...rows.map((row) => cells[row].x.at(-1)));
+    const decade = size.width / Math.log10(last); // pixels: labels need some 60 of them
+    const ticks = decade > 110 ? [1, 2] : [1];
+    for (let tick = decade > 60 ? 10 : 100; tick <= last; tick *= decade > 60 ? 10 : 100) ticks.push(tick);
+    const xaxis = {
+      type: "log",
+      range: [0, Math.log10(last) + 0.02],
+      tickvals: ticks,
+      ticktext: ticks.map((tick) => `${+(100 - 100 / tick).toPrecision(12)}%`),
+      title: "percentile",
+    };
+    const high = Math.max(...ys);
+    const yaxis = state.scale === "log" ? logAxis(Math.min(...ys), high, time) : linearAxis(high, time);
+    const traces = rows.map((row) => ({
+      type: "scatter",
+      mode: "lines",
+      name: row,
+      x: cells[row].x,
+      y: cells[row].y,
+      text: cells[row].x.map(
+        (x, i) => `${escaped(row)}: ${+(100 - 100 / x).toPrecision(6)}% within ${time(cells[row].y[i])}`,
+      ),
+      hovertemplate: "%{text}<extra></extra>",
+      line: lineStyle(row),
+    }));
+    const ends = rows.map((row) => ({
+      x: cells[row].x.at(-1),
+      y: cells[row].y.at(-1),
+      text: row + (cells[row].s ? " !" : ""),
+      colour: colour(row),
+    }));
+    return { traces, xaxis, yaxis, annotations: size.labels ? endLabels(ends, xaxis, yaxis, size) : [] };
+  }
+
+  const rowsAxis = (rows) => ({
+    type: "linear",
+    range: [rows.length - 0.4, -0.6],
+    tickvals: rows.map((_, i) => i),
+    ticktext: rows,
+    grid: false,
+  });
+
+  function drawCpu(group, state) {
+    const cells = group.cpu[state.count] || {};
+    const rows = shownRows(group).filter((row) => cells[row]);
+    if (!rows.length) return empty;
+    const bars = (part, word, tint) => ({
+      type: "bar",
+      orientation: "h",
+      x: rows.map((row) => cells[row][part]),
+      y: rows.map((_, i) => i),
+      marker: { color: rows.map(tint) },
+      hovertemplate: rows.map(
+        (row) => `<b>${escaped(row)}</b>: ${cells[row].u.toFixed(1)} us user, ${cells[row].s.toFixed(1)} us system<extra></extra>`,
+      ),
+      name: word,
+    });
+    const totals = rows.map((row) => cells[row].u + cells[row].s);
+    const top = Math.max(...totals);
+    const annotations = rows.map((row, i) => ({
+      x: totals[i],
+      y: i,
+      text: `${totals[i] < 9.95 ? totals[i].toFixed(1) : totals[i].toFixed(0)}${cells[row].stamped ? " !" : ""}`,
+      showarrow: false,
+      xanchor: "left",
+      xshift: 4,
+      font: { size: 12, color: css("--muted") },
+    }));
+    const xaxis = { ...linearAxis(top, si), title: "us per message", range: [0, top * 1.12] };
+    const height = 90 + 26 * rows.length;
+    return { traces: [bars("u", "user", colour), bars("s", "system", paler)], xaxis, yaxis: rowsAxis(rows), annotations, height, stack: true };
+  }
+
+  function drawFairness(group, state, size) {
+    const cells = group.fairness[state.count] || {};
+    const rows = shownRows(group).filter((row) => cells[row]);
+    if (!rows.length) return empty;
+    const traces = rows.flatMap((row, i) => {
+      const [low, p5, middle, p95, high] = cells[row].span;
+      const words = cells[row].jain === null ? "" : `<br>Jain's index ${cells[row].jain}`;
+      const hover =
+        `<b>${escaped(row)}</b>, times its median connection<br>${low} to ${high}, 5 to 95%: ${p5} to ${p95}` +
+        `${words}${cells[row].starved ? `<br>${cells[row].starved} starved` : ""}<extra></extra>`;
+      const span = (from, to, width, opacity) => ({
+        type: "scatter",
+        mode: "lines",
+        x: [from, to],
+        y: [i, i],
+        opacity,
+        line: { color: colour(row), width },
+        hovertemplate: hover,
+      });
+      const symbol = cells[row].stamped ? "circle-open" : "circle";
+      const dot = { type: "scatter", mode: "markers", x: [middle], y: [i], hovertemplate: hover };
+      const marker = { size: 9, color: colour(row), symbol, line: { width: 1.6, color: colour(row) } };
+      return [span(low, high, 2, 1), span(p5, p95, 9, 0.5), { ...dot, marker }];
+    });
+    const reach = Math.max(...rows.map((row) => cells[row].span[4]));
+    const annotations = rows.map((row, i) => {
+      const { jain, starved } = cells[row];
+      const poor = starved > 0 || (jain !== null && jain < 0.9);
+      return {
+        x: 1, xref: "paper", y: i, xanchor: "right", showarrow: false,
+        text: (jain === null ? "" : jain.toFixed(3)) + (starved ? `, ${starved} starved` : ""),
+        font: { size: 12, color: poor ? css("--warn-ink") : css("--muted") },
+      };
+    });
+    const xaxis = { ...linearAxis(Math.max(reach, 1.1), si, size.width < 400 ? 2 : 5), title: "times the median" };
+    const words = Math.max(...annotations.map((note) => note.text.length)) * 7 + 12; // pixels
+    const room = Math.max(0.35, 1 - words / size.width); // the notes stand behind the spans
+    xaxis.range = [-0.03 * reach, Math.max(reach, 1.1) / room];
+    return { traces, xaxis, yaxis: rowsAxis(rows), annotations, height: 90 + 26 * rows.length };
+  }
+
+  // The frame of all charts.
+
+  function drawChart(chart) {
+    const group = data.groups[chart.dataset.group];
+    const plot = chart.querySelector(".plot");
+    const narrow = chart.clientWidth < 560;
+    const kind = chart.dataset.chart;
+    const bars = kind === "cpu" || kind === "fairness";
+    const longest = Math.max(...group.rows.map((row) => row.length));
+    const margin = {
+      l: bars ? 16 + 7.4 * longest : 58,
+      r: !bars && !narrow ? 26 + 7.4 * (longest + 2) : 14,
+      t: 12,
+      b: 46,
+    };
+    const full = narrow ? 330 : 440;
+    const size = {
+      width: Math.max(50, chart.clientWidth - margin.l - margin.r),
+      height: full - margin.t - margin.b,
+      labels: !narrow,
+    };
+    const state = {
+      scale: chart.dataset.scale,
+      count: chart.querySelector("select.count")?.value,
+      metric: chart.querySelector("select.metric")?.value,
+    };
+    const draw = {
+      mps: () => drawLines(group, "mps", state, size),
+      lat: () => drawLines(group, state.metric, state, size),
+      distribution: () => drawDistribution(group, state, size),
+      cpu: () => drawCpu(group, state),
+      fairness: () => drawFairness(group, state, size),
+    }[kind]();
+    const nothing = !draw.traces.length;
+    chart.querySelector(".empty").hidden = !nothing;
+    plot.hidden = nothing;
+    if (nothing) return;
+    const axis = (a) => ({
+      type: a.type,
+      range: a.range,
+      tickmode: "array",
+      tickvals: a.tickvals,
+      ticktext: a.ticktext,
+      title: a.title ? { text: a.title, font: { size: 13 }, standoff: 8 } : undefined,
+      fixedrange: true,
+      zeroline: false,
+      gridcolor: css("--rule"),
+      linecolor: css("--rule"),
+      color: css("--muted"),
+      tickangle: 0,
+      tickfont: { size: 12 },
+    });
+    const layout = {
+      width: chart.clientWidth,
+      height: draw.height || full,
+      margin,
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: getComputedStyle(document.body).fontFamily, color: css("--ink") },
+      showlegend: false,
+      barmode: draw.stack ? "stack" : undefined,
+      bargap: 0.32,
+      dragmode: false,
+      hovermode: "closest",
+      hoverlabel: { bgcolor: css("--raised"), bordercolor: css("--rule"), font: { color: css("--ink"), size: 13 }, align: "left" },
+      xaxis: { ...axis(draw.xaxis), showgrid: bars },
+      yaxis: { ...axis(draw.yaxis), showgrid: !bars, tickfont: { size: 12, color: bars ? css("--ink") : css("--muted") } },
+      annotations: draw.annotations,
+    };
+    Plotly.react(plot, draw.traces, layout, { displayModeBar: false, responsive: false });
+  }
+
+  function drawCharts() {
+    all(".chart").forEach(drawChart);
+  }
+
+  for (const chart of all(".chart")) {
+    for (const button of all("[data-set-scale]", chart)) {
+      button.addEventListener("click", () => {
+        chart.dataset.scale = button.dataset.setScale;
+        for (const other of all("[data-set-scale]", chart)) {
+          other.setAttribute("aria-pressed", String(other === button));
+        }
+        drawChart(chart);
+      });
+    }
+    for (const select of all("select", chart)) select.addEventListener("change", () => drawChart(chart));
+  }
+
+  let width = window.innerWidth;
+  let waiting = 0;
+  window.addEventListener("resize", () => {
+    if (window.innerWidth === width) return; // a phone's address bar came or went
+    width = window.innerWidth;
+    cancelAnimationFrame(waiting);
+    waiting = requestAnimationFrame(drawCharts);
+  });
+
+  const kept = storage((place) => place.getItem("pybench-theme"));
+  if (kept === "dark" || kept === "light") root.dataset.theme = kept;
+  showTheme();
+  root.dataset.ready = "true";
+})();

@@ -1,0 +1,614 @@
+"""The report's pictures as SVG and PNG, drawn by matplotlib on white.
+
+Every picture names its setting, labels rows directly at the lines' ends, and draws stamped cells
+with a hollow marker. Nothing here opens a window or touches matplotlib's global state.
+"""
+
+import math
+import re
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+
+from pybench.errors import UsageError
+from pybench.report.choose import Wanted, chosen_cells, spread_counts
+from pybench.report.model import Cell, Group
+from pybench.report.style import RowStyle, row_styles
+from pybench.report.text import (
+    count_label,
+    duration_text,
+    plain_text,
+    rate_text,
+    sentence_case,
+)
+from pybench.stats import percentile_ns
+
+INK: Final = "#1f2328"
+MUTED: Final = "#59636e"
+RULE: Final = "#d8dee4"
+
+_PANELS: Final = 4  # small multiples in one picture, at most
+_DPI: Final = 150
+_CHARS_PER_INCH: Final = 14.5  # of a subtitle
+_MARGIN: Final = 1.16  # around the outermost counts
+_DODGE: Final = 0.09  # of a decade: how far apart the rows' error bars stand at one count
+
+_RC: Final[dict[str, Any]] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "text.color": INK,
+    "svg.hashsalt": "pybench",
+    "svg.fonttype": "path",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row's points in a line chart. error: half of an error bar, or None."""
+
+    row: str
+    x: Sequence[float]
+    y: Sequence[float]
+    error: Sequence[float] | None = None
+    stamped: Sequence[bool] = ()
+
+
+def write_plots(
+    groups: Sequence[Group], folder: Path, *, wanted: Wanted | None = None
+) -> list[Path]:
+    """Every picture of every group; the paths written.
+
+    wanted: the cells of the latency distribution; by default all rows at one count.
+    Raises UsageError when the folder cannot be written to.
+    """
+    written: list[Path] = []
+    with rc_context(cast(Any, _RC)):
+        for group, suffix in zip(groups, suffixes(groups), strict=True):
+            styles = row_styles(group.rows)
+            for name, draw in _PICTURES.items():
+                figure = draw(group, styles, wanted)
+                if figure is not None:
+                    written += _save(figure, folder, f"{name}{suffix}")
+    return written
+
+
+def suffixes(groups: Sequence[Group]) -> list[str]:
+    """What keeps the files of several groups apart: empty for one, else a number and the server."""
+    if len(groups) == 1:
+        return [""]
+    slugs = [re.sub(r"[^A-Za-z0-9.]+", "_", group.setting.server) for group in groups]
+    return [f"-{number}-{slug}" for number, slug in enumerate(slugs, 1)]
+
+
+def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    paths = [folder / f"{name}.svg", folder / f"{name}.png"]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(paths[0], metadata={"Date": None})
+        figure.savefig(paths[1], dpi=_DPI)
+    except OSError as exc:
+        raise UsageError(f"--plots {folder}: {exc.strerror}") from exc
+    return paths
+
+
+# The frame that all pictures share.
+
+
+def _figure(
+    title: str,
+    subtitle: str,
+    size: tuple[float, float],
+    columns: int = 1,
+    *,
+    right: float = 0.98,
+    head: float = 0.85,
+) -> tuple[Figure, list[Axes]]:
+    """A figure with its heading and a row of panels under it.
+
+    size: inches.  right: where the panels end, as a fraction; labels stand behind it.
+    head: inches above the panels.
+    """
+    lines = textwrap.wrap(subtitle, int((size[0] - 0.4) * _CHARS_PER_INCH))
+    more = 0.18 * (len(lines) - 1)
+    height = size[1] + more
+    figure = Figure(figsize=(size[0], height), facecolor="white")
+    axes = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
+    figure.subplots_adjust(
+        left=0.75 / size[0],
+        right=right,
+        top=1 - (head + more) / height,
+        bottom=0.75 / height,
+        wspace=0.08,
+    )
+    left = 0.16 / size[0]
+    figure.text(left, 1 - 0.32 / height, title, fontsize=14, fontweight="bold")
+    for number, line in enumerate(lines):
+        figure.text(left, 1 - (0.56 + 0.18 * number) / height, line, fontsize=9.5, color=MUTED)
+    for axis in axes:
+        axis.grid(True, axis="y", color=RULE, linewidth=0.8)
+        axis.set_axisbelow(True)
+        for side in ("top", "right", "left"):
+            axis.spines[side].set_visible(False)
+        axis.tick_params(length=3, color=RULE)
+    return figure, list(axes)
+
+
+def _subtitle(group: Group, text: str, lines: Sequence[Line] = ()) -> str:
+    stamped = any(any(line.stamped) for line in lines)
+    hollow = "; hollow: stamped, see the tables" if stamped else ""
+    return f"{sentence_case(group.title)}. {text}{hollow}"
+
+
+def _dash(style: RowStyle) -> Any:
+    return (0, style.dash) if style.dash else "-"
+
+
+def _counts_axis(axis: Axes, counts: Sequence[int]) -> None:
+    """A log axis of connection counts whose ticks are the counts that were measured."""
+    axis.set_xscale("log")
+    kept: list[int] = []
+    for count in reversed(counts):  # the largest always; drop what would collide with its neighbour
+        if not kept or math.log10(kept[-1] / count) > 0.14:
+            kept.append(count)
+    axis.xaxis.set_major_locator(FixedLocator(sorted(kept)))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count_label(round(value))))
+    axis.set_xlim(counts[0] / _MARGIN, counts[-1] * _MARGIN)
+    axis.set_xlabel("connections")
+
+
+def _draw_lines(axis: Axes, lines: Sequence[Line], styles: Mapping[str, RowStyle]) -> None:
+    for place, line in enumerate(lines):
+        style = styles[line.row]
+        aside = 10 ** (_DODGE * (place - (len(lines) - 1) / 2) / max(1, len(lines) - 1))
+        xs = [x * aside for x in line.x] if line.error else line.x
+        axis.errorbar(
+            xs,
+            line.y,
+            yerr=line.error,
+            color=style.light,
+            linestyle=_dash(style),
+            linewidth=1.7,
+            elinewidth=1.0,
+            capsize=2.5,
+            capthick=1.0,
+            zorder=3,
+        )
+        for hollow in (False, True):
+            points = [i for i, stamped in enumerate(line.stamped) if stamped == hollow]
+            axis.plot(
+                [xs[i] for i in points],
+                [line.y[i] for i in points],
+                linestyle="",
+                marker=style.marker,
+                markersize=5.5,
+                markeredgewidth=1.3,
+                markeredgecolor=style.light,
+                markerfacecolor="white" if hollow else style.light,
+                zorder=4,
+            )
+
+
+def _label_ends(
+    figure: Figure, axis: Axes, lines: Sequence[Line], styles: Mapping[str, RowStyle]
+) -> None:
+    """Names beside the lines' ends, pushed apart, each tied to its line; a legend if they are many.
+
+    The limits of the axes must be final.
+    """
+    figure.canvas.draw()
+    box = axis.get_window_extent()
+    size = 9.0
+    gap = size * 1.28 * figure.dpi / 72
+    if gap * len(lines) > box.height * 1.08:
+        _legend(axis, lines, styles)
+        return
+    ends = [axis.transData.transform((line.x[-1], line.y[-1])) for line in lines]
+    order = sorted(range(len(lines)), key=lambda i: (float(ends[i][1]), lines[i].row))
+    places = spread([float(ends[i][1]) for i in order], gap, box.y0 - gap / 2, box.y1 + gap / 2)
+    for i, y_pixel in zip(order, places, strict=True):
+        line, style = lines[i], styles[lines[i].row]
+        y = (y_pixel - box.y0) / box.height
+        axis.annotate(
+            line.row,
+            xy=(line.x[-1], line.y[-1]),
+            xytext=(1.035, y),
+            textcoords="axes fraction",
+            color=style.light,
+            fontsize=size,
+            fontweight="bold",
+            va="center",
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": style.light,
+                "alpha": 0.45,
+                "linewidth": 0.8,
+                "shrinkA": 1,
+                "shrinkB": 5,
+                "relpos": (0, 0.5),
+            },
+        )
+
+
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Places as near as possible to the rising wanted ones, at least gap apart, inside low..high.
+
+    Neighbours that are too close become one block, placed at the mean of what its members want.
+    When there is no room for all, the gap shrinks.
+    """
+    gap = min(gap, (high - low) / max(1, len(wanted)))
+    blocks: list[tuple[list[float], float]] = []  # wants less their offsets inside, first place
+    for want in wanted:
+        blocks.append(([want], _clamped(want, 1, gap, low, high)))
+        while len(blocks) > 1:
+            (before, first), (after, second) = blocks[-2], blocks[-1]
+            if first + len(before) * gap <= second:
+                break
+            members = before + [value - len(before) * gap for value in after]
+            start = _clamped(sum(members) / len(members), len(members), gap, low, high)
+            blocks[-2:] = [(members, start)]
+    return [start + i * gap for members, start in blocks for i in range(len(members))]
+
+
+def _clamped(start: float, members: int, gap: float, low: float, high: float) -> float:
+    last = high - gap / 2 - (members - 1) * gap
+    return max(low + gap / 2, min(start, last))
+
+
+def _legend(axis: Axes, lines: Sequence[Line], styles: Mapping[str, RowStyle]) -> None:
+    """Names in columns behind the axes, for more rows than fit beside the lines' ends."""
+    handles = [
+        axis.plot(
+            [],
+            [],
+            color=styles[line.row].light,
+            linestyle=_dash(styles[line.row]),
+            marker=styles[line.row].marker,
+            label=line.row,
+        )[0]
+        for line in lines
+    ]
+    columns = 1 if len(lines) <= 30 else 2
+    axis.legend(
+        handles=handles,
+        loc="center left",
+        bbox_to_anchor=(1.01, 0.5),
+        fontsize=8 if len(lines) <= 24 else 6.5,
+        frameon=False,
+        ncols=columns,
+        handlelength=3.2,
+        labelspacing=0.25,
+    )
+
+
+def _rows_lines(
+    group: Group, quantity: str, *, centre: str, rows: Sequence[str], bars: bool
+) -> list[Line]:
+    """The quantity by connection count, for each row that has it."""
+    lines = []
+    for row in rows:
+        found = [(c, s) for c in group.counts if (s := group.summary(row, c, quantity)) is not None]
+        if not found:
+            continue
+        error = [2.5 * (s.stddev or 0.0) for _, s in found] if bars else None
+        stamped = [bool(group.cells[row, c].codes) for c, _ in found]
+        values = [s.median if centre == "median" else s.mean for _, s in found]
+        lines.append(Line(row, [c for c, _ in found], values, error, stamped))
+    return lines
+
+
+# The pictures.
+
+
+def _draw_mps(group: Group, styles: Mapping[str, RowStyle], rows: Sequence[str]) -> Figure | None:
+    lines = _rows_lines(group, "mps", centre="mean", rows=rows, bars=True)
+    if not lines:
+        return None
+    several = any(any(line.error or ()) for line in lines)
+    text = "Bars: 2.5 standard deviations of the rounds" if several else "One round"
+    figure, (axis,) = _figure(
+        "Messages per second", _subtitle(group, text, lines), (9, 5.6), right=0.83
+    )
+    _draw_lines(axis, lines, styles)
+    _counts_axis(axis, sorted({int(x) for line in lines for x in line.x}))
+    axis.set_ylim(0, None)
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: rate_text(v) if v else "0"))
+    _label_ends(figure, axis, lines, styles)
+    return figure
+
+
+def _mps(group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None) -> Figure | None:
+    return _draw_mps(group, styles, group.rows)
+
+
+def _mps_no_c(
+    group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None
+) -> Figure | None:
+    rows = [row for row in group.rows if styles[row].family != "C"]
+    return _draw_mps(group, styles, rows) if rows != group.rows else None
+
+
+def _latency(percent: int) -> Callable[..., Figure | None]:
+    def draw(group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None) -> Figure | None:
+        quantity = f"lat{percent}_ns"
+        lines = _rows_lines(group, quantity, centre="median", rows=group.rows, bars=False)
+        if not lines:
+            return None
+        subtitle = _subtitle(group, "Median of the rounds; lower is better", lines)
+        title = f"Latency, {percent}th percentile"
+        figure, (axis,) = _figure(title, subtitle, (9, 5.6), right=0.83)
+        _draw_lines(axis, lines, styles)
+        _counts_axis(axis, sorted({int(x) for line in lines for x in line.x}))
+        _time_axis(axis)
+        _label_ends(figure, axis, lines, styles)
+        return figure
+
+    return draw
+
+
+def _time_axis(axis: Axes) -> None:
+    """A log axis of times with a tick at each power of ten, and at 2 and 5 where there is room."""
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    narrow = math.log10(high / low) < 2.6
+    axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: duration_text(v).replace(".0", "")))
+
+
+def _cpu(group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None) -> Figure | None:
+    counts = spread_counts(group.counts_with("user_us_per_msg"), _PANELS)
+    rows = group.rows_with("user_us_per_msg")
+    if not counts:
+        return None
+    stamped = any(group.cells[r, c].codes for r in rows for c in counts if (r, c) in group.cells)
+    figure, axes = _bar_panels(
+        group,
+        "The worker's CPU time per message",
+        "Microseconds, means: user mode (dark) and system (light)"
+        + ("; !: stamped, see the tables" if stamped else ""),
+        rows,
+        counts,
+    )
+    totals = [s.mean for r in rows for c in counts if (s := group.summary(r, c, "cpu_us_per_msg"))]
+    for axis, count in zip(axes, counts, strict=True):
+        for place, row in enumerate(rows):
+            user = group.summary(row, count, "user_us_per_msg")
+            system = group.summary(row, count, "sys_us_per_msg")
+            if user is None or system is None:
+                continue
+            colour, end = styles[row].light, user.mean + system.mean
+            axis.barh(place, user.mean, height=0.66, color=colour)
+            axis.barh(place, system.mean, left=user.mean, height=0.66, color=paler(colour))
+            note = plain_text(end) + (" !" if group.cells[row, count].codes else "")
+            beside = end + max(totals) * 0.015
+            axis.text(beside, place, note, va="center", fontsize=8, color=MUTED)
+        axis.set_xlim(0, max(totals) * 1.16)
+        axis.set_xlabel("us per message")
+    return figure
+
+
+def paler(colour: str, share: float = 0.6) -> str:
+    """The `#rrggbb` colour mixed with that share of white."""
+    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(p + (255 - p) * share):02x}" for p in parts)
+
+
+def _bar_panels(
+    group: Group, title: str, text: str, rows: Sequence[str], counts: Sequence[int]
+) -> tuple[Figure, list[Axes]]:
+    """One panel per count, one line per row, the first row on top."""
+    width = 2.0 + 2.6 * max(2, len(counts))
+    size = (width, 2.1 + 0.3 * len(rows))
+    figure, axes = _figure(title, _subtitle(group, text), size, len(counts), head=1.05)
+    longest = max(len(row) for row in rows)
+    figure.subplots_adjust(left=(0.25 + 0.085 * longest) / width)
+    for axis, count in zip(axes, counts, strict=True):
+        axis.grid(False)
+        axis.grid(True, axis="x", color=RULE, linewidth=0.8)
+        axis.set_title(f"{count_label(count)} connections", fontsize=10, color=INK, loc="left")
+        axis.set_ylim(len(rows) - 0.4, -0.6)
+    axes[0].yaxis.set_major_locator(FixedLocator(range(len(rows))))
+    axes[0].yaxis.set_major_formatter(FuncFormatter(lambda v, _: rows[round(v)]))
+    for axis in axes:
+        axis.tick_params(axis="y", length=0, labelcolor=INK)
+    return figure, axes
+
+
+def _fairness(
+    group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None
+) -> Figure | None:
+    counts = spread_counts(group.counts_with("conn_p5"), _PANELS)
+    rows = group.rows_with("conn_p5")
+    if not counts:
+        return None
+    figure, axes = _bar_panels(
+        group,
+        "Fairness: messages per connection",
+        "Relative to the row's median connection: 5 to 95% of the connections (thick)"
+        + (", all of them (thin); Jain's index" if group.rows_with("jain") else ""),
+        rows,
+        counts,
+    )
+    spans = {
+        (row, count): span
+        for row in rows
+        for count in counts
+        if (span := connection_span(group, row, count)) is not None
+    }
+    starving = [c for c in group.cells.values() if max(c.values("starved"), default=0)]
+    reach = max((span[-1] for span in spans.values()), default=1.0)
+    for axis, count in zip(axes, counts, strict=True):
+        axis.axvline(1.0, color=MUTED, linewidth=0.8, zorder=1)
+        for place, row in enumerate(rows):
+            if (row, count) in spans:
+                _draw_span(axis, group, spans[row, count], (row, count), place, styles[row])
+        _span_axis(axis, reach, starved=bool(starving))
+    return figure
+
+
+def connection_span(
+    group: Group, row: str, count: int
+) -> tuple[float, float, float, float, float] | None:
+    """Minimum, 5%, median, 95% and maximum of messages per connection, the median being 1.
+
+    Means of the rounds. The files of 2016 have only 5% and 95%: their middle stands for the
+    median, they for the extremes. None when the cell has neither.
+    """
+    means = {
+        name: summary.mean
+        for name in ("min", "p5", "p50", "p95", "max")
+        if (summary := group.summary(row, count, f"conn_{name}")) is not None
+    }
+    if "p5" not in means or "p95" not in means:
+        return None
+    low, high = means["p5"], means["p95"]
+    median = means.get("p50", (low + high) / 2)
+    if median <= 0:
+        return None
+    edges = (means.get("min", low), low, median, high, means.get("max", high))
+    return edges[0] / median, edges[1] / median, 1.0, edges[3] / median, edges[4] / median
+
+
+def _draw_span(
+    axis: Axes,
+    group: Group,
+    span: tuple[float, float, float, float, float],
+    key: tuple[str, int],
+    place: int,
+    style: RowStyle,
+) -> None:
+    colour = style.light
+    axis.plot([span[0], span[4]], [place, place], color=colour, linewidth=1.4, zorder=2)
+    axis.plot(
+        [span[1], span[3]],
+        [place, place],
+        color=colour,
+        linewidth=6.5,
+        solid_capstyle="butt",
+        alpha=0.55,
+        zorder=3,
+    )
+    hollow = bool(group.cells[key].codes)
+    axis.plot(
+        *([1.0], [place]),
+        marker="o",
+        markersize=5.5,
+        color=colour,
+        markerfacecolor="white" if hollow else colour,
+        zorder=4,
+    )
+    _note_fairness(axis, group, key, place)
+
+
+def _note_fairness(axis: Axes, group: Group, key: tuple[str, int], place: int) -> None:
+    """Jain's index and the starved connections at the right edge, in red when they are bad."""
+    jain = group.summary(*key, "jain")
+    starved = max(group.cells[key].values("starved"), default=0)
+    note = "" if jain is None else f"{jain.mean:.3f}"
+    note += f", {starved:.0f} starved" if starved else ""
+    axis.annotate(
+        note,
+        (0.99, place),
+        xycoords=("axes fraction", "data"),
+        ha="right",
+        va="center",
+        fontsize=7.5,
+        color="#a8201a" if starved or (jain is not None and jain.mean < 0.9) else MUTED,
+        zorder=5,
+    )
+
+
+def _span_axis(axis: Axes, reach: float, *, starved: bool) -> None:
+    """Linear while no connection has more than three times the median, else logarithmic from 0.1.
+
+    starved: leave room on the right for longer notes.
+    """
+    axis.set_xlabel("times the median")
+    if reach <= 3:
+        axis.set_xlim(-0.03, max(2.2, reach * 1.9) if starved else max(1.6, reach * 1.35))
+        return
+    axis.set_xscale("symlog", linthresh=0.1, linscale=0.5)
+    axis.set_xlim(-0.02, reach * (200 if starved else 12))
+    powers = [10.0**p for p in range(-1, math.ceil(math.log10(reach)) + 1)]
+    axis.xaxis.set_major_locator(FixedLocator([0.0, *powers]))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+
+
+def _distribution(
+    group: Group, styles: Mapping[str, RowStyle], wanted: Wanted | None
+) -> Figure | None:
+    cells = chosen_cells(group, wanted)
+    if not cells:
+        return None
+    several = len({cell.conns for cell in cells}) > 1
+    names = {
+        id(cell): cell.func
+        + (f" {count_label(cell.conns)}" if several else "")
+        + (" !" if cell.codes else "")
+        for cell in cells
+    }
+    stamped = "; !: stamped, see the tables" if any(cell.codes for cell in cells) else ""
+    lines = []
+    for cell in cells:
+        x, y = percentile_curve(cell)
+        lines.append(Line(names[id(cell)], x, y))
+    shown = dict(styles) | {names[id(cell)]: styles[cell.func] for cell in cells}
+    where = "" if several else f" at {count_label(cells[0].conns)} connections"
+    figure, (axis,) = _figure(
+        f"Latency by percentile{where}",
+        _subtitle(group, f"All rounds together; lower is better{stamped}"),
+        (9, 5.6),
+        right=0.80 if several else 0.83,
+    )
+    for line in lines:
+        style = shown[line.row]
+        axis.plot(line.x, line.y, color=style.light, linestyle=_dash(style), linewidth=1.7)
+    _percentile_axis(axis, max(line.x[-1] for line in lines))
+    _time_axis(axis)
+    _label_ends(figure, axis, lines, shown)
+    return figure
+
+
+def percentile_curve(cell: Cell) -> tuple[list[float], list[float]]:
+    """1 / (1 - q), evenly in its logarithm from q = 0 to the last sample, and the latency in ns."""
+    total = sum(cell.histogram.values())
+    steps = max(2, round(40 * math.log10(max(total, 2))))
+    xs = [total ** (i / steps) for i in range(steps + 1)]
+    largest = max(cell.values("latmax_ns"), default=math.inf)  # exact; a bucket's edge lies above
+    return xs, [min(percentile_ns(cell.histogram, 1 - 1 / x), largest) for x in xs]
+
+
+def _percentile_axis(axis: Axes, last: float) -> None:
+    """HdrHistogram's axis: each step to the right is ten times as rare."""
+    axis.set_xscale("log")
+    axis.set_xlim(1, last * 1.05)
+    ticks = [1.0, 2.0, *(10.0**p for p in range(1, math.floor(math.log10(last)) + 1))]
+    axis.xaxis.set_major_locator(FixedLocator(ticks))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 - 100 / v:.10g}%"))
+    axis.set_xlabel("percentile")
+
+
+_PICTURES: Final[dict[str, Callable[..., Figure | None]]] = {
+    "mps": _mps,
+    "mps_no_c": _mps_no_c,
+    "lat95": _latency(95),
+    "lat50": _latency(50),
+    "cpu_per_message": _cpu,
+    "latency_distribution": _distribution,
+    "fairness": _fairness,
+}

@@ -1,0 +1,134 @@
+"""One look for a row everywhere: its colour, its family's line, its marker, its place in the order.
+
+Hue follows the family, lightness and marker the row, so that a reader who confuses two hues still
+has line style, marker and the label at the line's end. Rows that are not known here get a colour
+from a reserve by a hash of their name: the same in every report unless two of one report collide.
+"""
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from pybench.backends import ALIASES, ROWS
+
+OTHER: Final = "other"
+
+FAMILY_ORDER: Final = ("asyncio", "uvloop", "gevent", "selectors", "threads", "C", OTHER)
+
+# Lengths of strokes and gaps, in line widths; empty is a solid line.
+_DASHES: Final[dict[str, tuple[float, ...]]] = {
+    "C": (),
+    "asyncio": (3.2, 1.6),
+    "uvloop": (7.0, 1.8),
+    "gevent": (4.5, 1.5, 1.0, 1.5),
+    "threads": (1.2, 1.4),
+    "selectors": (7.0, 1.5, 1.0, 1.5, 1.0, 1.5),
+    OTHER: (2.0, 1.0, 1.0, 1.0),
+}
+
+# (on white, on near-black), both at 3:1 or more against their ground.
+_COLOURS: Final[dict[str, tuple[str, str]]] = {
+    "asyncio": ("#a8201a", "#ff7b72"),
+    "asyncio_proto": ("#e8590c", "#ffa05c"),
+    "asyncio_sock": ("#c08000", "#f2cc60"),
+    "uvloop": ("#0b3d91", "#5b93f5"),
+    "uvloop_proto": ("#1f78d1", "#45bdf7"),
+    "uvloop_sock": ("#4698d8", "#a6d8ff"),
+    "gevent": ("#00845a", "#3ddc97"),
+    "selector": ("#c2418f", "#ee6fb4"),
+    "raw_selector": ("#d772b4", "#ffa6da"),
+    "thread": ("#6b3fa0", "#b98cff"),
+    "c_epoll": ("#1f2328", "#f0f3f6"),
+    "c_poll": ("#59636e", "#b4bec9"),
+    "c_th": ("#86909a", "#8b95a1"),
+}
+
+_RESERVE: Final = (
+    ("#00758a", "#4fd1e5"),
+    ("#8a6d00", "#d9b93b"),
+    ("#5c7c1a", "#a6cf5a"),
+    ("#b0005a", "#ff79b4"),
+    ("#5b5bd6", "#a5a5ff"),
+    ("#9c4a00", "#e39a5b"),
+    ("#2f6f5e", "#7fcbb4"),
+    ("#7d3a7a", "#d79bd4"),
+    ("#3b6ea5", "#8fc1f0"),
+    ("#a33b3b", "#f09a9a"),
+    ("#4d6b00", "#c3d94e"),
+    ("#00697a", "#63c7d8"),
+)
+
+# Names in matplotlib and in Plotly.
+_MARKERS: Final = (
+    ("o", "circle"),
+    ("s", "square"),
+    ("^", "triangle-up"),
+    ("D", "diamond"),
+    ("v", "triangle-down"),
+    ("P", "cross"),
+    ("X", "x"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RowStyle:
+    """How a row is drawn. dash: strokes and gaps in line widths, empty for a solid line."""
+
+    family: str
+    light: str
+    dark: str
+    dash: tuple[float, ...]
+    marker: str
+    plotly_marker: str
+
+
+def canonical(name: str) -> str:
+    """The registry's name of a row that has an older one (`cpp_epoll` is `c_epoll`)."""
+    return ALIASES.get(name, name)
+
+
+def family(name: str) -> str:
+    """The row's family; one that is not registered is judged by how its name begins."""
+    row = ROWS.get(canonical(name))
+    if row is not None:
+        return row.family
+    base = name.partition("@")[0]
+    for prefix in ("asyncio", "uvloop", "gevent"):
+        if base.startswith(prefix):
+            return prefix
+    return "C" if base.startswith(("c_", "cpp_")) else OTHER
+
+
+def row_order(name: str) -> tuple[int, int, str]:
+    """Sort key of rows: the registry's order, then the others by name."""
+    known = list(ROWS)
+    row = canonical(name)
+    return (0, known.index(row), name) if row in ROWS else (1, 0, name)
+
+
+def row_styles(names: Iterable[str]) -> dict[str, RowStyle]:
+    """The style of each row; no two share a colour until the reserve is used up."""
+    ordered = sorted(set(names), key=row_order)
+    taken: set[int] = set()
+    in_family: dict[str, int] = {}
+    styles = {}
+    for name in ordered:
+        group = family(name)
+        place = in_family.get(group, 0)
+        in_family[group] = place + 1
+        light, dark = _COLOURS.get(canonical(name)) or _RESERVE[_reserve_slot(name, taken)]
+        marker, plotly_marker = _MARKERS[place % len(_MARKERS)]
+        styles[name] = RowStyle(group, light, dark, _DASHES[group], marker, plotly_marker)
+    return styles
+
+
+def _reserve_slot(name: str, taken: set[int]) -> int:
+    """The slot that the name hashes to, or the next free one; marks it as taken."""
+    first = zlib.crc32(name.encode()) % len(_RESERVE)
+    for step in range(len(_RESERVE)):
+        slot = (first + step) % len(_RESERVE)
+        if slot not in taken:
+            taken.add(slot)
+            return slot
+    return first

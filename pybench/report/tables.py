@@ -1,0 +1,202 @@
+"""Groups into tables: the one model that every output format writes down."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pybench.errors import UsageError
+from pybench.report.metrics import Metric
+from pybench.report.model import Group
+from pybench.report.style import canonical
+from pybench.report.text import count_label, letters, ratio_text
+from pybench.result import Warning
+from pybench.stats import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One cell. text: as shown, without marks.  at_least: the number is a lower bound.
+    marks: letters of the stamps on the cell, such as `ab`; empty for a clean one."""
+
+    summary: Summary
+    text: str
+    at_least: bool
+    marks: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One table: rows by connection counts. A cell that is not in `entries` was not measured."""
+
+    metric: Metric
+    rows: Sequence[str]
+    counts: Sequence[int]
+    entries: Mapping[tuple[str, int], Entry]
+
+    def text(self, row: str, count: int, missing: str) -> str:
+        """The cell as text, its marks padded so that a column's figures stay under each other."""
+        entry = self.entries.get((row, count))
+        if entry is None:
+            return missing
+        width = max(len(e.marks) for (_, c), e in self.entries.items() if c == count)
+        if not width:
+            return entry.text
+        return entry.text + (f" !{entry.marks}" if entry.marks else "").ljust(width + 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """One kind of warning and where it stands. text, remedy: from its first occurrence."""
+
+    mark: str
+    code: str
+    text: str
+    remedy: str
+    rounds: int
+    cells: Sequence[tuple[str, int]]
+
+    @property
+    def where(self) -> str:
+        """The cells in words, shortened when they are many."""
+        named = [f"{func} at {count_label(conns)}" for func, conns in self.cells]
+        more = f" and {len(named) - 4} more" if len(named) > 5 else ""
+        return ", ".join(named[:4] if more else named) + more
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A cell with rounds that measured nothing. errors: their distinct reasons."""
+
+    func: str
+    conns: int
+    statuses: Sequence[str]
+    errors: Sequence[str]
+    failed: int
+    rounds: int
+
+    @property
+    def text(self) -> str:
+        """`thread at 10k: hung (1 of 3 rounds): reason`."""
+        rounds = f" ({self.failed} of {self.rounds} rounds)" if self.rounds > 1 else ""
+        reason = f": {'; '.join(self.errors)}" if self.errors else ""
+        return (
+            f"{self.func} at {count_label(self.conns)}: {', '.join(self.statuses)}{rounds}{reason}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTables:
+    """A group's tables, and what a reader must know before believing them."""
+
+    group: Group
+    tables: Sequence[Table]
+    stamps: Sequence[Stamp]
+    failures: Sequence[Failure]
+
+
+def build_tables(
+    group: Group, metrics: Sequence[Metric], *, relative_to: str | None = None
+) -> GroupTables:
+    """The group's tables, those without a single figure left out.
+
+    relative_to: row whose speed is 1 at every count in the table `rel`, instead of the smallest
+    cell being 1. Raises UsageError when the group has no such row.
+    """
+    stamps = collect_stamps(group)
+    marks = {
+        key: "".join(s.mark for s in stamps if s.code in cell.codes)
+        for key, cell in group.cells.items()
+    }
+    tables = []
+    for metric in metrics:
+        if metric.name == "rel":
+            table = _relative_table(group, metric, marks, relative_to)
+        else:
+            table = _plain_table(group, metric, marks)
+        if table.entries:
+            tables.append(table)
+    return GroupTables(group, tables, stamps, collect_failures(group))
+
+
+def _plain_table(group: Group, metric: Metric, marks: Mapping[tuple[str, int], str]) -> Table:
+    entries = {}
+    for key, cell in group.cells.items():
+        summary = cell.summary(metric.quantity)
+        if summary is None:
+            continue
+        at_least = cell.at_least(metric.quantity)
+        text = metric.cell(summary, at_least=at_least)
+        if metric.name == "jain":
+            starved = max(cell.values("starved"), default=0)
+            text += f", {starved:.0f} starved" if starved else ""
+        entries[key] = Entry(summary, text, at_least, marks[key])
+    return Table(metric, group.rows, group.counts, entries)
+
+
+def _relative_table(
+    group: Group, metric: Metric, marks: Mapping[tuple[str, int], str], relative_to: str | None
+) -> Table:
+    found = {key: cell.summary(metric.quantity) for key, cell in group.cells.items()}
+    summaries = {key: s for key, s in found.items() if s is not None and s.mean > 0}
+    if relative_to is None:
+        smallest = min((s.mean for s in summaries.values()), default=1.0)
+        units = dict.fromkeys(group.counts, smallest)
+    else:
+        row = find_row(group, relative_to)
+        metric = dataclasses.replace(
+            metric, title=f"Relative speed ({row} is 1 at each count)", write=ratio_text
+        )
+        units = {conns: s.mean for (func, conns), s in summaries.items() if func == row}
+    entries = {}
+    for key, summary in summaries.items():
+        if key[1] in units:
+            scaled = summary.relative_to(units[key[1]])
+            entries[key] = Entry(scaled, metric.cell(scaled), False, marks[key])
+    return Table(metric, group.rows, group.counts, entries)
+
+
+def find_row(group: Group, name: str) -> str:
+    """The group's row of that name or of its alias. Raises UsageError naming the rows there are."""
+    for row in group.rows:
+        if name == row or canonical(name) == canonical(row):
+            return row
+    raise UsageError(f"--relative-to {name}: no such row; there are {', '.join(group.rows)}")
+
+
+def collect_stamps(group: Group) -> list[Stamp]:
+    """Every kind of warning in the group's good rounds, by code, each with its mark."""
+    first: dict[str, Warning] = {}
+    rounds: Counter[str] = Counter()
+    cells: dict[str, list[tuple[str, int]]] = {}
+    for key in sorted(group.cells, key=lambda k: (group.rows.index(k[0]), k[1])):
+        cell = group.cells[key]
+        for one in cell.good:
+            rounds.update({w.code for w in one.warnings})
+            for warning in one.warnings:
+                first.setdefault(warning.code, warning)
+        for code in cell.codes:
+            cells.setdefault(code, []).append(key)
+    return [
+        Stamp(letters(i), code, first[code].text, first[code].remedy, rounds[code], cells[code])
+        for i, code in enumerate(sorted(first))
+    ]
+
+
+def collect_failures(group: Group) -> list[Failure]:
+    """The cells with rounds that failed, hung or could not be run, in the order of the tables."""
+    failures = []
+    for key in sorted(group.cells, key=lambda k: (group.rows.index(k[0]), k[1])):
+        cell = group.cells[key]
+        bad = [r for r in cell.rounds if not r.ok]
+        if bad:
+            failures.append(
+                Failure(
+                    *key,
+                    statuses=list(dict.fromkeys(r.status for r in bad)),
+                    errors=list(dict.fromkeys(r.error for r in bad if r.error)),
+                    failed=len(bad),
+                    rounds=len(cell.rounds),
+                )
+            )
+    return failures

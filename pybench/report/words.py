@@ -1,0 +1,112 @@
+"""The results in sentences, with intervals: what a reader takes away who looks at nothing else."""
+
+from collections.abc import Sequence
+
+from pybench.compare import Ratio, compare_cells
+from pybench.report.model import Group
+from pybench.report.style import family
+from pybench.report.text import count_label, plain_text, ratio_text
+
+
+def summary_sentences(group: Group) -> list[str]:
+    """The fastest Python row against asyncio's like and against C; stamps; CPU per message.
+
+    At the largest connection count that has most of the rows, and at the smallest one when they
+    are ten times apart or more. Empty when there is nothing to compare.
+    """
+    counts = [c for c in group.counts if len(_rows_at(group, c)) > 1]
+    if not counts:
+        return []
+    most = max(len(_rows_at(group, c)) for c in counts)
+    usual = [c for c in counts if len(_rows_at(group, c)) >= 0.8 * most]
+    chosen = [usual[-1], usual[0]] if usual[-1] >= 10 * usual[0] else [usual[-1]]
+    sentences = [s for count in chosen if (s := _speed_sentence(group, count))]
+    sentences.insert(1, _stamp_sentence(group, chosen))
+    sentences.append(_cpu_sentence(group, chosen[0]))
+    return [sentence for sentence in sentences if sentence]
+
+
+def _rows_at(group: Group, count: int) -> list[str]:
+    return [row for row in group.rows if group.has(row, count, "mps")]
+
+
+def _speed(group: Group, row: str, count: int) -> float:
+    summary = group.summary(row, count, "mps")
+    return summary.mean if summary is not None else 0.0
+
+
+def _champion_and_base(group: Group, count: int) -> tuple[str, str] | None:
+    """The fastest row that is not C, and what to hold it against: asyncio's way of the same API."""
+    rows = [row for row in _rows_at(group, count) if family(row) != "C"]
+    if len(rows) < 2:
+        return None
+    champion = max(rows, key=lambda row: _speed(group, row, count))
+    suffix = champion.partition("_")[2]
+    wishes = [f"asyncio_{suffix}", "asyncio_proto", "asyncio"]
+    slowest = min(rows, key=lambda row: _speed(group, row, count))
+    return champion, next((w for w in wishes if w in rows and w != champion), slowest)
+
+
+def _speed_sentence(group: Group, count: int) -> str:
+    pair = _champion_and_base(group, count)
+    if pair is None:
+        return ""
+    champion, base = pair
+    first = _times(group, base, champion, count)
+    where = f"at {count_label(count)} connections"
+    text = f"{champion} serves {first[0]} {base} {where}{first[1]}"
+    best = _best_c_row(group, count)
+    if best is not None:
+        times, interval = _times(group, champion, best, count)
+        text += f"; {best} {times} that{interval}"
+    return f"{text}."
+
+
+def _best_c_row(group: Group, count: int) -> str | None:
+    c_rows = [row for row in _rows_at(group, count) if family(row) == "C"]
+    return max(c_rows, key=lambda row: _speed(group, row, count), default=None)
+
+
+def _stamp_sentence(group: Group, counts: Sequence[int]) -> str:
+    """Which of the figures in the sentences are stamped; empty when all are clean."""
+    stamped = []
+    for count in counts:
+        named = [*(_champion_and_base(group, count) or ()), _best_c_row(group, count)]
+        for row in filter(None, named):
+            codes = group.cells[row, count].codes
+            if codes:
+                stamped.append(f"{row} at {count_label(count)} ({', '.join(codes)})")
+    return f"Not to be taken at face value: {'; '.join(stamped)}." if stamped else ""
+
+
+def _times(group: Group, base: str, new: str, count: int) -> tuple[str, str]:
+    """`3.1x` and ` (95% CI 2.9 to 3.3)`: how many times base new is, and how sure that is."""
+    found = compare_cells(group.cells[base, count], group.cells[new, count], noise=0.0)
+    if found.ratio is None:
+        ratio = _speed(group, new, count) / _speed(group, base, count)
+        return f"{_one_decimal(ratio)}x", " (one round: no interval)"
+    times, interval = f"{_one_decimal(found.ratio.ratio)}x", _interval(found.ratio)
+    if found.ratio.verdict == "no difference":
+        return times, f"{interval[:-1]}: no sure difference)"
+    return times, interval
+
+
+def _interval(ratio: Ratio) -> str:
+    return f" (95% CI {_one_decimal(ratio.low)} to {_one_decimal(ratio.high)})"
+
+
+def _one_decimal(ratio: float) -> str:
+    """One decimal, but two around 1, where one would hide which side it is on."""
+    return ratio_text(ratio) if ratio < 1.95 else f"{ratio:.1f}"
+
+
+def _cpu_sentence(group: Group, count: int) -> str:
+    pair = _champion_and_base(group, count)
+    if pair is None:
+        return ""
+    rows = [pair[0], pair[1]]
+    found = [(row, group.summary(row, count, "cpu_us_per_msg")) for row in rows]
+    parts = [f"{plain_text(s.mean)} us in {row}" for row, s in found if s is not None]
+    if len(parts) < 2:
+        return ""
+    return f"A message costs the worker {' and '.join(parts)} of CPU at {count_label(count)}."

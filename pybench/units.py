@@ -1,0 +1,92 @@
+"""Durations and counts as people write them: `30s`, `500ms`, `20us`, `10k`, `10,1k,10000`.
+
+Text to integers and back; every error is a UsageError of one line that shows the text.
+"""
+
+import re
+from collections.abc import Iterable
+from decimal import Decimal
+
+from pybench.errors import UsageError
+
+NS_PER_US = 1_000
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
+_UNITS_NS = {"us": NS_PER_US, "ms": NS_PER_MS, "s": NS_PER_S, "": NS_PER_S}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|)", re.ASCII)
+_COUNT = re.compile(r"(\d+(?:\.\d+)?)(k?)", re.ASCII)
+
+
+def parse_duration_ns(text: str) -> int:
+    """A duration in ns: a number and a unit of `us ms s`; a bare number is seconds.
+
+    text: `30s`, `1.5s`, `500ms`, `20us`, `30`.
+    Raises UsageError for anything else, negative and sub-nanosecond values included.
+    """
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"{text!r} is not a duration: write 30s, 500ms or 20us")
+    value = Decimal(match[1]) * _UNITS_NS[match[2]]
+    if value != int(value):
+        raise UsageError(f"{text!r} is finer than a nanosecond")
+    return int(value)
+
+
+def parse_count(text: str) -> int:
+    """A whole number >= 0 that may end in `k` for thousands: `100`, `10k`, `1.5k`.
+
+    Raises UsageError for anything else.
+    """
+    match = _COUNT.fullmatch(text.strip())
+    value = Decimal(match[1]) * (1000 if match[2] else 1) if match else None
+    if value is None or value != int(value):
+        raise UsageError(f"{text!r} is not a count: write 100, 1k or 10000")
+    return int(value)
+
+
+def parse_counts(text: str) -> tuple[int, ...]:
+    """Counts with commas between them, each once, in the order given: `10,1k,10000`.
+
+    Raises UsageError for an empty list or a bad count.
+    """
+    return unique(parse_count(word) for word in split_list(text))
+
+
+def split_list(text: str) -> list[str]:
+    """The words of a list with commas between them; raises UsageError when one is empty."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(words):
+        raise UsageError(f"{text!r} is not a list: write one or more words, commas between them")
+    return words
+
+
+def parse_cpus(text: str) -> tuple[int, ...]:
+    """CPU numbers as in taskset: `1`, `1,3`, `2-5,8`; sorted, each once.
+
+    Raises UsageError for anything else.
+    """
+    cpus: set[int] = set()
+    for word in split_list(text):
+        low, dash, high = word.partition("-")
+        try:
+            first, last = int(low), int(high if dash else low)
+        except ValueError:
+            first, last = 0, -1
+        if not 0 <= first <= last < 4096:
+            raise UsageError(f"{text!r} is not a list of CPUs: write 1,3 or 2-5")
+        cpus.update(range(first, last + 1))
+    return tuple(sorted(cpus))
+
+
+def unique(values: Iterable[int]) -> tuple[int, ...]:
+    """The values in their first order, duplicates left out."""
+    return tuple(dict.fromkeys(values))
+
+
+def format_duration(duration_ns: int) -> str:
+    """The shortest text that `parse_duration_ns` reads back as the same value: `30s`, `1500ms`."""
+    for unit in ("s", "ms", "us"):
+        if duration_ns % _UNITS_NS[unit] == 0:
+            return f"{duration_ns // _UNITS_NS[unit]}{unit}"
+    return f"{Decimal(duration_ns) / NS_PER_US}us"

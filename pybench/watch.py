@@ -1,0 +1,83 @@
+"""Waits for everything a round can bring, at once and never for ever.
+
+The worker's pipe, the worker's end, the control connection and the user's Ctrl-C are watched
+together: whichever speaks first is heard first, so a death in mid-run is noticed at once.
+"""
+
+import selectors
+import time
+from collections.abc import Callable
+
+from pybench.control import ControlConnection
+from pybench.errors import ServerError
+from pybench.interrupts import Interrupts
+from pybench.workerprocess import WorkerProcess
+
+WORKER_END_S = 0.5  # how long a dying worker may take to be seen dead after its sockets closed
+
+
+class DeadlineError(Exception):
+    """What was waited for did not come in time."""
+
+
+class Watch:
+    """The eyes of one round. A context manager. The load server is watched from `add` on."""
+
+    def __init__(self, worker: WorkerProcess, interrupts: Interrupts) -> None:
+        self._worker = worker
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(worker.exit_fd, selectors.EVENT_READ, self._on_exit)
+        self._selector.register(worker.events_fd, selectors.EVENT_READ, self._on_words)
+        self._selector.register(interrupts, selectors.EVENT_READ, interrupts.check)
+
+    def __enter__(self) -> "Watch":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._selector.close()
+
+    def add(self, control: ControlConnection) -> None:
+        """Hear the load server too, from now on."""
+
+        def receive() -> None:
+            control.receive()
+            if control.measurement is not None:  # nothing follows but its end, for ever readable
+                self._selector.unregister(control)
+
+        self._selector.register(control, selectors.EVENT_READ, receive)
+
+    def until(self, happened: Callable[[], bool], timeout_s: float) -> None:
+        """Receive until happened() is true.
+
+        Raises DeadlineError; WorkerError when the worker failed or ended; ServerError and
+        ProtocolError from the control connection; InterruptError on Ctrl-C.
+        """
+        deadline = time.monotonic() + timeout_s
+        while not happened():
+            if time.monotonic() > deadline:
+                raise DeadlineError
+            for key, _ in self._selector.select(max(0.0, deadline - time.monotonic())):
+                self._receive(key.data)
+
+    def _receive(self, receive: Callable[[], None]) -> None:
+        try:
+            receive()
+        except ServerError:
+            # A server may only be telling what a dying worker did to it: let the worker speak.
+            self._await_worker_end()
+            raise
+
+    def _await_worker_end(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._worker.exit_fd, selectors.EVENT_READ)
+            selector.select(WORKER_END_S)
+        self._worker.receive()
+
+    def _on_exit(self) -> None:
+        self._worker.receive()
+        self._selector.unregister(self._worker.exit_fd)
+
+    def _on_words(self) -> None:
+        self._worker.receive()
+        if self._worker.silent:  # its end follows; until then the pipe would stay readable
+            self._selector.unregister(self._worker.events_fd)

@@ -1,0 +1,130 @@
+"""Backends that break the contract, each in one way. Imported by workers under test."""
+
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+
+Ready = Callable[[], None]
+
+
+def _accept(listener: socket.socket, conns: int) -> list[socket.socket]:
+    return [listener.accept()[0] for _ in range(conns)]
+
+
+def _echo(socks: list[socket.socket], change: Callable[[int, bytes], bytes]) -> None:
+    """Echo until all peers have closed; change(i, data) is what connection i sends back."""
+    with selectors.DefaultSelector() as selector:
+        for number, sock in enumerate(socks):
+            selector.register(sock, selectors.EVENT_READ, number)
+        while selector.get_map():
+            for key, _ in selector.select():
+                sock = socks[key.data]
+                try:
+                    data = sock.recv(1 << 16)
+                    sock.sendall(change(key.data, data))
+                except ConnectionError:
+                    data = b""
+                if not data:
+                    selector.unregister(sock)
+                    sock.close()
+
+
+def good(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    socks = _accept(listener, conns)
+    ready()
+    _echo(socks, lambda number, data: data)
+
+
+def raises(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    _accept(listener, conns)
+    raise RuntimeError("this backend\nis broken")
+
+
+def raises_in_mid_run(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    socks = _accept(listener, conns)
+    ready()
+    socks[0].recv(1 << 16)
+    raise RuntimeError("broken in mid-run")
+
+
+def tells_where_it_is(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    raise RuntimeError(f"cpus={sorted(os.sched_getaffinity(0))} files={limits}")
+
+
+def never_ready(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    _echo(_accept(listener, conns), lambda number, data: data)
+
+
+def ready_twice(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    _accept(listener, conns)
+    ready()
+    ready()
+
+
+def hangs_before_ready(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    listener.accept()
+    threading.Event().wait()
+
+
+def hangs_at_end(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    good(listener, conns, msize, ready)
+    threading.Event().wait()
+
+
+def exits(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    _accept(listener, conns)
+    print("out of cheese", file=sys.stderr, flush=True)
+    os._exit(3)
+
+
+def stops_listening_then_exits(
+    listener: socket.socket, conns: int, msize: int, ready: Ready, /
+) -> None:
+    listener.close()
+    threading.Event().wait(0.2)  # the load server has complained by then
+    os._exit(4)
+
+
+def segfaults(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    _accept(listener, conns)
+    ready()
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def corrupts_one(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    socks = _accept(listener, conns)
+    ready()
+    _echo(socks, lambda number, data: data[::-1] if number == 0 else data)
+
+
+def corrupts_all(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    socks = _accept(listener, conns)
+    ready()
+    _echo(socks, lambda number, data: data[::-1])
+
+
+def closes_two(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    socks = _accept(listener, conns)
+    ready()
+    for sock in socks[:2]:
+        sock.recv(1 << 16)
+        sock.close()
+    _echo(socks[2:], lambda number, data: data)
+
+
+def swallows(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    socks = _accept(listener, conns)
+    ready()
+    _echo(socks, lambda number, data: b"")
+
+
+def leaves_threads(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    threading.Thread(target=threading.Event().wait).start()
+    good(listener, conns, msize, ready)

@@ -1,0 +1,79 @@
+"""Every warning: raised by what it is for, silent otherwise."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from pybench import checks
+from pybench.result import Latency, PerConn, Result
+
+LATENCY = Latency(mean=1_000_000, p50=1, p75=1, p90=1, p95=1, p99=1_000_000, p999=1, max=9_000_000)
+FAIR = PerConn(min=90, p5=91, p50=100, p95=109, max=110, jain=0.99, starved=0, lost=0)
+CLEAN = Result(
+    func="selector",
+    conns=100,
+    msize=64,
+    round=1,
+    started_at="2026-01-01T00:00:00+00:00",
+    status="ok",
+    runtime_s=10.0,
+    warmup_s=1.0,
+    messages=1_000_000,
+    window_s=10.0,
+    mps=100_000.0,
+    latency_ns=LATENCY,
+    per_conn=FAIR,
+    env={"placement": {"shared_cpus": []}},
+)
+
+
+def per_conn(**changes: Any) -> Result:
+    return dataclasses.replace(CLEAN, per_conn=dataclasses.replace(FAIR, **changes))
+
+
+def test_a_clean_result_has_no_warning() -> None:
+    assert checks.run(CLEAN) == ()
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "result"),
+    [
+        ("littles_law", "93", dataclasses.replace(CLEAN, mps=93_000.0)),
+        ("littles_law", "107", dataclasses.replace(CLEAN, mps=107_000.0)),
+        ("littles_law", "200", dataclasses.replace(CLEAN, think_us=(500, 1500))),
+        ("lost", "3 of 100", per_conn(lost=3, lost_by={"reset": 2, "closed": 1})),
+        ("unfair", "0.850", per_conn(jain=0.85)),
+        ("unfair", "1 of 100", per_conn(starved=1)),
+        ("short_run", "0.5 s", dataclasses.replace(CLEAN, window_s=0.5)),
+        (
+            "shared_core",
+            "CPU 3",
+            dataclasses.replace(CLEAN, env={"placement": {"shared_cpus": [3]}}),
+        ),
+    ],
+)
+def test_each_warning_comes_alone_with_its_number_and_a_remedy(
+    code: str, number: str, result: Result
+) -> None:
+    (warning,) = checks.run(result)
+    assert warning.code == code
+    assert number in warning.text
+    assert warning.remedy
+
+
+def test_corrupt_echoes_are_lost_connections_too() -> None:
+    found = checks.run(per_conn(lost=1, lost_by={"corrupt": 1}))
+    assert [warning.code for warning in found] == ["corrupt", "lost"]
+
+
+def test_littles_law_counts_think_time_and_forgives_the_ends_of_a_short_window() -> None:
+    thinking = dataclasses.replace(CLEAN, think_us=(500, 1500), mps=50_000.0)
+    assert checks.littles_law(thinking) is None
+    slow = dataclasses.replace(LATENCY, p99=1_000_000_000)
+    assert checks.littles_law(dataclasses.replace(CLEAN, mps=93_000.0, latency_ns=slow)) is None
+
+
+def test_a_result_without_figures_is_not_judged() -> None:
+    bare = dataclasses.replace(CLEAN, latency_ns=None, per_conn=None, env={})
+    assert checks.run(bare) == ()

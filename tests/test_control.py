@@ -1,0 +1,71 @@
+"""The control protocol's words and order, without a socket; with one it is in test_driver.py."""
+
+import pytest
+
+from pybench.control import ReplyParser, parse_words, request_line
+from pybench.errors import ProtocolError, ServerError
+from pybench.spec import Cell
+
+CELL = Cell(func="x", conns=9, msize=64, runtime_ns=1_500_000_000, warmup_ns=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", {}),
+        ("a=1 b=two", {"a": "1", "b": "two"}),
+        ('msg="two words" b=', {"msg": "two words", "b": ""}),
+        (r'msg="a \"b\" \\ c"', {"msg": r'a "b" \ c'}),
+    ],
+)
+def test_words(text: str, words: dict[str, str]) -> None:
+    assert parse_words(text) == words
+
+
+@pytest.mark.parametrize("text", ["a", "=1", "a=1 a=2", 'a="open', r'a="bad \n"', 'a="x"b=1', " "])
+def test_bad_words(text: str) -> None:
+    with pytest.raises(ValueError, match=r"not key=value|comes twice"):
+        parse_words(text)
+
+
+def test_request_has_think_time_and_threads_only_when_there_are_any() -> None:
+    plain = request_line(CELL, "::1", 80, None)
+    assert plain == b"test v=2 addr=::1 port=80 conns=9 msize=64 warmup_ms=0 runtime_ms=1500\n"
+    cell = Cell(func="x", conns=9, msize=64, runtime_ns=10**9, warmup_ns=0, think_us=(5, 70))
+    full = request_line(cell, "::1", 80, 2)
+    assert full.endswith(b" runtime_ms=1000 think_min_us=5 think_max_us=70 threads=2\n")
+
+
+def test_error_line_becomes_its_code_and_message() -> None:
+    with pytest.raises(ServerError, match="all ports are taken") as caught:
+        ReplyParser().feed(b'error code=no_ports call=connect up=7 msg="all ports are taken"\n')
+    assert caught.value.code == "no_ports"
+
+
+def test_nothing_may_follow_the_end() -> None:
+    parser = ReplyParser()
+    parser.feed(
+        b"connected n=1 elapsed_ns=5\n"
+        b"result messages=0 window_ns=0 total=0 latency_sum_ns=0 latency_max_ns=0 lost=1"
+        b" lost_reset=1 engine=epoll threads=1 user_ns=0 sys_ns=0 version=1\n"
+        b"fairness min=0 " + b" ".join(b"p%d=0" % q for q in range(5, 100, 5)) + b" max=0"
+        b" jain=1.0 starved=1\nend\n"
+    )
+    assert parser.measurement is not None
+    assert parser.measurement.lost_by == {"reset": 1, "closed": 0, "corrupt": 0, "error": 0}
+    with pytest.raises(ProtocolError, match="after the end"):
+        parser.feed(b"progress t_ms=1 messages=1 alive=1\n")
+
+
+@pytest.mark.parametrize("jain", ["nan", "inf", "-1", "1.1", "1e-3", ""])
+def test_jain_is_a_fraction(jain: str) -> None:
+    parser = ReplyParser()
+    parser.feed(
+        b"connected n=1 elapsed_ns=5\n"
+        b"result messages=0 window_ns=9 total=0 latency_sum_ns=0 latency_max_ns=0 lost=0"
+        b" engine=epoll threads=1 user_ns=0 sys_ns=0\n"
+        b"fairness min=0 " + b" ".join(b"p%d=0" % q for q in range(5, 100, 5)) + b" max=0"
+        b" starved=1 jain=" + jain.encode() + b"\n"
+    )
+    with pytest.raises(ProtocolError, match="fraction"):
+        parser.feed(b"end\n")

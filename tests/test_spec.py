@@ -1,0 +1,145 @@
+"""Options to campaigns and back; durations, counts, addresses."""
+
+import json
+import os
+from typing import Any
+
+import pytest
+
+from pybench import placement
+from pybench.errors import PybenchError, UsageError
+from pybench.spec import Campaign, HostPort
+from pybench.units import (
+    format_duration,
+    parse_count,
+    parse_counts,
+    parse_cpus,
+    parse_duration_ns,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "value_ns"),
+    [("30s", 30 * 10**9), ("500ms", 5 * 10**8), ("20us", 20_000), ("2", 2 * 10**9),
+     ("1.5s", 1_500_000_000), ("0.1us", 100), ("0", 0)],
+)  # fmt: skip
+def test_duration(text: str, value_ns: int) -> None:
+    assert parse_duration_ns(text) == value_ns
+    assert parse_duration_ns(format_duration(value_ns)) == value_ns
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", "-1s", "1h", "1e3", "1 s", "nan", ".5s", "0.0001us", "\u0661s"]
+)
+def test_bad_duration(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_duration_ns(text)
+
+
+@pytest.mark.parametrize(("text", "value"), [("10", 10), ("1k", 1000), ("1.5k", 1500), ("0", 0)])
+def test_count(text: str, value: int) -> None:
+    assert parse_count(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "k", "-1", "1.5", "1m", "1K ", "0x10", "1.0001k"])
+def test_bad_count(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_count(text) if text != "1K " else parse_count("1K")
+
+
+def test_counts_and_cpus_are_lists_without_duplicates() -> None:
+    assert parse_counts("10,1k, 10,1000") == (10, 1000)
+    assert parse_cpus("2-4,0,3") == (0, 2, 3, 4)
+    for bad in ("1,,2", "3-1", "a", "-1", "1-"):
+        with pytest.raises(UsageError):
+            parse_cpus(bad)
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [("a.example:80", "a.example", 80), ("[::1]:80", "::1", 80), ("10.0.0.2", "10.0.0.2", 33331),
+     ("[fe80::1]", "fe80::1", 33331)],
+)  # fmt: skip
+def test_server_address(text: str, host: str, port: int) -> None:
+    address = HostPort.parse(text)
+    assert (address.host, address.port) == (host, port)
+    assert HostPort.parse(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", ":80", "::1", "::1:80", "a:", "a:0", "a:65536", "a:b", "[]:1"]
+)
+def test_bad_server_address(text: str) -> None:
+    with pytest.raises(UsageError):
+        HostPort.parse(text)
+
+
+def campaign(**options: Any) -> Campaign:
+    base: dict[str, Any] = {"func": "selector,cpp_epoll", "conns": "10,1k"}
+    return Campaign.from_options(base | options, lambda key: f"--{key}")
+
+
+def test_defaults_and_cells() -> None:
+    made = campaign()
+    assert (made.msize, made.runtime_ns, made.warmup_ns, made.rounds) == (64, 30 * 10**9, 10**9, 1)
+    names = [(cell.func, cell.conns) for cell in made.cells]
+    assert names == [("selector", 10), ("selector", 1000), ("c_epoll", 10), ("c_epoll", 1000)]
+    assert campaign().seed != campaign().seed
+
+
+def test_names_and_aliases_count_once() -> None:
+    assert campaign(func="c_epoll,cpp_epoll,selector,c_epoll").func == ("c_epoll", "selector")
+    assert not campaign().all_rows
+    assert campaign(func="all").all_rows and "gevent" in campaign(func="all").func
+
+
+def test_values_of_a_campaign_file_need_not_be_text() -> None:
+    made = campaign(func=["selector", "thread"], conns=[10, "1k"], runtime=2, no_pin=True)
+    assert made.func == ("selector", "thread") and made.conns == (10, 1000)
+    assert made.runtime_ns == 2 * 10**9 and not made.pin
+
+
+def test_think_time() -> None:
+    assert campaign(think="5ms:15ms").think_us == (5000, 15000)
+    assert campaign(think="20us").think_us == (20, 20)
+
+
+def test_record_round_trip() -> None:
+    made = campaign(server="[::1]:9", think="1ms:2ms", runtime="250ms", bind="::1", rounds="7")
+    assert Campaign.from_record(json.loads(json.dumps(made.to_record()))) == made
+    record = made.to_record()
+    del record["conns"]
+    with pytest.raises(PybenchError, match="record of a campaign"):
+        Campaign.from_record(record)
+
+
+ALLOWED = sorted(os.sched_getaffinity(0))
+
+
+def test_worker_and_server_share_no_cpu_where_there_are_two() -> None:
+    placed = placement.place(campaign())
+    assert placed.worker_cpu == ALLOWED[0]
+    assert placed.server_cpus and set(placed.server_cpus) <= set(ALLOWED)
+    if len(ALLOWED) > 1:
+        assert ALLOWED[0] not in placed.server_cpus
+    assert placed.server_threads == min(3, len(placed.server_cpus))
+
+
+def test_a_single_cpu_is_shared_and_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {5})
+    placed = placement.place(campaign())
+    assert (placed.worker_cpu, placed.server_cpus, placed.shared_cpus) == (5, (5,), (5,))
+    assert placement.place(campaign(no_pin=True)).shared_cpus == (5,)
+
+
+def test_smt_siblings_of_the_worker_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    monkeypatch.setattr(placement, "smt_siblings", lambda cpu: frozenset({cpu, cpu ^ 1}))
+    assert placement.place(campaign()).server_cpus == (2, 3)
+    placed = placement.place(campaign(cpu="1", server_cpus="0,2"))
+    assert (placed.worker_cpu, placed.server_cpus, placed.shared_cpus) == (1, (0, 2), (0,))
+
+
+def test_a_remote_server_is_not_placed() -> None:
+    placed = placement.place(campaign(server="10.0.0.2:9"))
+    assert (placed.server_cpus, placed.server_threads) == (None, None)
