@@ -35,7 +35,7 @@ asan: $(VENV)/.for-test  ## the server, extension and C unit tests under ASan an
 	.ci/asan $(BIN)/python
 
 sdist: $(VENV)/.for-bench  ## a source distribution in dist/
-	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m pip install -qq build
 	$(BIN)/python -m build --sdist --outdir dist
 
 clean:  ## remove what was built; the venv too
@@ -48,15 +48,15 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.for-bench: $(BIN)/python $(SOURCES)
-	$(BIN)/python -m pip install --quiet --editable '.[all]'
+	$(BIN)/python -m pip install -qq --editable '.[all]'
 	touch $@
 
 $(VENV)/.for-test: $(BIN)/python $(SOURCES)
 	.ci/system-packages test
-	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	$(BIN)/python -m pip install -qq --editable '.[test]'
 	touch $@
 
 $(VENV)/.for-lint: $(BIN)/python pyproject.toml
 	.ci/system-packages lint
-	$(BIN)/python -m pip install --quiet --editable '.[test,lint]'
+	$(BIN)/python -m pip install -qq --editable '.[test,lint]'
 	touch $@

@@ -369,6 +369,7 @@ static void write_totals(FILE *out, const struct outcome *o)
     put(out, "total", o->total);
     put(out, "latency_sum_ns", o->latency.sum_ns);
     put(out, "latency_max_ns", o->latency.max_ns);
+    put(out, "in_flight_ns", o->in_flight_ns);
     put(out, "lost", lost);
     for (int i = 0; i < LOST_CAUSES; i++)
         put(out, causes[i], o->lost[i]);

@@ -52,6 +52,8 @@ struct outcome {
     uint64_t window_ns;
     uint64_t total; /* messages sent from start to end, warm-up included */
     uint64_t lost[LOST_CAUSES];
+    uint64_t in_flight_ns; /* that connections spent awaiting an echo, added up: over the window it
+                              is the mean number of pings in flight, Little's L */
     uint64_t user_ns, sys_ns;   /* CPU of the ping threads */
     uint64_t waits, events;     /* waits of the ping threads, and ready connections they gave */
     uint64_t events_squared;    /* over events: the batch that the average message was read in */

@@ -164,10 +164,22 @@ static void count_unsent(struct pinger *pinger, uint64_t next_ns)
         pinger->unsent += (end_ns - next_ns - 1) / interval_ns + 1;
 }
 
+/* A ping is still out at the end of the window: the time it spent inside. */
+static void count_open(struct pinger *pinger, const struct conn *conn)
+{
+    uint64_t begin_ns = pinger->plan->window_begin_ns, end_ns = pinger->plan->window_end_ns;
+    uint64_t from_ns = conn->sent_at_ns > begin_ns ? conn->sent_at_ns : begin_ns;
+
+    if (from_ns < end_ns)
+        pinger->open_ns += end_ns - from_ns;
+}
+
 void conn_finish(struct pinger *pinger, struct conn *conn)
 {
-    if (pinger->phase != PHASE_DRAIN) /* else begin_drain has counted them */
+    if (pinger->phase != PHASE_DRAIN) { /* else begin_drain has counted them */
+        count_open(pinger, conn);
         count_unsent(pinger, conn->due_ns + pinger->plan->interval_ns);
+    }
     conn_retire(pinger, conn);
 }
 
@@ -177,8 +189,10 @@ static void begin_drain(struct pinger *pinger)
     for (uint32_t i = 0; i < pinger->count; i++) {
         struct conn *conn = &pinger->conns[i];
 
-        if (conn->state == CONN_FLYING)
+        if (conn->state == CONN_FLYING) {
+            count_open(pinger, conn);
             count_unsent(pinger, conn->due_ns + pinger->plan->interval_ns);
+        }
         if (conn->state != CONN_IDLE)
             continue;
         count_unsent(pinger, conn->due_ns);

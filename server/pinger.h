@@ -73,6 +73,8 @@ struct pinger {
     struct histogram latency;
     struct histogram corrected; /* from the due time; filled in an open loop only */
     uint64_t late, unsent;
+    uint64_t early_ns, open_ns; /* of pings that the window's beginning, or its end, cut in two:
+                                   what lay before it, and what lay inside */
     uint64_t queue_ns, queue_samples;
     uint64_t lost[LOST_CAUSES];
     uint64_t user_ns, sys_ns;
@@ -178,6 +180,8 @@ static inline void conn_record(struct pinger *pinger, struct conn *conn, uint64_
         now_ns >= atomic_load_explicit(&plan->window_end_ns, memory_order_relaxed))
         return;
     conn->messages++;
+    if (__builtin_expect(conn->sent_at_ns < plan->window_begin_ns, 0))
+        pinger->early_ns += plan->window_begin_ns - conn->sent_at_ns;
     hist_record(&pinger->latency, now_ns - conn->sent_at_ns);
     if (plan->interval_ns)
         hist_record(&pinger->corrected, now_ns - conn->due_ns);

@@ -493,6 +493,7 @@ static void merge_pinger(struct outcome *o, const struct pinger *pinger)
 {
     hist_merge(&o->latency, &pinger->latency);
     hist_merge(&o->corrected, &pinger->corrected);
+    o->in_flight_ns += pinger->latency.sum_ns - pinger->early_ns + pinger->open_ns;
     o->late += pinger->late;
     o->unsent += pinger->unsent;
     o->queue_ns += pinger->queue_ns;

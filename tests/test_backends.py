@@ -15,7 +15,7 @@ from tests.peers import QUIET_S, Host, connect, exchange, jam, read_to_end, rese
 
 DESIGN_ORDER = (
     "asyncio asyncio_proto asyncio_sock uvloop uvloop_proto uvloop_sock gevent selector thread "
-    "c_epoll c_poll c_th raw_selector"
+    "c_epoll c_poll c_th c_uring raw_selector"
 )
 MIB = 1 << 20
 

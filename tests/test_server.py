@@ -68,6 +68,9 @@ def test_result_is_complete_and_consistent(server, engine):
     # Little's law: connections = throughput * mean latency
     assert answer.count("latency_sum_ns") / window == pytest.approx(20, rel=0.05)
 
+    # and exactly so when the pings that the window's ends cut in two are counted as they lie inside
+    assert answer.count("in_flight_ns") / window == pytest.approx(20, rel=0.002)
+
     fair = answer.words("fairness")
     spread = [int(fair["min"]), *(int(fair[f"p{q}"]) for q in range(5, 100, 5)), int(fair["max"])]
     assert spread == sorted(spread)
@@ -393,6 +396,8 @@ def test_a_silent_peer_starves_and_the_test_still_ends(server):
         answer = server.run(peer.port, conns=3)
     assert answer.words("fairness")["starved"] == "1"
     assert answer.count("lost") == 0
+    # the one that nobody answered was in flight all the same
+    assert answer.count("in_flight_ns") / answer.count("window_ns") == pytest.approx(3, rel=0.02)
 
 
 # ---- connecting ----------------------------------------------------------------------------
