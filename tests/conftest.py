@@ -58,6 +58,19 @@ class Running:
             for port in processes.listening_ports(pid)
         }
 
+    def stop_worker(self) -> None:
+        """Freeze a worker in full swing; the next one, when a round is over just then."""
+
+        def stopped() -> bool:
+            self.await_pings()
+            try:
+                os.kill(self.worker, signal.SIGSTOP)
+            except ProcessLookupError:
+                return False
+            return True
+
+        processes.wait_for("a stopped worker", stopped)
+
     def finish(self, timeout_s: float = 30.0) -> tuple[int, str, str]:
         """Exit status, standard output and error, once it has ended."""
         out, err = self.process.communicate(timeout=timeout_s)

@@ -491,10 +491,13 @@ class Serving:
 
 @pytest.mark.parametrize("name", C_ROWS)
 def test_serve_counts_and_releases_the_gil(name: str) -> None:
+    """One that kept the GIL would give it up at each tick only: 300 rounds would take a minute."""
+    deadline = time.monotonic() + DEADLINE_S
     with Serving(name, 3) as serving:
-        for _ in range(4):
+        for _ in range(300):
             assert exchange(serving.socks, [b"x" * 64] * 3) == [b"x" * 64] * 3
-    assert serving.result == 12
+            assert time.monotonic() < deadline
+    assert serving.result == 900
 
 
 @pytest.mark.parametrize("name", C_ROWS)

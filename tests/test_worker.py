@@ -66,8 +66,7 @@ def test_driver_killed(start: Callable[..., Running], tmp_path: Path) -> None:
     )  # fmt: skip
     path = tmp_path / "r.jsonl"
     processes.wait_for("a first round", lambda: path.exists() and path.read_text().count("\n") > 1)
-    driver.await_pings()
-    os.kill(driver.worker, signal.SIGSTOP)  # so that it cannot end by itself
+    driver.stop_worker()  # so that it cannot end by itself
     os.kill(driver.process.pid, signal.SIGKILL)
     driver.finish()
     driver.assert_nothing_left()
@@ -106,8 +105,7 @@ def test_running_server_killed(start: Callable[..., Running]) -> None:
 def test_frozen_worker_is_ended_with_the_driver(start: Callable[..., Running]) -> None:
     """A stopped process cannot react to anything: it must be killed."""
     driver = start("--func", "selector", "--conns", "20", *LONG, conns=20)
-    driver.await_pings()
-    os.kill(driver.worker, signal.SIGSTOP)
+    driver.stop_worker()
     os.kill(driver.process.pid, signal.SIGINT)
     status, *_ = driver.finish()
     assert status == 130
