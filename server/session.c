@@ -427,7 +427,7 @@ static int watch_threads(struct test *test, struct failure *fail)
 
     while (ended < test->started) {
         uint64_t now, count = 0;
-        bool some_ended;
+        bool some_ended = false;
         int err;
 
         if ((err = await_input(test, then_ns, test->done_fd, &some_ended)) < 0 ||
