@@ -42,6 +42,7 @@ _COLOURS: Final[dict[str, tuple[str, str]]] = {
     "c_epoll": ("#1f2328", "#f0f3f6"),
     "c_poll": ("#59636e", "#b4bec9"),
     "c_th": ("#86909a", "#8b95a1"),
+    "c_uring": ("#3d4f5c", "#d3dde6"),
 }
 
 _RESERVE: Final = (
