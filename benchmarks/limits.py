@@ -1,6 +1,6 @@
 """How near the generator and the C rows come to what this machine can do.
 
-    python benchmarks/limits.py [--sticks FOLDER] [--rounds 7] [--runtime 1.5] [--conns 10,100,1000,8000]
+    python benchmarks/limits.py [--sticks FOLDER] [--rounds 7] [--runtime 1.5] [--conns 10,100]
 
 Every comparison is a ratio of medians over interleaved rounds: within a round all contenders run
 one after the other, each generator on one CPU and each client on another, so that a slow minute of
@@ -89,7 +89,9 @@ COMPARISONS = (
         Pair("uring", "bare_echo_epoll"),
         0.97,
     ),
-    Comparison("c_uring / c_epoll", Pair("uring", "c_uring"), Pair("uring", "c_epoll"), 1.3, (100,)),
+    Comparison(
+        "c_uring / c_epoll", Pair("uring", "c_uring"), Pair("uring", "c_epoll"), 1.3, (100,)
+    ),
     Comparison("c_poll / c_epoll", Pair("uring", "c_poll"), Pair("uring", "c_epoll")),
     Comparison("c_th / c_epoll", Pair("uring", "c_th"), Pair("uring", "c_epoll")),
     Comparison(
@@ -129,15 +131,17 @@ class Bench:
             warmup_ns=round(WARMUP_S * 1000) * 1_000_000,
             engine=pair.generator,
         )
-        with self._client(pair, cell) as (port, is_ready):
-            with ControlConnection(self.server.address) as control:
-                control.request(cell, "127.0.0.1", port, 1)
-                _await(control, lambda: control.connected)
-                is_ready()
-                control.ready()
-                _await(control, lambda: control.measurement is not None)
-                assert control.measurement is not None
-                return control.measurement, control.connect_s
+        with (
+            self._client(pair, cell) as (port, is_ready),
+            ControlConnection(self.server.address) as control,
+        ):
+            control.request(cell, "127.0.0.1", port, 1)
+            _await(control, lambda: control.connected)
+            is_ready()
+            control.ready()
+            _await(control, lambda: control.measurement is not None)
+            assert control.measurement is not None
+            return control.measurement, control.connect_s
 
     @contextmanager
     def _client(self, pair: Pair, cell: Cell) -> Iterator[tuple[int, Callable[[], None]]]:
@@ -207,7 +211,7 @@ def _free_port() -> int:
 
 
 def _await_listening(port: int) -> None:
-    """Wait until the port is in the kernel's list of listeners: connecting would use up an accept."""
+    """Wait until the kernel lists the port's listener: connecting would use up an accept."""
     wanted = f"0100007F:{port:04X} 00000000:0000 0A"
     deadline = time.monotonic() + PATIENCE_S
     while wanted not in Path("/proc/net/tcp").read_text():

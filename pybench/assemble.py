@@ -1,11 +1,17 @@
-"""Puts together what load server and worker said about a round. Neither prints nor measures."""
+"""Puts together what load server and worker said about a round. Neither prints nor measures.
+
+`measured` is the facts, `judged` adds what must be known before they are believed.
+"""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pybench import checks
+from pybench.bottleneck import estimated_queue_share
 from pybench.control import Measurement
+from pybench.disturbance import Monitor
 from pybench.result import ClientUsage, Latency, PerConn, Result, ServerUsage, Status
 from pybench.spec import Cell, HostPort
 from pybench.stats import percentile_ns
@@ -29,7 +35,7 @@ def measured(
     cpu: int | None,
     server: Server,
 ) -> Result:
-    """The result of a round that ran to its end, with its warnings; `failed` when no echo came.
+    """The result of a round that ran to its end, without warnings; `failed` when no echo came.
 
     blank: as `unmeasured` makes it.  cpu: of the worker.
     """
@@ -40,34 +46,67 @@ def measured(
         messages=measurement.messages,
         window_s=window_s,
         mps=mps,
-        latency_ns=_latency(measurement),
+        latency_ns=_latency(
+            measurement.histogram, measurement.latency_sum_ns, measurement.latency_max_ns
+        ),
         histogram=measurement.histogram,
         per_conn=_per_conn(measurement),
-        client=ClientUsage(
-            user_s=usage.user_s,
-            sys_s=usage.sys_s,
-            wall_s=usage.wall_s,
-            max_rss_kb=usage.max_rss_kb,
-            cpu=cpu,
-            messages=measurement.total,
-        ),
-        server=ServerUsage(
-            address=str(server.address),
-            engine=measurement.engine,
-            threads=measurement.threads,
-            user_s=measurement.user_ns / NS_PER_S,
-            sys_s=measurement.sys_ns / NS_PER_S,
-            wall_s=window_s,
-            connect_s=server.connect_s,
-            version=measurement.version,
-        ),
+        client=_client(usage, measurement.total, cpu),
+        server=_server(server, measurement),
     )
+    result = _with_corrected(result, measurement)
     if measurement.lost >= blank.conns:
         causes = ", ".join(f"{n} {cause}" for cause, n in measurement.lost_by.items() if n)
         return failed(result, f"all {blank.conns} connections were lost ({causes})")
     if result.latency_ns is None:
         return failed(result, f"no echo came back in {window_s:.3g} s")
+    return _with_queue(result, measurement)
+
+
+def judged(result: Result, monitor: Monitor, *, local_server: bool) -> Result:
+    """The result with what else went on, and its warnings; a failed one as it is.
+
+    local_server: whether the load server used CPUs of this machine too.
+    """
+    if not result.ok or result.client is None or result.server is None:
+        return result
+    client, server = result.client, result.server
+    disturbance = monitor.disturbance(
+        worker_s=client.user_s + client.sys_s,
+        server_share=(server.user_s + server.sys_s) / server.wall_s if local_server else 0.0,
+    )
+    result = dataclasses.replace(result, disturbance=disturbance)
+    share = estimated_queue_share(result)
+    if share is not None and result.server_queue is None:
+        result = dataclasses.replace(result, server_queue=share, server_queue_source="estimate")
     return dataclasses.replace(result, warnings=checks.run(result))
+
+
+def _with_queue(result: Result, measurement: Measurement) -> Result:
+    """With what the kernel's receive times say about the load server's own queue, if asked for.
+
+    The mean time from an echo's arrival to its reading, over the mean latency.
+    """
+    queue = measurement.queue
+    if queue is None or not queue.samples or not measurement.latency_sum_ns:
+        return result
+    mean_ns = measurement.latency_sum_ns / measurement.messages
+    share = min(1.0, queue.sum_ns / queue.samples / mean_ns)
+    return dataclasses.replace(result, server_queue=share, server_queue_source="kernel")
+
+
+def _with_corrected(result: Result, measurement: Measurement) -> Result:
+    """With the figures of an open loop, if it was one."""
+    found = measurement.corrected
+    if found is None:
+        return result
+    return dataclasses.replace(
+        result,
+        late=found.late,
+        unsent=found.unsent,
+        corrected_ns=_latency(found.histogram, found.sum_ns, found.max_ns),
+        corrected_histogram=found.histogram,
+    )
 
 
 def unmeasured(cell: Cell, number: int, started_at: str, env: dict[str, Any]) -> Result:
@@ -76,7 +115,7 @@ def unmeasured(cell: Cell, number: int, started_at: str, env: dict[str, Any]) ->
     number: of the round, from 1.  started_at: ISO 8601.
     """
     return Result(
-        func=cell.func,
+        func=cell.label,
         conns=cell.conns,
         msize=cell.msize,
         round=number,
@@ -85,6 +124,9 @@ def unmeasured(cell: Cell, number: int, started_at: str, env: dict[str, Any]) ->
         runtime_s=cell.runtime_ns / NS_PER_S,
         warmup_s=cell.warmup_ns / NS_PER_S,
         think_us=cell.think_us,
+        rate=cell.rate_per_s,
+        row=cell.func if cell.env else "",
+        env_set=dict(cell.env),
         env=env,
     )
 
@@ -94,16 +136,42 @@ def failed(blank: Result, error: str, *, status: Status = "failed", details: str
     return dataclasses.replace(blank, status=status, error=" ".join(error.split()), details=details)
 
 
-def _latency(measurement: Measurement) -> Latency | None:
-    """None when there were no messages. A bucket's upper edge may lie above the true maximum."""
-    if measurement.messages == 0:
-        return None
-    top = measurement.latency_max_ns
-    quantiles = (0.50, 0.75, 0.90, 0.95, 0.99, 0.999)
-    p50, p75, p90, p95, p99, p999 = (
-        min(top, percentile_ns(measurement.histogram, q)) for q in quantiles
+def _client(usage: Usage, messages: int, cpu: int | None) -> ClientUsage:
+    return ClientUsage(
+        user_s=usage.user_s,
+        sys_s=usage.sys_s,
+        wall_s=usage.wall_s,
+        max_rss_kb=usage.max_rss_kb,
+        cpu=cpu,
+        messages=messages,
     )
-    mean = round(measurement.latency_sum_ns / measurement.messages)
+
+
+def _server(server: Server, measurement: Measurement) -> ServerUsage:
+    return ServerUsage(
+        address=str(server.address),
+        engine=measurement.engine,
+        threads=measurement.threads,
+        user_s=measurement.user_ns / NS_PER_S,
+        sys_s=measurement.sys_ns / NS_PER_S,
+        wall_s=measurement.window_ns / NS_PER_S,
+        connect_s=server.connect_s,
+        version=measurement.version,
+        waits=measurement.waits,
+        events=measurement.events,
+        events_squared=measurement.events_squared,
+        timestamps="kernel" if measurement.queue is not None else "",
+    )
+
+
+def _latency(histogram: Mapping[int, int], sum_ns: int, top: int) -> Latency | None:
+    """None when there were no messages. top: the true maximum; a bucket's edge may lie above it."""
+    messages = sum(histogram.values())
+    if messages == 0:
+        return None
+    quantiles = (0.50, 0.75, 0.90, 0.95, 0.99, 0.999)
+    p50, p75, p90, p95, p99, p999 = (min(top, percentile_ns(histogram, q)) for q in quantiles)
+    mean = round(sum_ns / messages)
     return Latency(mean=mean, p50=p50, p75=p75, p90=p90, p95=p95, p99=p99, p999=p999, max=top)
 
 

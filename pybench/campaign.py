@@ -4,9 +4,10 @@
 Campaign files and resuming are read here; one round is `driver.py`.
 """
 
+import dataclasses
 import random
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -14,8 +15,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pybench import assemble, backends, driver, environment, preflight
-from pybench.control import local_address_towards
+from pybench import (
+    assemble,
+    backends,
+    calibration,
+    checks,
+    driver,
+    environment,
+    preflight,
+    sweep,
+)
+from pybench.control import local_address_towards, unsupported
 from pybench.errors import PreflightError, ResultFormatError, UsageError
 from pybench.interrupts import InterruptError, Interrupts
 from pybench.loadserver import LoadServer, executable
@@ -35,7 +45,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One round of one cell. number: of the round, from 1."""
+    """One round of one cell, or of all steps of its sweep. number: of the round, from 1."""
 
     number: int
     cell: Cell
@@ -67,6 +77,62 @@ class Outcome:
     interrupted: str | None
 
 
+class Known:
+    """What is measured so far of a campaign, and so what a task still lacks."""
+
+    def __init__(self, results: Iterable[Result] = ()) -> None:
+        self._statuses: dict[tuple[str, int, int], dict[int, Result]] = {}
+        for result in results:
+            self.add(result)
+
+    def add(self, result: Result) -> None:
+        """A round has ended; one that failed counts as not measured."""
+        if result.status in ("ok", "unavailable"):
+            key = (result.func, result.conns, result.round)
+            self._statuses.setdefault(key, {})[result.rate] = result
+
+    def next_cell(self, task: Task) -> Cell | None:
+        """The cell to measure next for the task: a step of its sweep, else its own; None: done.
+
+        The first round of a sweep looks for the knee; later ones repeat its rates.
+        """
+        cell, found = task.cell, self._of(task.cell, task.number)
+        if not cell.rate_auto:
+            return None if cell.rate_per_s in found else cell
+        if any(not result.ok for result in found.values()):
+            return None
+        if task.number == 1:
+            rate = sweep.next_rate(_outcomes(found), cell.conns)
+        else:
+            rate = next((rate for rate in self._of(cell, 1) if rate not in found), None)
+        return None if rate is None else dataclasses.replace(cell, rate_per_s=rate)
+
+    def expected(self, tasks: Iterable[Task]) -> list[Cell]:
+        """A cell for each round that the tasks will take, as far as that can be known."""
+        cells: list[Cell] = []
+        for task in tasks:
+            if self.next_cell(task) is not None:
+                cells += [task.cell] * self._rounds_left(task)
+        return cells
+
+    def _rounds_left(self, task: Task) -> int:
+        found = self._of(task.cell, task.number)
+        if not task.cell.rate_auto:
+            return 1
+        if task.number == 1:
+            return max(1, sweep.steps_left(_outcomes(found)))
+        first = self._of(task.cell, 1)
+        return max(1, len(first) + sweep.steps_left(_outcomes(first)) - len(found))
+
+    def _of(self, cell: Cell, number: int) -> Mapping[int, Result]:
+        return self._statuses.get((cell.label, cell.conns, number), {})
+
+
+def _outcomes(found: Mapping[int, Result]) -> dict[int, bool]:
+    """rate -> whether it was too much."""
+    return {rate: checks.overloaded(result) is not None for rate, result in found.items()}
+
+
 def plan(campaign: Campaign, cells: Sequence[Cell]) -> Iterator[Task]:
     """Rounds outermost; inside each the cells in an order drawn from the campaign's seed."""
     for number in range(1, campaign.rounds + 1):
@@ -88,14 +154,11 @@ def prepare(campaign: Campaign, done: Sequence[Result] = ()) -> Prepared:
         bind = campaign.bind or LOOPBACK
     else:
         bind = campaign.bind or local_address_towards(campaign.server)
+    _check_server(campaign, bind)
     unavailable, skipped = _sort_out(campaign, bind)
-    finished = {(r.func, r.conns, r.round) for r in done}
     cells = [cell for cell in campaign.cells if cell not in skipped]
-    tasks = tuple(
-        task
-        for task in plan(campaign, cells)
-        if (task.cell.func, task.cell.conns, task.number) not in finished
-    )
+    known = Known(done)
+    tasks = tuple(task for task in plan(campaign, cells) if known.next_cell(task) is not None)
     return Prepared(
         campaign=campaign,
         done=tuple(done),
@@ -108,6 +171,19 @@ def prepare(campaign: Campaign, done: Sequence[Result] = ()) -> Prepared:
             *preflight.notes(campaign),
         ),
     )
+
+
+def _check_server(campaign: Campaign, bind: str) -> None:
+    """Raise PreflightError when the load server lacks the engine or the times asked for."""
+    if campaign.engine is None and campaign.timestamps is None:
+        return
+    with ExitStack() as stack:
+        address = campaign.server
+        if address is None:
+            address = stack.enter_context(LoadServer(listen=bind)).address
+        reason = unsupported(address, bind, campaign.cells[0])
+    if reason is not None:
+        raise PreflightError(f"the load server cannot do this: {reason}")
 
 
 def _sort_out(campaign: Campaign, bind: str) -> tuple[dict[Cell, str], dict[Cell, str]]:
@@ -151,27 +227,36 @@ def run(prepared: Prepared, reporter: Reporter, writer: ResultWriter | None) -> 
 
     Raises ServerError when no load server can be started; a round that fails is a result.
     """
-    results = list(prepared.done)
+    results, known = list(prepared.done), Known(prepared.done)
     with ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
         stack.enter_context(reporter)
         server = stack.enter_context(ServerKeeper(prepared))
         env = environment.collect() | {"placement": prepared.placement.to_record()}
-        for task in prepared.tasks:
-            try:
-                interrupts.check()
-                reporter.round_started(task.cell, task.number)
-                result = _run_task(task, prepared, server, interrupts, env, reporter)
-            except InterruptError as exc:
-                return Outcome(tuple(results), exc.signal_name)
-            if writer is not None:
-                writer.write(result)
-            results.append(result)
-            reporter.round_finished(result)
+        if (calibrated := calibration.load()) is not None:
+            env["calibration"] = calibrated.to_env()
+        for place, task in enumerate(prepared.tasks):
+            while (cell := known.next_cell(task)) is not None:
+                try:
+                    interrupts.check()
+                    reporter.round_started(cell, task.number)
+                    result = _run_cell(cell, task, prepared, server, interrupts, env, reporter)
+                except InterruptError as exc:
+                    return Outcome(tuple(results), exc.signal_name)
+                if writer is not None:
+                    writer.write(result)
+                results.append(result)
+                known.add(result)
+                reporter.round_finished(result)
+                if cell.rate_auto:
+                    reporter.expect(known.expected(prepared.tasks[place:]))
+                if not result.ok:
+                    break
     return Outcome(tuple(results), None)
 
 
-def _run_task(
+def _run_cell(
+    cell: Cell,
     task: Task,
     prepared: Prepared,
     server: "ServerKeeper",
@@ -179,12 +264,12 @@ def _run_task(
     env: dict[str, Any],
     reporter: Reporter,
 ) -> Result:
-    """One round, or the record that it cannot be."""
+    """One round, or the record that it cannot be. cell: the task's, or a step of its sweep."""
     env = env | {"load_average": environment.load_average()}
     reason = prepared.unavailable.get(task.cell)
     if reason is not None:
         now = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
-        blank = assemble.unmeasured(task.cell, task.number, now, env)
+        blank = assemble.unmeasured(cell, task.number, now, env)
         return assemble.failed(blank, reason, status="unavailable")
     setting = driver.Setting(
         server=server.address(),
@@ -193,7 +278,7 @@ def _run_task(
         interrupts=interrupts,
         env=env,
     )
-    result = driver.measure(task.cell, task.number, setting, reporter.live)
+    result = driver.measure(cell, task.number, setting, reporter.live)
     return result if result.ok else server.explain(result)
 
 

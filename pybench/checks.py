@@ -1,7 +1,9 @@
-"""The closed list of warnings: what a reader must know before believing a result.
+"""The closed list of stamps: what a reader must know before believing a result.
 
 A check is a function from a result to a warning with its number and its remedy, or None; `CHECKS`
-lists them all. A check neither prints nor measures.
+lists them all. A check neither prints nor measures. One stamp is not about one result but about
+two: `noise_floor` says that their difference is no larger than what this machine shows between
+runs of the same row.
 """
 
 from collections.abc import Callable
@@ -11,6 +13,13 @@ from pybench.result import Result, Warning
 LITTLE_TOLERANCE = 0.05
 SHORT_RUN_S = 1.0
 FAIR_JAIN = 0.9
+QUEUE_SHARE = 0.2
+CLIENT_BUSY = 0.9
+STEAL_SHARE = 0.02
+OTHER_SHARE = 0.05
+KEPT_RATE = 0.98
+LATE_SHARE = 0.5
+PINGS_TO_BE_FAIR = 4
 
 
 def littles_law(result: Result) -> Warning | None:
@@ -18,9 +27,10 @@ def littles_law(result: Result) -> Warning | None:
 
     Besides, each end of the window cuts through one ping of every connection, which is worth up to
     a latency in the window's length: the 99th percentile is allowed for, so that a short run is not
-    blamed for that. Not asked of a result with lost connections: their number is not one then.
+    blamed for that. Not asked of a result with lost connections: their number is not one then; nor
+    of an open loop, where connections wait for their schedule.
     """
-    if result.latency_ns is None or result.per_conn is None or result.per_conn.lost:
+    if result.latency_ns is None or result.per_conn is None or result.per_conn.lost or result.rate:
         return None
     cycle_s = result.latency_ns.mean / 1e9 + sum(result.think_us) / 2 / 1e6
     found = result.mps * cycle_s
@@ -59,16 +69,101 @@ def corrupt(result: Result) -> Warning | None:
     )
 
 
+def generator_bound(result: Result) -> Warning | None:
+    """Echoes waited for the load server more than for anything else to be believed: it is the
+    bottleneck, and the row could do more.
+
+    Above 20% of the mean latency in the load server's own queue. Its figure is an estimate where
+    the kernel was not asked for receive times (`bottleneck.py`).
+    """
+    share = result.server_queue
+    if share is None or share <= QUEUE_SHARE:
+        return None
+    source = {"kernel": "kernel receive times", "estimate": "estimated"}
+    return Warning(
+        code="generator_bound",
+        text=f"{100 * share:.0f}% of the latency passed in the load server's own queue"
+        f" ({source.get(result.server_queue_source, result.server_queue_source)}):"
+        f" {'more than the row needs' if result.rate else 'a lower bound of what the row can do'}"
+        f"{_ceiling(result)}",
+        remedy=_faster_generator(result),
+    )
+
+
+def _ceiling(result: Result) -> str:
+    """What calibration found the engine to be able to do here, if it is known."""
+    engine = result.server.engine if result.server else ""
+    ceiling = result.env.get("calibration", {}).get("ceiling_mps", {}).get(engine)
+    return f"; the {engine} engine reaches {ceiling:,.0f} messages/s here" if ceiling else ""
+
+
+def _faster_generator(result: Result) -> str:
+    if result.server is not None and result.server.engine == "uring":
+        return "more CPUs for the load server (--server-cpus, --server-threads, or --server)"
+    return "--engine uring, or more CPUs for the load server (--server-cpus, --server)"
+
+
+def client_idle(result: Result) -> Warning | None:
+    """The worker was not busy: the figure is made by latency, not by what the row can do.
+
+    Its CPU time is held against the wall time of warm-up and window, less what others took of its
+    CPU: the time to close the connections at the end is not asked for. Not said of an open loop or
+    of think time, where idling is meant.
+    """
+    client = result.client
+    if client is None or result.rate or result.think_us[1]:
+        return None
+    wall_s = min(client.wall_s, result.warmup_s + result.window_s)
+    taken = result.disturbance.taken if result.disturbance else 0.0
+    if wall_s <= 0 or taken >= 1:
+        return None
+    busy = (client.user_s + client.sys_s) / (wall_s * (1 - taken))
+    if busy >= CLIENT_BUSY:
+        return None
+    return Warning(
+        code="client_idle",
+        text=f"the worker was busy for {100 * busy:.0f}% of the time: the figure measures latency,"
+        " not capacity",
+        remedy="more connections; if it stays, look for what the worker waits for",
+    )
+
+
 def unfair(result: Result) -> Warning | None:
-    """Connections served far less than others: the mean hides that some stood still."""
+    """Connections served far less than others: the mean hides that some stood still.
+
+    Not said of a rate so low that each connection was to have but a few pings.
+    """
     spread = result.per_conn
     if spread is None or (spread.jain >= FAIR_JAIN and spread.starved == 0):
+        return None
+    if result.rate and result.rate * result.window_s < PINGS_TO_BE_FAIR * result.conns:
         return None
     return Warning(
         code="unfair",
         text=f"Jain's index {spread.jain:.3f}, {spread.starved} of {result.conns} connections"
         " got no echo",
         remedy="a longer --runtime; if it stays, the backend starves connections",
+    )
+
+
+def overloaded(result: Result) -> Warning | None:
+    """An open loop that could not keep its schedule: more was asked for than can be done.
+
+    Less than 98% of the pings that were due had their echo, more than 2% were never sent, or more
+    than half were sent late: a hiccup of the machine delays some, a schedule that is lost all.
+    """
+    if not result.rate or not result.ok:
+        return None
+    due = result.rate * result.window_s
+    kept = result.messages >= KEPT_RATE * due - 1  # a ping more or less falls into the window
+    sent_in_time = result.late <= LATE_SHARE * due
+    if kept and sent_in_time and result.unsent <= (1 - KEPT_RATE) * due + 1:
+        return None
+    return Warning(
+        code="overloaded",
+        text=f"{result.mps:,.0f} of {result.rate:,} messages/s were reached,"
+        f" {result.late} pings were sent late and {result.unsent} not at all",
+        remedy="a lower --rate; the latency from the due time grows with the length of the run",
     )
 
 
@@ -85,6 +180,62 @@ def shared_core(result: Result) -> Warning | None:
     )
 
 
+def steal(result: Result) -> Warning | None:
+    """The hypervisor gave CPU time to other guests."""
+    found = result.disturbance
+    if found is None or found.steal <= STEAL_SHARE:
+        return None
+    return Warning(
+        code="steal",
+        text=f"the hypervisor took {100 * found.steal:.0f}% of the CPU time",
+        remedy="more rounds at other hours, or a machine that is not shared",
+    )
+
+
+def busy_machine(result: Result) -> Warning | None:
+    """Other processes ran on the CPUs of the test."""
+    found = result.disturbance
+    if found is None or found.other <= OTHER_SHARE:
+        return None
+    return Warning(
+        code="busy_machine",
+        text=f"other processes took {100 * found.other:.0f}% of the CPU time",
+        remedy="end them, or pin the test to CPUs that they do not use (--cpu, --server-cpus)",
+    )
+
+
+def frequency(result: Result) -> Warning | None:
+    """The clock of the CPUs may change from one round to the next."""
+    governor, turbo = result.env.get("governor"), result.env.get("turbo")
+    parts = []
+    if governor not in (None, "performance"):
+        parts.append(f"governor {governor}")
+    if turbo:
+        parts.append("turbo on")
+    if not parts:
+        return None
+    span = result.env.get("frequency_mhz")
+    between = f", {span[0]} to {span[1]} MHz" if span else ""
+    return Warning(
+        code="frequency",
+        text=f"the CPUs' clock varies ({', '.join(parts)}{between})",
+        remedy="cpupower frequency-set -g performance, and turbo off, while measuring",
+    )
+
+
+def backlog(result: Result) -> Warning | None:
+    """Connections met a full listen queue while the test connected."""
+    found = result.disturbance
+    if found is None or not (found.listen_overflows or found.listen_drops):
+        return None
+    return Warning(
+        code="backlog",
+        text=f"the listen queue overflowed {found.listen_overflows} times and dropped"
+        f" {found.listen_drops} connections while the test connected",
+        remedy="sysctl -w net.core.somaxconn=65535; messages/s and latency are not concerned",
+    )
+
+
 def short_run(result: Result) -> Warning | None:
     """A window too short for steady figures."""
     if result.window_s >= SHORT_RUN_S:
@@ -96,9 +247,40 @@ def short_run(result: Result) -> Warning | None:
     )
 
 
+def noise_floor(ratio: float, floor: float, of: str) -> Warning | None:
+    """The stamp on a pair of figures; None when they differ by more than the noise.
+
+    ratio: of the two, > 0.  floor: share by which two runs of one row differ on this machine, from
+    `pybench calibrate`.  of: what the two are, for the text.
+    """
+    difference = max(ratio, 1 / ratio) - 1
+    if difference > floor:
+        return None
+    return Warning(
+        code="noise_floor",
+        text=f"{of} differ by {100 * difference:.1f}%, and runs of one row here by up to"
+        f" {100 * floor:.1f}%",
+        remedy="more --rounds of one interleaved campaign; take no order from these",
+    )
+
+
 Check = Callable[[Result], Warning | None]
 
-CHECKS: tuple[Check, ...] = (corrupt, lost, littles_law, shared_core, unfair, short_run)
+CHECKS: tuple[Check, ...] = (
+    corrupt,
+    lost,
+    generator_bound,
+    overloaded,
+    client_idle,
+    littles_law,
+    unfair,
+    shared_core,
+    steal,
+    busy_machine,
+    frequency,
+    backlog,
+    short_run,
+)
 """In the order in which a reader should hear of them."""
 
 

@@ -27,6 +27,7 @@ other commands:
   pybench report FILE...     tables, plots and pages from results files
   pybench compare BASE NEW   is NEW faster or slower than BASE
   pybench serve [OPTION...]  run the load server, for `--server` on another machine
+  pybench calibrate          learn this machine's noise and limits, for the stamps (half a minute)
   each of them explains itself with --help
 """
 
@@ -72,6 +73,7 @@ def _dispatch(arguments: list[str]) -> int:
         "report": lambda rest: _report("report", rest),
         "compare": lambda rest: _report("compare", rest),
         "serve": _serve,
+        "calibrate": _calibrate,
     }
     word = arguments[0] if arguments else ""
     if word in commands:
@@ -87,6 +89,30 @@ def _serve(arguments: list[str]) -> int:
     from pybench.loadserver import replace_process
 
     return replace_process(arguments)
+
+
+def _calibrate(arguments: list[str]) -> int:
+    from pybench import calibrate, calibration
+    from pybench.report.calibration import write_calibration
+
+    parser = _Parser(
+        prog="pybench calibrate",
+        description=calibrate.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--show", action="store_true", help="print what is known, measure nothing")
+    options = parser.parse_args(arguments)
+    if options.show:
+        found = calibration.load()
+        if found is None:
+            raise UsageError(f"nothing is known of this machine yet ({calibration.path()})")
+    else:
+        found = calibrate.calibrate(_warn)
+        path = calibration.save(found)
+        _warn(f"kept in {path}")
+    write_calibration(found, sys.stdout)
+    return OK
 
 
 def _report(command: str, arguments: list[str]) -> int:
@@ -126,6 +152,15 @@ def _run_parser() -> argparse.ArgumentParser:
     what.add_argument("--warmup", metavar="TIME", help="pings before that (default 1s)")
     what.add_argument("--msize", metavar="BYTES", help="size of a message (default 64)")
     what.add_argument("--think", metavar="MIN[:MAX]", help="wait between echo and next ping")
+    what.add_argument(
+        "--rate", metavar="R,...|auto", help="open loop: pings/s over all connections, or a sweep"
+    )
+    what.add_argument(
+        "--env",
+        action="append",
+        metavar="NAME=VALUE,...",
+        help="run each row also with these variables, as a row of its own; may be repeated",
+    )
     what.add_argument("--seed", metavar="N", help="of the order of cells (default random)")
     what.add_argument("--campaign", metavar="FILE", help="take options from a TOML file")
     what.add_argument("--resume", metavar="FILE", help="run what a results file still lacks")
@@ -136,12 +171,23 @@ def _run_parser() -> argparse.ArgumentParser:
     where.add_argument("--server", metavar="HOST:PORT", help="use a running load server")
     where.add_argument("--bind", metavar="ADDR", help="address of the measured side")
     where.add_argument("--server-threads", metavar="N", help="ping threads of the load server")
+    where.add_argument("--engine", metavar="NAME", help="of the load server: epoll or uring")
+    where.add_argument(
+        "--timestamps", metavar="kernel", help="have the kernel note when each echo arrives"
+    )
     where.add_argument("--cpu", metavar="N", help="CPU of the worker (default the first)")
     where.add_argument("--server-cpus", metavar="LIST", help="CPUs of the embedded load server")
     where.add_argument("--no-pin", action="store_true", help="pin nothing to CPUs")
     out = parser.add_argument_group("results")
     out.add_argument("--output", metavar="FILE", help="append every round as a line of JSON")
     out.add_argument("--format", choices=get_args(Format), help="on stdout (default table)")
+    out.add_argument(
+        "--explain",
+        nargs="?",
+        const="explain",
+        metavar="DIR",
+        help="then observe each cell: system calls per ping, CPU time by layer (default ./explain)",
+    )
     out.add_argument("--list", action="store_true", help="show all rows and leave")
     out.add_argument("--version", action="version", version=f"pybench {pybench.__version__}")
     return parser
@@ -151,7 +197,11 @@ def _run(arguments: list[str]) -> int:
     options: dict[str, Any] = vars(_run_parser().parse_args(arguments))
     if options.pop("list", False):
         return _list_rows()
-    return _measure(_read_order(options), options.get("format", "table"), arguments)
+    order, fmt = _read_order(options), options.get("format", "table")
+    status = _measure(order, fmt, arguments)
+    if "explain" in options and status != INTERRUPTED:
+        status = max(status, _explain(order, Path(options["explain"]), fmt, arguments))
+    return status
 
 
 def _list_rows() -> int:
@@ -211,18 +261,21 @@ def _measure(order: _Order, fmt: Format, arguments: Sequence[str]) -> int:
     from pybench.resultfile import ResultWriter
 
     prepared = campaign.prepare(order.campaign, order.done)
-    cells = [task.cell for task in prepared.tasks if task.cell not in prepared.unavailable]
+    known = campaign.Known(order.done)
+    available = [task for task in prepared.tasks if task.cell not in prepared.unavailable]
+    cells = known.expected(available)
     writer = None
     if order.output is not None and prepared.tasks:
         record = campaign.header(order.campaign, ["pybench", *arguments])
         writer = ResultWriter(order.output, record | {"resumed": order.resumed})
     for warning in prepared.warnings:
         _warn(f"warning: {warning}")
-    left = f"{len(prepared.tasks)} round{'' if len(prepared.tasks) == 1 else 's'}"
+    expected = known.expected(prepared.tasks)
+    about = "about " if order.campaign.rate_auto else ""
+    left = f"{about}{len(expected)} round{'' if len(expected) == 1 else 's'}"
     span = short_span(Estimate(cells).left_s)
     _warn(f"{left} to measure, about {span} (seed {order.campaign.seed})")
-    tasks = [task.cell for task in prepared.tasks]
-    reporter = make_reporter(tasks, order.campaign.rounds, sys.stderr)
+    reporter = make_reporter(expected, order.campaign.rounds, sys.stderr)
     try:
         outcome = campaign.run(prepared, reporter, writer)
     finally:
@@ -230,9 +283,25 @@ def _measure(order: _Order, fmt: Format, arguments: Sequence[str]) -> int:
             writer.close()
     _show(outcome.results, fmt)
     if outcome.interrupted is not None:
-        _warn(_how_to_go_on(outcome, len(prepared.tasks) + len(order.done), order.output))
+        total = "" if about else f" of {len(expected) + len(order.done)}"
+        _warn(_how_to_go_on(outcome, total, order.output))
         return INTERRUPTED
     return _status(outcome.results, order.campaign)
+
+
+def _explain(order: _Order, folder: Path, fmt: Format, arguments: Sequence[str]) -> int:
+    """Observe the campaign's cells; what programs read is in the folder, not on stdout."""
+    from pybench import campaign
+    from pybench.explain import explain
+    from pybench.report.syscalls import write_explanation
+
+    prepared = campaign.prepare(order.campaign)
+    explanation, interrupted = explain(prepared, folder, ["pybench", *arguments], _warn)
+    if explanation.cells and fmt in ("table", "markdown"):
+        write_explanation(explanation, fmt, sys.stdout)
+    if interrupted:
+        return INTERRUPTED
+    return FAILED if any(cell.errors for cell in explanation.cells) else OK
 
 
 def _show(results: Sequence[Any], fmt: Format) -> None:
@@ -248,8 +317,8 @@ def _show(results: Sequence[Any], fmt: Format) -> None:
         _discard(sys.stdout)
 
 
-def _how_to_go_on(outcome: Any, total: int, output: Path | None) -> str:
-    kept = f"interrupted ({outcome.interrupted}): {len(outcome.results)} of {total} rounds measured"
+def _how_to_go_on(outcome: Any, total: str, output: Path | None) -> str:
+    kept = f"interrupted ({outcome.interrupted}): {len(outcome.results)}{total} rounds measured"
     if output is None:
         return f"{kept}; with --output FILE they could have been resumed"
     return f"{kept}; to go on: pybench --resume {shlex.quote(str(output))}"

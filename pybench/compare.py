@@ -12,6 +12,8 @@ A verdict other than `no difference` needs
   - the ratio to differ from 1 by more than the noise: two campaigns on one machine differ by a
     drift that neither sees in its own rounds. Rounds of one interleaved campaign share the drift,
     so they are paired by round and need no such allowance.
+What `pybench calibrate` found of the machine raises that noise, and stamps `noise_floor` on what
+differs by less than runs of one row do.
 Neither prints nor reads clocks. Needs NumPy and SciPy.
 """
 
@@ -23,10 +25,12 @@ from typing import Any, Final, Literal
 import numpy as np
 from scipy import stats as scipy_stats
 
+from pybench import checks
 from pybench.errors import UsageError
 from pybench.report.model import Cell, Group, Setting
 from pybench.report.style import canonical
 from pybench.report.text import count_label
+from pybench.result import Warning
 from pybench.stats import Summary, log_ratio_interval, student_t_quantile, summarize
 
 Verdict = Literal["faster", "slower", "no difference"]
@@ -37,7 +41,7 @@ NOISE: Final = 0.05
 RESAMPLES: Final = 9999
 ALPHA: Final = 0.05
 
-_PASSING: Final = frozenset({"load_average"})  # changes from round to round: says nothing here
+_PASSING: Final = frozenset({"load_average", "calibration"})  # of the hour, not of the machine
 
 _SETTING_WORDS: Final = {
     "server": "load server",
@@ -48,6 +52,8 @@ _SETTING_WORDS: Final = {
     "engine": "server engine",
     "threads": "server threads",
     "machine": "machine",
+    "timestamps": "timestamps",
+    "conns": "connections of an open loop",
 }
 
 
@@ -68,7 +74,10 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One cell of both sides. Either `ratio` is there or `refused` says why not."""
+    """One cell of both sides. Either `ratio` is there or `refused` says why not.
+
+    stamp: `noise_floor`, when the difference is no larger than the machine's noise.
+    """
 
     base_func: str
     new_func: str
@@ -77,6 +86,7 @@ class Comparison:
     new: Summary | None = None
     ratio: Ratio | None = None
     refused: str = ""
+    stamp: Warning | None = None
 
     @property
     def name(self) -> str:
@@ -147,9 +157,19 @@ def compare_cells(base: Cell, new: Cell, *, noise: float | None = None) -> Compa
     else:
         before, after = base.values("mps"), new.values("mps")
     paired = len(pairs) >= 2
-    allowed = noise if noise is not None else (0.0 if paired else NOISE)
+    floor = _noise_floor(base, new)
+    allowed = noise if noise is not None else (0.0 if paired else max(NOISE, floor or 0.0))
     ratio = compare_values(before, after, paired=paired, noise=allowed)
-    return Comparison(*names, summarize(before), summarize(after), ratio)
+    stamp = None
+    if floor is not None:
+        stamp = checks.noise_floor(ratio.ratio, floor, f"{base.func} and {new.func}")
+    return Comparison(*names, summarize(before), summarize(after), ratio, stamp=stamp)
+
+
+def _noise_floor(base: Cell, new: Cell) -> float | None:
+    """By what share means of so many rounds differ without a cause; None when nobody calibrated."""
+    floors = [floor for cell in (base, new) if (floor := cell.noise_floor) is not None]
+    return max(floors) / math.sqrt(min(len(base.good), len(new.good))) if floors else None
 
 
 def _pairs(base: Cell, new: Cell) -> list[tuple[float, float]]:
@@ -167,6 +187,8 @@ def _refusal(base: Cell, new: Cell) -> str:
     differences = setting_differences(base.rounds[0].setting, new.rounds[0].setting)
     if differences:
         return "; ".join(differences)
+    if base.rounds[0].setting.open_loop:
+        return "an open loop's messages/s are what was asked for: report --table cpu compares"
     for side, cell in (("BASE", base), ("NEW", new)):
         if not cell.good:
             error = next((r.error for r in cell.rounds if r.error), cell.rounds[0].status)
@@ -273,7 +295,7 @@ def environment_notes(base: Sequence[Group], new: Sequence[Group]) -> list[str]:
     return [
         f"{key}: {' / '.join(sorted(before[key]))} -> {' / '.join(sorted(after[key]))}"
         for key in sorted(before.keys() & after.keys())
-        if before[key] != after[key] and key not in _PASSING
+        if before[key] != after[key] and key.partition(".")[0] not in _PASSING
     ]
 
 

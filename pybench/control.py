@@ -5,8 +5,10 @@ arrived into its `connected`, `progress` and `measurement`. `ReplyParser` is the
 without a socket. Nothing here waits without a limit: the socket does not block once connected.
 """
 
+import dataclasses
 import os
 import re
+import selectors
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -41,6 +43,10 @@ class Measurement:
 
     total: messages sent from start to end.  histogram: lower edge in ns -> echoes.
     percentiles: 19 of messages per connection, 5% to 95%.  user_ns, sys_ns: the ping threads' CPU.
+    waits, events, events_squared: of the ping threads; the last is the sum over the waits of the
+    square of the ready connections that each gave.
+    queue: with kernel times, what echoes lay in the load server's machine before they were read.
+    corrected: with a rate, the open loop's own figures.
     """
 
     messages: int
@@ -61,6 +67,34 @@ class Measurement:
     jain: float
     starved: int
     histogram: dict[int, int] = field(repr=False)
+    waits: int = 0
+    events: int = 0
+    events_squared: int = 0
+    queue: "Queue | None" = None
+    corrected: "Corrected | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Queue:
+    """Time in the load server's own receive queues: the sum in ns, over how many echoes."""
+
+    sum_ns: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected:
+    """What an open loop measured besides: latencies from when each ping was due, in ns.
+
+    late: pings sent more than 1 ms after they were due.  unsent: due in the window, never sent.
+    """
+
+    rate: int
+    late: int
+    unsent: int
+    sum_ns: int
+    max_ns: int
+    histogram: dict[int, int] = field(repr=False)
 
 
 class ReplyParser:
@@ -74,12 +108,16 @@ class ReplyParser:
         self._result: dict[str, str] | None = None
         self._fairness: dict[str, str] | None = None
         self._histogram: dict[int, int] = {}
+        self._corrected: dict[str, str] | None = None
+        self._corrected_histogram: dict[int, int] = {}
         self._verbs: dict[str, Callable[[dict[str, str]], None]] = {
             "connected": self._on_connected,
             "progress": self._on_progress,
             "result": self._on_result,
             "fairness": self._on_fairness,
             "hist": self._on_hist,
+            "corrected": self._on_corrected,
+            "corrected_hist": self._on_corrected_hist,
             "end": self._on_end,
             "error": self._on_error,
         }
@@ -104,7 +142,7 @@ class ReplyParser:
             if self.measurement is not None:
                 raise ValueError("it comes after the end")
             words = parse_words(rest)
-            if self._result is not None and verb not in ("fairness", "hist", "end", "error"):
+            if self._result is not None and verb not in _INSIDE_RESULT:
                 raise ValueError("it comes inside a result")
             handle(words)
         except KeyError as exc:
@@ -134,15 +172,25 @@ class ReplyParser:
     def _on_hist(self, words: dict[str, str]) -> None:
         if self._fairness is None:
             raise ValueError("it comes out of order")
-        for edge, count in words.items():
-            if _number(edge) in self._histogram:
-                raise ValueError(f"bucket {edge} comes twice")
-            self._histogram[_number(edge)] = _number(count)
+        _add_buckets(self._histogram, words)
+
+    def _on_corrected(self, words: dict[str, str]) -> None:
+        if self._fairness is None or self._corrected is not None:
+            raise ValueError("it comes out of order")
+        self._corrected = words
+
+    def _on_corrected_hist(self, words: dict[str, str]) -> None:
+        if self._corrected is None:
+            raise ValueError("it comes out of order")
+        _add_buckets(self._corrected_histogram, words)
 
     def _on_end(self, words: dict[str, str]) -> None:
         if self._result is None or self._fairness is None:
             raise ValueError("it comes out of order")
-        self.measurement = _measurement(self._result, self._fairness, self._histogram)
+        corrected = None
+        if self._corrected is not None:
+            corrected = _corrected(self._corrected, self._corrected_histogram)
+        self.measurement = _measurement(self._result, self._fairness, self._histogram, corrected)
 
     def _on_error(self, words: dict[str, str]) -> None:
         raise ServerError(words["code"], words["msg"])
@@ -152,8 +200,21 @@ class ReplyParser:
             raise ValueError("it comes before 'connected'")
 
 
+_INSIDE_RESULT = ("fairness", "hist", "corrected", "corrected_hist", "end", "error")
+
+
+def _add_buckets(histogram: dict[int, int], words: dict[str, str]) -> None:
+    for edge, count in words.items():
+        if _number(edge) in histogram:
+            raise ValueError(f"bucket {edge} comes twice")
+        histogram[_number(edge)] = _number(count)
+
+
 def _measurement(
-    result: dict[str, str], fairness: dict[str, str], histogram: dict[int, int]
+    result: dict[str, str],
+    fairness: dict[str, str],
+    histogram: dict[int, int],
+    corrected: Corrected | None,
 ) -> Measurement:
     measurement = Measurement(
         messages=_number(result["messages"]),
@@ -174,12 +235,35 @@ def _measurement(
         jain=_fraction(fairness["jain"]),
         starved=_number(fairness["starved"]),
         histogram=histogram,
+        waits=_number(result.get("waits", "0")),
+        events=_number(result.get("events", "0")),
+        events_squared=_number(result.get("events_squared", "0")),
+        queue=_queue(result),
+        corrected=corrected,
     )
-    if sum(histogram.values()) != measurement.messages:
-        raise ValueError(
-            f"its histogram holds {sum(histogram.values())} of {measurement.messages} messages"
-        )
+    _check_sum("histogram", histogram, measurement.messages)
+    if corrected is not None:
+        _check_sum("corrected histogram", corrected.histogram, measurement.messages)
     return measurement
+
+
+def _check_sum(name: str, histogram: dict[int, int], messages: int) -> None:
+    held = sum(histogram.values())
+    if held != messages:
+        raise ValueError(f"its {name} holds {held} of {messages} messages")
+
+
+def _queue(result: dict[str, str]) -> Queue | None:
+    if "queue_samples" not in result:
+        return None
+    return Queue(sum_ns=_number(result["queue_ns"]), samples=_number(result["queue_samples"]))
+
+
+def _corrected(words: dict[str, str], histogram: dict[int, int]) -> Corrected:
+    return Corrected(
+        **{key: _number(words[key]) for key in ("rate", "late", "unsent", "sum_ns", "max_ns")},
+        histogram=histogram,
+    )
 
 
 _WORD = re.compile(r'([A-Za-z0-9_]+)=(?:"((?:[^"\\]|\\["\\])*)"|([^\s"]*))(?: +|$)')
@@ -230,6 +314,12 @@ def request_line(cell: Cell, addr: str, port: int, threads: int | None) -> bytes
     ]
     if cell.think_us[1]:
         words.append(f"think_min_us={cell.think_us[0]} think_max_us={cell.think_us[1]}")
+    if cell.rate_per_s:
+        words.append(f"rate={cell.rate_per_s}")
+    if cell.engine is not None:
+        words.append(f"engine={cell.engine}")
+    if cell.timestamps is not None:
+        words.append(f"timestamps={cell.timestamps}")
     if threads is not None:
         words.append(f"threads={threads}")
     if token := os.environ.get(TOKEN_VARIABLE):
@@ -244,6 +334,31 @@ def local_address_towards(server: HostPort) -> str:
     """
     with _connect(server) as connection:
         return str(connection.getsockname()[0]).partition("%")[0]
+
+
+def unsupported(server: HostPort, bind: str, cell: Cell) -> str | None:
+    """Why the server cannot run tests like cell, in its own words; None when it can.
+
+    It is asked for one connection to a listener at bind, and left when it has made it. Whatever
+    else goes wrong is not told here: the rounds will meet it and say it.
+    """
+    trial = dataclasses.replace(cell, conns=1)
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    try:
+        with (
+            socket.create_server((bind, 0), family=family) as listener,
+            ControlConnection(server) as control,
+            selectors.DefaultSelector() as selector,
+        ):
+            control.request(trial, bind, listener.getsockname()[1], None)
+            selector.register(control, selectors.EVENT_READ)
+            while not control.connected and selector.select(CONNECT_TIMEOUT_S):
+                control.receive()
+    except ServerError as exc:
+        return str(exc) if exc.code == "unsupported" else None
+    except (OSError, ProtocolError):
+        return None
+    return None
 
 
 def _connect(server: HostPort) -> socket.socket:

@@ -4,6 +4,7 @@ The driver only starts, watches and ends; it is not in the data path. Waiting is
 worker's process in `workerprocess.py`, the protocol in `control.py`.
 """
 
+import ipaddress
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from typing import Any
 
 from pybench import assemble, backends
 from pybench.control import ControlConnection, Measurement, Progress
+from pybench.disturbance import Monitor
 from pybench.errors import ProtocolError, ServerError, WorkerError
 from pybench.interrupts import Interrupts
 from pybench.placement import Placement
@@ -71,7 +73,7 @@ def measure(cell: Cell, number: int, setting: Setting, on_progress: OnProgress) 
     started_at = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
     blank = assemble.unmeasured(cell, number, started_at, setting.env)
     cpu, threads = setting.placement.worker_cpu, setting.placement.server_threads
-    patience = setting.patience
+    patience, monitor = setting.patience, Monitor(setting.placement)
     try:
         with ExitStack() as stack:
             worker = stack.enter_context(WorkerProcess(row, cell, bind=setting.bind, cpu=cpu))
@@ -79,10 +81,14 @@ def measure(cell: Cell, number: int, setting: Setting, on_progress: OnProgress) 
             port = _await_listening(watch, worker, patience)
             control = stack.enter_context(ControlConnection(setting.server))
             watch.add(control)
+            monitor.connecting()
             control.request(cell, setting.bind, port, threads)
             _await_ready(watch, worker, control, patience)
+            monitor.connected()
+            monitor.begin()
             control.ready()
             measurement = _await_result(watch, control, cell, patience, on_progress)
+            monitor.end()
             usage = _await_done(watch, worker, patience.finish + patience.per_conn * cell.conns)
     except WorkerError as exc:
         status: Status = "hung" if exc.hung else "failed"
@@ -90,7 +96,20 @@ def measure(cell: Cell, number: int, setting: Setting, on_progress: OnProgress) 
     except (ServerError, ProtocolError) as exc:
         return assemble.failed(blank, str(exc))
     server = assemble.Server(address=setting.server, connect_s=control.connect_s)
-    return assemble.measured(blank, measurement, usage, cpu=cpu, server=server)
+    result = assemble.measured(blank, measurement, usage, cpu=cpu, server=server)
+    return assemble.judged(result, monitor, local_server=_is_local(setting))
+
+
+def _is_local(setting: Setting) -> bool:
+    """Whether the load server runs on the worker's machine."""
+    return setting.server.host == setting.bind or _is_loopback(setting.server.host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _await_listening(watch: Watch, worker: WorkerProcess, patience: Patience) -> int:

@@ -33,6 +33,8 @@ def collect() -> dict[str, Any]:
         "cpus": os.cpu_count,
         "allowed_cpus": lambda: sorted(os.sched_getaffinity(0)),
         "governor": lambda: _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "turbo": _turbo,
+        "frequency_mhz": _frequency_mhz,
         "clocksource": lambda: _read(
             "/sys/devices/system/clocksource/clocksource0/current_clocksource"
         ),
@@ -63,6 +65,21 @@ def load_average() -> float | None:
 
 def _read(path: str) -> str:
     return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+
+
+def _turbo() -> bool:
+    """Whether a CPU may run above its rated clock. Raises OSError where nothing tells."""
+    cpus = "/sys/devices/system/cpu"
+    try:
+        return _read(f"{cpus}/intel_pstate/no_turbo") == "0"
+    except OSError:
+        return _read(f"{cpus}/cpufreq/boost") == "1"
+
+
+def _frequency_mhz() -> list[int]:
+    """The lowest and the highest clock that the governor may choose."""
+    folder = "/sys/devices/system/cpu/cpu0/cpufreq"
+    return [int(_read(f"{folder}/scaling_{edge}_freq")) // 1000 for edge in ("min", "max")]
 
 
 def _cpuinfo(key: str) -> str:

@@ -82,6 +82,20 @@ def notes(campaign: Campaign) -> list[str]:
     return []
 
 
+def machine_limits() -> dict[str, int]:
+    """What this machine has of files, ports, threads and mappings, by name; what is not limited is
+    left out. Ports are those of one source address."""
+    _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    found: dict[str, int | None] = {
+        "open files": None if files == resource.RLIM_INFINITY else files,
+        "ports": _ports(),
+        "threads": min((limit.available for limit in _task_limits()), default=None),
+        "mappings": min((limit.available for limit in _mapping_limits()), default=None),
+        "listen queue": _read_int("/proc/sys/net/core/somaxconn"),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _common_limits(campaign: Campaign, bind: str) -> Iterator[tuple[Limit, int]]:
     """Limits of every row, and how much of each is needed besides one per connection."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -37,6 +37,9 @@ class Reporter(Protocol):
     def round_finished(self, result: Result) -> None:
         """A round has ended and is recorded."""
 
+    def expect(self, cells: Sequence[Cell]) -> None:
+        """What is left has changed: a sweep does not know its rounds beforehand."""
+
 
 def make_reporter(cells: Sequence[Cell], rounds: int, stream: TextIO) -> Reporter:
     """A reporter for tasks whose cells are given, in order, one per round to run.
@@ -78,10 +81,11 @@ def short_span(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def cell_name(func: str, conns: int, number: int, rounds: int) -> str:
-    """How a round is called in every line about it."""
+def cell_name(func: str, conns: int, rate: int, number: int, rounds: int) -> str:
+    """How a round is called in every line about it. rate: 0 in a closed loop."""
+    asked = f", {rate:,}/s asked for" if rate else ""
     suffix = f" (round {number}/{rounds})" if rounds > 1 else ""
-    return f"{func}, {conns} connection{'s' if conns > 1 else ''}{suffix}"
+    return f"{func}, {conns} connection{'s' if conns > 1 else ''}{asked}{suffix}"
 
 
 class PlainReporter:
@@ -107,20 +111,29 @@ class PlainReporter:
 
     def round_finished(self, result: Result) -> None:
         self._finished += 1
-        name = cell_name(result.func, result.conns, result.round, self._rounds)
+        name = cell_name(result.func, result.conns, result.rate, result.round, self._rounds)
         lines = [f"[{self._finished}/{self._total}] {name}: {outcome(result)}"]
         lines += [f"    {line}" for line in result.details.splitlines()]
         print("\n".join(lines), file=self._stream, flush=True)
+
+    def expect(self, cells: Sequence[Cell]) -> None:
+        self._total = self._finished + len(cells)
 
 
 class Estimate:
     """How long a campaign will still take: what its rounds ask for, and what each costs more."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        self._left_s = [(cell.runtime_ns + cell.warmup_ns) / NS_PER_S for cell in cells]
+        self._left_s = [_asked_s(cell) for cell in cells]
         self._total_s = sum(self._left_s)
         self._overheads: list[float] = []
         self._started: float | None = None
+
+    def expect(self, cells: Sequence[Cell]) -> None:
+        """What is left is these, whatever was thought before. Between two rounds only."""
+        over_s = self._total_s - sum(self._left_s)
+        self._left_s = [_asked_s(cell) for cell in cells]
+        self._total_s = over_s + sum(self._left_s)
 
     def start(self) -> None:
         """A round begins now."""
@@ -128,7 +141,7 @@ class Estimate:
 
     def finish(self) -> None:
         """The first of the rounds that were left has ended now."""
-        asked = self._left_s.pop(0)
+        asked = self._left_s.pop(0) if self._left_s else 0.0
         if self._started is not None:
             self._overheads.append(max(0.0, time.monotonic() - self._started - asked))
         self._started = None
@@ -147,7 +160,11 @@ class Estimate:
         running = 0.0 if self._started is None else time.monotonic() - self._started
         over = self._total_s - sum(self._left_s)
         current = min(running, self._left_s[0]) if self._left_s else 0.0
-        return min(1.0, (over + current) / self._total_s)
+        return min(1.0, (over + current) / self._total_s) if self._total_s else 1.0
+
+
+def _asked_s(cell: Cell) -> float:
+    return (cell.runtime_ns + cell.warmup_ns) / NS_PER_S
 
 
 class LiveReporter:
@@ -174,7 +191,7 @@ class LiveReporter:
         self._live.stop()
 
     def round_started(self, cell: Cell, number: int) -> None:
-        self._current = cell_name(cell.func, cell.conns, number, self._rounds)
+        self._current = cell_name(cell.label, cell.conns, cell.rate_per_s, number, self._rounds)
         self._rate, self._last = "starting", None
         self._estimate.start()
 
@@ -189,11 +206,15 @@ class LiveReporter:
     def round_finished(self, result: Result) -> None:
         self._estimate.finish()
         self._finished += 1
-        name = cell_name(result.func, result.conns, result.round, self._rounds)
+        name = cell_name(result.func, result.conns, result.rate, result.round, self._rounds)
         style = "" if result.ok and not result.warnings else "yellow" if result.ok else "red"
         self._console.print(Text(f"{name}: {outcome(result)}", style=style))
         if result.details:
             self._console.print(Text(result.details.rstrip(), style="dim"))
+
+    def expect(self, cells: Sequence[Cell]) -> None:
+        self._total = self._finished + len(cells)
+        self._estimate.expect(cells)
 
     def _render(self) -> RenderableType:
         overall = Table.grid(padding=(0, 1))

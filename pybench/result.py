@@ -70,7 +70,12 @@ class ClientUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerUsage:
-    """The load server and what it used inside the window."""
+    """The load server and what it used inside the window.
+
+    user_s, sys_s: CPU time of its ping threads.  waits: for events; events: ready connections that
+    they gave; events_squared: sum over the waits of the square of that.  timestamps: `kernel` when
+    the kernel's receive times were asked for.
+    """
 
     address: str
     engine: str
@@ -80,6 +85,28 @@ class ServerUsage:
     wall_s: float
     connect_s: float
     version: str = ""
+    waits: int = 0
+    events: int = 0
+    events_squared: int = 0
+    timestamps: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disturbance:
+    """What else the worker's machine did during the round. Shares are from 0 to 1.
+
+    steal: of the time of the CPUs in use that the hypervisor gave to others.  other: of it that
+    processes other than the worker and the load server took.  taken: of the worker's own CPU, by
+    both; 0 when it is not pinned.
+    listen_overflows, listen_drops: connections that found the listen queue full, machine-wide,
+    while the test connected.
+    """
+
+    steal: float
+    other: float
+    taken: float
+    listen_overflows: int = 0
+    listen_drops: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +133,16 @@ class Result:
     messages: echoes inside the window.  window_s: its true length.  mps: messages / window_s.
     histogram: lower edge of a bucket in ns -> echoes; bucket rule in server/histogram.h.
     env: where it ran, free-form.
+
+    row: the row's own name when `func` has variables beside it, `asyncio[NAME=VALUE]`; else empty.
+    env_set: those variables, set in the worker.
+    rate: pings per second that were asked for, 0 in a closed loop. Only with a rate:
+    corrected_ns, corrected_histogram: latency from when each ping was due, where `latency_ns` and
+    `histogram` count from when it was sent.  late: pings sent more than 1 ms after that.
+    unsent: pings due in the window and never sent.
+    server_queue: share of the mean latency that echoes spent in the load server's own queue, from
+    0 to 1.  server_queue_source: `kernel` (measured) or `estimate`.
+    disturbance: None when the machine does not tell.
     """
 
     func: str
@@ -129,6 +166,16 @@ class Result:
     server: ServerUsage | None = None
     warnings: tuple[Warning, ...] = ()
     env: dict[str, Any] = field(default_factory=dict)
+    row: str = ""
+    env_set: dict[str, str] = field(default_factory=dict)
+    rate: int = 0
+    corrected_ns: Latency | None = None
+    corrected_histogram: dict[int, int] = field(default_factory=dict)
+    late: int = 0
+    unsent: int = 0
+    server_queue: float | None = None
+    server_queue_source: str = ""
+    disturbance: Disturbance | None = None
     schema: int = SCHEMA
 
     @property
@@ -139,7 +186,8 @@ class Result:
     def to_json(self) -> str:
         """The result as one line of JSON, without the newline."""
         record = dataclasses.asdict(self)
-        record["histogram"] = {str(edge): n for edge, n in sorted(self.histogram.items())}
+        for name in _HISTOGRAMS:
+            record[name] = {str(edge): n for edge, n in sorted(record[name].items())}
         return json.dumps(record, separators=(",", ":"))
 
     @classmethod
@@ -153,7 +201,8 @@ class Result:
         try:
             values = _known(cls, record)
             values["think_us"] = tuple(record.get("think_us", (0, 0)))
-            values["histogram"] = {int(k): int(v) for k, v in record.get("histogram", {}).items()}
+            for name in _HISTOGRAMS:
+                values[name] = {int(k): int(v) for k, v in record.get(name, {}).items()}
             values["warnings"] = tuple(
                 Warning(**_known(Warning, w)) for w in record.get("warnings", [])
             )
@@ -165,8 +214,12 @@ class Result:
             raise ResultFormatError(f"not a result: {exc}") from exc
 
 
+_HISTOGRAMS = ("histogram", "corrected_histogram")
+
 _PARTS: dict[str, Any] = {
     "latency_ns": Latency,
+    "corrected_ns": Latency,
+    "disturbance": Disturbance,
     "per_conn": PerConn,
     "client": ClientUsage,
     "server": ServerUsage,

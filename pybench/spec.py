@@ -8,6 +8,7 @@ are the header line of a results file, so that a campaign can be resumed from it
 import dataclasses
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,13 @@ MAX_CONNS = 1_000_000
 MAX_MSIZE = 1 << 20
 MAX_TIME_NS = 24 * 3600 * NS_PER_S
 MAX_THINK_NS = 1000 * NS_PER_S
+MAX_RATE = 1_000_000_000
 DEFAULT_PORT = 33331
+ENGINES = ("epoll", "uring")
+TIMESTAMPS = ("kernel",)
+
+EnvSet = tuple[tuple[str, str], ...]
+"""Variables of an environment with their values, in the order given."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +47,9 @@ class Cell:
 
     func: the row's name.  conns: connections, >= 1.  msize: bytes of a message, >= 1.
     runtime_ns, warmup_ns: whole milliseconds.  think_us: [min, max] wait before the next ping.
+    rate_per_s: pings per second over all connections, 0 for the closed loop.  rate_auto: a sweep
+    of rates up to the knee; each of its steps is a cell with a rate.  engine: of the load server,
+    None for its default.  timestamps: `kernel` or None.  env: set in the worker besides the rest.
     """
 
     func: str
@@ -48,9 +58,25 @@ class Cell:
     runtime_ns: int
     warmup_ns: int
     think_us: tuple[int, int] = (0, 0)
+    rate_per_s: int = 0
+    rate_auto: bool = False
+    engine: str | None = None
+    timestamps: str | None = None
+    env: EnvSet = ()
+
+    @property
+    def label(self) -> str:
+        """The row as tables name it, with the variables that set it apart."""
+        return row_label(self.func, self.env)
 
     def __str__(self) -> str:
-        return f"{self.func} x {self.conns}"
+        rate = f" at {self.rate_per_s}/s" if self.rate_per_s else ""
+        return f"{self.label} x {self.conns}{rate}"
+
+
+def row_label(func: str, env: EnvSet) -> str:
+    """`asyncio_proto[NAME=VALUE,NAME=VALUE]`; the row's name alone without variables."""
+    return f"{func}[{','.join(f'{name}={value}' for name, value in env)}]" if env else func
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +114,8 @@ class Campaign:
     cpu, server_cpus, server_threads: None leaves the choice to placement.  pin: whether to pin.
     skip_impossible: leave out what this machine cannot run, instead of refusing it all.
     id: ties the sections of one results file that belong together.
+    rate: pings per second, each a cell of its own; empty for the closed loop.  rate_auto: sweep
+    the rate instead.  engine, timestamps: as in `Cell`.  env_sets: every row runs also with each.
     """
 
     func: tuple[str, ...]
@@ -107,10 +135,23 @@ class Campaign:
     all_rows: bool
     skip_impossible: bool
     id: str
+    rate: tuple[int, ...] = ()
+    rate_auto: bool = False
+    engine: str | None = None
+    timestamps: str | None = None
+    env_sets: tuple[EnvSet, ...] = ()
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether pings keep a schedule instead of following the echo before."""
+        return self.rate_auto or bool(self.rate)
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """Every cell, rows outermost."""
+        """Every cell, rows outermost, each row first as it is and then with each set of variables.
+
+        A sweep of rates is one cell here: which rates it has is known when it has run.
+        """
         return tuple(
             Cell(
                 func=func,
@@ -119,9 +160,16 @@ class Campaign:
                 runtime_ns=self.runtime_ns,
                 warmup_ns=self.warmup_ns,
                 think_us=self.think_us,
+                rate_per_s=rate,
+                rate_auto=self.rate_auto,
+                engine=self.engine,
+                timestamps=self.timestamps,
+                env=env,
             )
             for func in self.func
+            for env in ((), *self.env_sets)
             for conns in self.conns
+            for rate in (self.rate or (0,))
         )
 
     @classmethod
@@ -133,6 +181,7 @@ class Campaign:
         """
         read = _Reader(options, names)
         func, all_rows = read("func", _rows)
+        rate, rate_auto = read("rate", _rates, None) or ((), False)
         campaign = cls(
             func=func,
             all_rows=all_rows,
@@ -151,6 +200,11 @@ class Campaign:
             pin=not read("no_pin", _flag, False),
             skip_impossible=read("skip_impossible", _flag, False),
             id=os.urandom(8).hex(),
+            rate=rate,
+            rate_auto=rate_auto,
+            engine=read("engine", _one_of(ENGINES), None),
+            timestamps=read("timestamps", _one_of(TIMESTAMPS), None),
+            env_sets=tuple(dict.fromkeys(read.each("env", parse_env))),
         )
         _check_together(campaign, names)
         return campaign
@@ -172,6 +226,11 @@ class Campaign:
             values["warmup_ns"] = round(record["warmup_s"] * NS_PER_S)
             for name in ("func", "conns", "think_us", "server_cpus"):
                 values[name] = None if values[name] is None else tuple(values[name])
+            values["rate"] = tuple(values.get("rate", ()))
+            values["env_sets"] = tuple(
+                tuple((str(name), str(value)) for name, value in env)
+                for env in values.get("env_sets", ())
+            )
             if values["server"] is not None:
                 values["server"] = HostPort.parse(values["server"])
             return cls(**values)
@@ -182,6 +241,7 @@ class Campaign:
 OPTIONS = frozenset(
     {"func", "conns", "msize", "runtime", "warmup", "think", "rounds", "seed"}
     | {"server", "bind", "server_threads", "cpu", "server_cpus", "no_pin", "skip_impossible"}
+    | {"rate", "engine", "timestamps", "env"}
 )
 _EXAMPLES = {"func": "asyncio_proto,c_epoll", "conns": "100,1k"}
 _NEEDED = object()
@@ -205,6 +265,15 @@ class _Reader:
             return parse(_as_text(value))
         except UsageError as exc:
             raise UsageError(f"{name}: {exc}") from exc
+
+    def each(self, key: str, parse: Callable[[str], Any]) -> list[Any]:
+        """An option that may be given several times: a text or a list of them."""
+        values = self._options.get(key, [])
+        try:
+            texts = values if isinstance(values, list) else [values]
+            return [parse(_as_text(value)) for value in texts]
+        except UsageError as exc:
+            raise UsageError(f"{self._names(key)}: {exc}") from exc
 
 
 def _as_text(value: Any) -> str:
@@ -244,6 +313,44 @@ def _count(low: int, high: int) -> Callable[[str], int]:
 
 def _counts(low: int, high: int) -> Callable[[str], tuple[int, ...]]:
     return lambda text: unique(_within(n, low, high) for n in parse_counts(text))
+
+
+def _rates(text: str) -> tuple[tuple[int, ...], bool]:
+    """Rates in pings per second, or `auto`; returns them and whether it was that."""
+    if text.strip() == "auto":
+        return (), True
+    try:
+        return _counts(1, MAX_RATE)(text), False
+    except UsageError as exc:
+        raise UsageError(f"{exc} (or auto)") from exc
+
+
+def _one_of(words: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise UsageError(f"{text!r} is not one of: {' '.join(words)}")
+        return text
+
+    return parse
+
+
+_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=([^\0]*)", re.DOTALL)
+
+
+def parse_env(text: str) -> EnvSet:
+    """`NAME=VALUE[,NAME=VALUE]`. A value may have commas, as long as no NAME= follows one.
+
+    Raises UsageError for anything else and for a name that comes twice.
+    """
+    found: list[tuple[str, str]] = []
+    for word in re.split(r",(?=[A-Za-z_][A-Za-z0-9_]*=)", text):
+        match = _VARIABLE.fullmatch(word)
+        if match is None:
+            raise UsageError(f"{word!r} is not a variable: write NAME=VALUE[,NAME=VALUE]")
+        if match[1] in dict(found):
+            raise UsageError(f"{match[1]} comes twice")
+        found.append((match[1], match[2]))
+    return tuple(found)
 
 
 def _time(low_ns: int, high_ns: int) -> Callable[[str], int]:
@@ -291,6 +398,15 @@ def _check_together(campaign: Campaign, names: Callable[[str], str]) -> None:
         for key in ("cpu", "server_cpus"):
             if getattr(campaign, key) is not None:
                 raise UsageError(f"{names(key)} and {names('no_pin')} exclude each other")
+    if campaign.open_loop and campaign.think_us[1]:
+        raise UsageError(
+            f"{names('rate')} and {names('think')} exclude each other: a rate is a schedule"
+        )
+    if campaign.timestamps is not None and campaign.engine not in (None, "epoll"):
+        raise UsageError(
+            f"{names('timestamps')} {campaign.timestamps}: the engine {campaign.engine} cannot;"
+            f" only {names('engine')} epoll can"
+        )
     if campaign.server is not None and campaign.server_cpus is not None:
         raise UsageError(
             f"{names('server_cpus')} pins the embedded load server; with {names('server')}"

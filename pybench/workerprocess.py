@@ -34,6 +34,7 @@ class WorkerProcess:
     """One worker of one round. A context manager: leaving it kills what still runs.
 
     row: the backend.  bind: numeric address to listen on.  cpu: to pin to, or None.
+    The cell's variables come into its environment.
     After `receive`: port, ready, usage and silent are what it has said so far.
     """
 
@@ -58,6 +59,7 @@ class WorkerProcess:
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "pybench.worker", json.dumps(spec)],
+                env={**os.environ, **dict(cell.env)},
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from pybench import backends, cli, preflight
-from pybench.loadserver import LoadServer
+from pybench.loadserver import LoadServer, executable
 from pybench.resultfile import read_sections
 from pybench.spec import Campaign
 from tests.conftest import SHORT, environment
+from tests.netns import namespaces
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 CELL = ("--func", "selector", "--conns", "10")
@@ -141,6 +142,35 @@ def test_remote_server_and_its_default_bind(
     assert done.returncode == 0, done.stderr
     (result,) = read_sections(tmp_path / "r.jsonl")[0].results
     assert result.server and result.server.address == str(load_server.address)
+
+
+def test_load_server_on_another_host(tmp_path: Path) -> None:
+    """Nothing but --server is needed: the worker listens where the server sees this host."""
+    with namespaces(2) as (here, there):
+        with subprocess.Popen(
+            [*there.prefix, str(executable()), "--listen", f"{there.address}:0", "--once"],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as server:
+            assert server.stdout
+            address = server.stdout.readline().split()[-1]
+            done = subprocess.run(
+                [
+                    *(*here.prefix, sys.executable, "-m", "pybench", *CELL, *SHORT),
+                    *("--server", address, "--output", "r.jsonl"),
+                ],
+                capture_output=True,
+                text=True,
+                cwd=tmp_path,
+                env=environment(),
+                timeout=60,
+                check=False,
+            )
+            server.terminate()
+        assert done.returncode == 0, done.stderr
+    (result,) = read_sections(tmp_path / "r.jsonl")[0].results
+    assert result.ok and result.server and result.server.address == address
+    assert result.env["placement"]["server_cpus"] is None
 
 
 @pytest.mark.parametrize("options", [["--no-pin"], ["--server-threads", "2"], ["--bind", "::1"]])

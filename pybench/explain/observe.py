@@ -1,36 +1,39 @@
-"""One round of a cell for an observer's sake: the round of `driver.py` with a stop before its pings.
+"""One round of a cell for an observer's sake: that of `driver.py` with a stop before its pings.
 
-An observer attaches to the worker before there are connections, so that threads which the row starts
-later are observed too, and begins when all is ready and nothing has been sent. What such a round
-measures is thrown away, but for the number of messages.
+An observer attaches to the worker before there are connections, so that threads which the row
+starts later are observed too, and begins when all is ready and nothing has been sent yet. What such
+a round measures is not a result: it only says how many messages went by.
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from pybench import backends
-from pybench.control import ControlConnection, Measurement
+from pybench.control import ControlConnection
 from pybench.driver import Setting
 from pybench.errors import PybenchError, WorkerError
 from pybench.spec import Cell
 from pybench.units import NS_PER_S
 from pybench.watch import DeadlineError, Watch
-from pybench.workerprocess import Usage, WorkerProcess
+from pybench.workerprocess import WorkerProcess
 
 
 class Observer(Protocol):
-    """Something that watches a worker from outside. Each call returns when it has taken effect."""
+    """Something that watches a process from outside. Each call returns when it has taken effect.
+
+    A tool that fails raises ToolError from any of them but `close`.
+    """
 
     def attach(self, pid: int) -> None:
-        """The worker listens; it has no connection yet and no thread of the row."""
+        """The process is there and has no thread yet of those to be observed."""
 
     def begin(self) -> None:
-        """All connections are accepted; the first ping leaves when this returns."""
+        """All is ready; the first ping leaves when this returns."""
 
     def end(self) -> None:
-        """The worker has done its work, and ends or has ended."""
+        """The process has done its work; it ends now or has ended."""
 
     def close(self) -> None:
         """Leave no process behind, whatever has happened."""
@@ -38,11 +41,10 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What an observed round was. messages: sent from its first ping to its last."""
+    """An observed round. messages: sent from its first ping to its last. cpu_s: user + system."""
 
     messages: int
-    measurement: Measurement
-    usage: Usage
+    cpu_s: float
 
 
 def observe(cell: Cell, setting: Setting, observer: Observer) -> Observed:
@@ -51,38 +53,36 @@ def observe(cell: Cell, setting: Setting, observer: Observer) -> Observed:
     Raises PybenchError when the round or the observer fails, InterruptError on Ctrl-C. Neither the
     worker nor the observer is left.
     """
-    placement, patience = setting.placement, setting.patience
-    row = backends.find(cell.func)
+    cpu, threads = setting.placement.worker_cpu, setting.placement.server_threads
+    patience = setting.patience
+    length_s = (cell.warmup_ns + cell.runtime_ns) / NS_PER_S
     with ExitStack() as stack:
         stack.callback(observer.close)
-        worker = stack.enter_context(
-            WorkerProcess(row, cell, bind=setting.bind, cpu=placement.worker_cpu)
-        )
+        row = backends.find(cell.func)
+        worker = stack.enter_context(WorkerProcess(row, cell, bind=setting.bind, cpu=cpu))
         watch = stack.enter_context(Watch(worker, setting.interrupts))
-        wait = partial(_wait, watch, cell)
-        wait("listen", lambda: worker.port is not None, patience.listen)
+
+        def wait(what: str, happened: Callable[[], bool], timeout_s: float) -> None:
+            try:
+                watch.until(happened, timeout_s)
+            except DeadlineError:
+                raise WorkerError(f"{what}: not within {timeout_s:g} s", hung=True) from None
+
+        wait("the worker's start", lambda: worker.port is not None, patience.listen)
+        assert worker.port is not None
         observer.attach(worker.pid)
         control = stack.enter_context(ControlConnection(setting.server))
         watch.add(control)
-        assert worker.port is not None
-        control.request(cell, setting.bind, worker.port, placement.server_threads)
-        wait("connect", lambda: control.connected and worker.ready, patience.connect)
+        control.request(cell, setting.bind, worker.port, threads)
+        wait("all connections", lambda: control.connected and worker.ready, patience.connect)
         observer.begin()
         control.ready()
-        length_s = (cell.warmup_ns + cell.runtime_ns) / NS_PER_S
-        wait("measure", lambda: control.measurement is not None, length_s + patience.silence)
-        wait("end", lambda: worker.usage is not None, patience.finish)
+        wait("the result", lambda: control.measurement is not None, length_s + patience.silence)
+        wait("the worker's end", lambda: worker.usage is not None, patience.finish)
         observer.end()
-    assert control.measurement is not None
-    assert worker.usage is not None
-    if control.measurement.lost:
-        raise PybenchError(f"{cell}: {control.measurement.lost} connections were lost")
-    return Observed(control.measurement.total, control.measurement, worker.usage)
-
-
-def _wait(watch: Watch, cell: Cell, what: str, happened: "object", timeout_s: float) -> None:
-    assert callable(happened)
-    try:
-        watch.until(happened, timeout_s)
-    except DeadlineError:
-        raise WorkerError(f"{cell}: did not {what} within {timeout_s:g} s", hung=True) from None
+    measurement, usage = control.measurement, worker.usage
+    assert measurement is not None
+    assert usage is not None
+    if measurement.lost:
+        raise PybenchError(f"{measurement.lost} of {cell.conns} connections were lost")
+    return Observed(measurement.total, usage.user_s + usage.sys_s)

@@ -13,7 +13,7 @@ from pybench.report.hgrm import write_hgrm
 from pybench.report.json_format import write_json
 from pybench.report.load import Loaded, load_files
 from pybench.report.markdown import write_markdown
-from pybench.report.metrics import METRICS, choose_metrics
+from pybench.report.metrics import METRICS, choose_metrics, default_metrics
 from pybench.report.model import Group
 from pybench.report.optional import require
 from pybench.report.reference import CHOICES, Reference, build_reference
@@ -40,8 +40,14 @@ def add_report_parser(subparsers: Any) -> None:
         description=_REPORT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", nargs="+", metavar="FILE", type=Path, help="results to read")
+    parser.add_argument("files", nargs="*", metavar="FILE", type=Path, help="results to read")
     parser.add_argument("--format", choices=FORMATS, default="table", help="of standard output")
+    parser.add_argument(
+        "--syscalls",
+        metavar="FILE",
+        type=Path,
+        help="system calls per ping, 2016 and as --explain found them (its explain.json)",
+    )
     parser.add_argument(
         "--table",
         metavar="NAME,...",
@@ -116,14 +122,25 @@ def _number(text: str, low: float, high: float, what: str) -> float:
 
 def _report(args: argparse.Namespace) -> int:
     """Print the tables, then write what was asked for; the paths written go to standard error."""
-    metrics = choose_metrics(args.table)
+    if args.syscalls is not None:
+        return _report_syscalls(args)
+    if not args.files:
+        raise UsageError("report: give results files, or --syscalls FILE")
+    metrics = None if args.table is None else choose_metrics(args.table)
     wanted = parse_cells(args.cells)
     _require_libraries(args)
     loaded = load_files(args.files)
     groups = loaded.groups(args.server_name)
     references = _references(groups, args)
     relative_to = _check_row(groups, args.relative_to)
-    tables = [build_tables(g, metrics, relative_to=_if_there(g, relative_to)) for g in groups]
+    tables = [
+        build_tables(
+            group,
+            metrics or default_metrics(open_loop=group.open_loop),
+            relative_to=_if_there(group, relative_to),
+        )
+        for group in groups
+    ]
     if args.format == "table":
         from pybench.report.terminal import print_tables
 
@@ -139,6 +156,17 @@ def _report(args: argparse.Namespace) -> int:
     return 0
 
 
+def _report_syscalls(args: argparse.Namespace) -> int:
+    """Print the report's list of system calls per ping with ours beside it."""
+    from pybench.explain import read_explanation
+    from pybench.report.syscalls import write_syscalls
+
+    if args.files:
+        raise UsageError("report --syscalls reads what --explain wrote, and no results files")
+    write_syscalls(read_explanation(args.syscalls), args.format, sys.stdout)
+    return 0
+
+
 def _require_libraries(args: argparse.Namespace) -> None:
     """Miss an optional library before anything is printed."""
     if args.plots is not None:
@@ -150,7 +178,10 @@ def _require_libraries(args: argparse.Namespace) -> None:
 def _references(groups: Sequence[Group], args: argparse.Namespace) -> list[Reference | None]:
     if args.reference is None:
         return [None] * len(groups)
-    return [build_reference(group, args.reference, args.relative_to) for group in groups]
+    return [
+        None if group.open_loop else build_reference(group, args.reference, args.relative_to)
+        for group in groups
+    ]
 
 
 def _check_row(groups: Sequence[Group], row: str | None) -> str | None:

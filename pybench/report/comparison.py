@@ -63,7 +63,9 @@ def _line(c: Comparison, below: bool) -> list[str]:
         f"{r.ratio:.3f}",
         f"{r.low:.3f} to {r.high:.3f}",
         f"{r.p:.3f}",
-        r.verdict + (", below the limit" if below else ""),
+        r.verdict
+        + (", below the limit" if below else "")
+        + (f" !{c.stamp.code}" if c.stamp else ""),
     ]
 
 
@@ -79,6 +81,11 @@ def _remarks(comparisons: Sequence[Comparison]) -> list[str]:
         remarks.append("Paired by round: one interleaved campaign. p knows nothing of the pairs.")
     if False in paired:
         remarks.append("Not paired: the sides were measured one after the other.")
+    stamps = [c for c in comparisons if c.stamp is not None]
+    for c in stamps[:1]:
+        assert c.stamp is not None
+        many = f" ({len(stamps)} cells)" if len(stamps) > 1 else ""
+        remarks.append(f"!{c.stamp.code}{many}: {c.stamp.text} -> {c.stamp.remedy}")
     reasons: dict[str, list[str]] = {}
     for c in comparisons:
         if c.refused:

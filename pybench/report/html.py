@@ -20,7 +20,7 @@ from pybench import __version__
 from pybench.compare import flat_items
 from pybench.errors import UsageError
 from pybench.report.metrics import METRICS, Metric
-from pybench.report.model import Cell, Group
+from pybench.report.model import Cell, Group, Round
 from pybench.report.plots import connection_span, percentile_curve
 from pybench.report.reference import Reference
 from pybench.report.style import FAMILY_ORDER, row_styles
@@ -28,7 +28,7 @@ from pybench.report.tables import GroupTables, Table, build_tables, collect_stam
 from pybench.report.text import MISSING, count_label, sentence_case
 from pybench.report.words import summary_sentences
 
-_LINE_CHARTS: Final = ("mps", "lat50", "lat95", "lat99")
+_LINE_CHARTS: Final = ("mps", "lat50", "lat95", "lat99", "due50", "due95", "due99")
 
 _OPTIONS: Final = (
     ("func", "--func"),
@@ -37,6 +37,9 @@ _OPTIONS: Final = (
     ("runtime_s", "--runtime"),
     ("warmup_s", "--warmup"),
     ("msize", "--msize"),
+    ("rate", "--rate"),
+    ("engine", "--engine"),
+    ("timestamps", "--timestamps"),
     ("seed", "--seed"),
     ("server", "--server"),
 )
@@ -110,6 +113,8 @@ def _section(part: GroupTables, reference: Reference | None, number: int) -> dic
         "id": f"g{number}",
         "number": number,
         "title": sentence_case(part.group.title),
+        "open_loop": part.group.open_loop,
+        "axis": part.group.setting.axis,
         "sentences": summary_sentences(part.group),
         "tables": tables,
         "counts": {
@@ -164,24 +169,31 @@ def _each_mark(marks: str, known: Mapping[str, str]) -> list[str]:
 def row_warnings(group: Group) -> list[dict[str, Any]]:
     """For each row its stamps: mark, code, the cells, every distinct text, the remedy."""
     found = []
+    all_stamps = collect_stamps(group)
     for row in group.rows:
-        cells = {key: cell for key, cell in group.cells.items() if key[0] == row}
-        stamps = collect_stamps(Group(group.setting, group.title, cells))
-        marks = {stamp.code: stamp.mark for stamp in collect_stamps(group)}
-        items = [
-            {
-                "mark": marks[stamp.code],
-                "code": stamp.code,
-                "where": ", ".join(count_label(conns) for _, conns in stamp.cells),
-                "rounds": stamp.rounds,
-                "texts": _texts(list(cells.values()), stamp.code),
-                "remedy": stamp.remedy,
-            }
-            for stamp in stamps
-        ]
+        items = []
+        for stamp in all_stamps:
+            cells = [group.cells[key] for key in stamp.cells if key[0] == row]
+            if not cells:
+                continue
+            of_rounds = [r for c in cells for r in c.good if _has(r, stamp.code)]
+            items.append(
+                {
+                    "mark": stamp.mark,
+                    "code": stamp.code,
+                    "where": ", ".join(count_label(cell.conns) for cell in cells),
+                    "rounds": len(of_rounds) or sum(len(cell.good) for cell in cells),
+                    "texts": _texts(cells, stamp.code) or [stamp.text],
+                    "remedy": stamp.remedy,
+                }
+            )
         if items:
             found.append({"row": row, "stamps": items})
     return found
+
+
+def _has(one: Round, code: str) -> bool:
+    return any(warning.code == code for warning in one.warnings)
 
 
 def _texts(cells: Sequence[Cell], code: str, most: int = 3) -> list[str]:
@@ -288,6 +300,7 @@ def _charts(group: Group) -> dict[str, Any]:
         "rows": group.rows,
         "counts": group.counts,
         "labels": [count_label(c) for c in group.counts],
+        "axis": group.setting.axis,
         "lines": {name: _line_chart(group, METRICS[name]) for name in _LINE_CHARTS},
     } | {chart: _per_count(group, make) for chart, make in _COUNT_CHARTS.items()}
 
@@ -300,7 +313,7 @@ def _line_chart(group: Group, metric: Metric) -> dict[str, list[dict[str, Any]]]
         if summary is None:
             continue
         text = metric.cell(summary, at_least=cell.at_least(metric.quantity))
-        hover = f"<b>{escape(row)}</b> at {count_label(count)}: {' '.join(text.split())}"
+        hover = f"<b>{escape(row)}</b> {group.setting.at(count)}: {' '.join(text.split())}"
         if summary.ci95 is not None:
             low, high = (metric.write(max(edge, 0.0)) for edge in summary.ci95)
             hover += f"<br>95% CI {low} to {high}, {summary.n} rounds"

@@ -1,12 +1,14 @@
 """Tables as one JSON document, for programs.
 
-    {"schema": 1, "server": NAME, "setting": {...},
+    {"schema": 1, "server": NAME, "setting": {...}, "columns": "conns",
      "tables": {"mps": {ROW: {CONNS: {"mean", "median", "stddev", "dev_pct", "n", "ci95"}}}, ...},
      "warnings": [...], "failures": [...], "reference": {...}}
 
-CONNS is a decimal string. A cell that was not measured is absent; with one round stddev, dev_pct
-and ci95 are null; `"at_least": true` marks a lower bound. With results of several load servers (or
-message sizes, ...) the document is `{"schema": 1, "groups": [one such object each]}`.
+CONNS is a decimal string. In an open loop "columns" is "rate" and the asked rate stands in its
+place; the connections are in the setting. A cell that was not measured is absent; with one round
+stddev, dev_pct and ci95 are null; `"at_least": true` marks a lower bound. With results of several
+load servers (or message sizes, ...) the document is `{"schema": 1, "groups": [one such object
+each]}`.
 """
 
 import dataclasses
@@ -36,6 +38,7 @@ def group_object(group: GroupTables, reference: Reference | None = None) -> dict
     result: dict[str, Any] = {
         "server": setting.pop("server"),
         "setting": setting,
+        "columns": "rate" if group.group.open_loop else "conns",
         "tables": {table.metric.key: _table(table) for table in group.tables},
         "warnings": [
             {"code": s.code, "text": s.text, "remedy": s.remedy, "rounds": s.rounds}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from pybench.errors import UsageError
-from pybench.report.text import duration_text, plain_text, rate_text, size_text
+from pybench.report.text import duration_text, plain_text, rate_text, share_text, size_text
 from pybench.stats import Summary
 
 
@@ -39,12 +39,15 @@ class Metric:
         return text
 
 
-def _latency(percent: int) -> Metric:
+def _latency(percent: int, *, due: bool = False) -> Metric:
+    """due: from when each ping of an open loop was due, else from when it was sent."""
+    name = f"{'due' if due else 'lat'}{percent}"
     return Metric(
-        name=f"lat{percent}",
-        key=f"lat{percent}_ns",
-        quantity=f"lat{percent}_ns",
-        title=f"Latency, {percent}th percentile (median of the rounds)",
+        name=name,
+        key=f"{name}_ns",
+        quantity=f"{name}_ns",
+        title=f"Latency{' from the due time' if due else ''}, {percent}th percentile"
+        " (median of the rounds)",
         unit="ns",
         write=duration_text,
         centre="median",
@@ -74,6 +77,25 @@ METRICS: Final[dict[str, Metric]] = {
         _latency(95),
         _latency(50),
         _latency(99),
+        _latency(50, due=True),
+        _latency(95, due=True),
+        _latency(99, due=True),
+        Metric(
+            name="late",
+            key="late_pct",
+            quantity="late_pct",
+            title="Pings sent more than 1 ms after they were due, %",
+            unit="%",
+            write=plain_text,
+        ),
+        Metric(
+            name="unsent",
+            key="unsent_pct",
+            quantity="unsent_pct",
+            title="Pings that were due and never sent, %",
+            unit="%",
+            write=plain_text,
+        ),
         Metric(
             name="user",
             key="user_pct",
@@ -107,6 +129,14 @@ METRICS: Final[dict[str, Metric]] = {
             write=plain_text,
         ),
         Metric(
+            name="queue",
+            key="server_queue_pct",
+            quantity="server_queue_pct",
+            title="Share of the latency in the load server's own queue, %",
+            unit="%",
+            write=share_text,
+        ),
+        Metric(
             name="connect",
             key="connect_s",
             quantity="connect_s",
@@ -125,16 +155,24 @@ METRICS: Final[dict[str, Metric]] = {
     )
 }
 
-DEFAULT_TABLES: Final = ("mps", "rel", "lat95", "lat50", "user", "cpu", "jain", "connect", "memory")
+DEFAULT_TABLES: Final = (
+    *("mps", "rel", "lat95", "lat50", "user", "cpu", "jain", "queue", "connect", "memory"),
+)
+OPEN_LOOP_TABLES: Final = (
+    *("mps", "due99", "due50", "lat99", "lat50", "cpu", "late", "unsent", "queue"),
+)
 
 
-def choose_metrics(words: str | None) -> list[Metric]:
+def default_metrics(*, open_loop: bool) -> list[Metric]:
+    """The tables of a group when none were asked for."""
+    return [METRICS[name] for name in (OPEN_LOOP_TABLES if open_loop else DEFAULT_TABLES)]
+
+
+def choose_metrics(words: str) -> list[Metric]:
     """The tables named in a comma-separated list; JSON keys, `fairness` and `all` are understood.
 
-    words: None for the default tables.  Raises UsageError naming what there is.
+    Raises UsageError naming what there is.
     """
-    if words is None:
-        return [METRICS[name] for name in DEFAULT_TABLES]
     by_key = {metric.key: metric for metric in METRICS.values()}
     chosen: dict[str, Metric] = {}
     for word in (part.strip() for part in words.split(",")):

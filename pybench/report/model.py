@@ -13,7 +13,8 @@ from typing import Any
 
 from pybench.legacy import LegacyRound, LegacyTime
 from pybench.report.style import row_order
-from pybench.result import Result, Warning
+from pybench.report.text import count_label
+from pybench.result import Result, ServerUsage, Warning
 from pybench.stats import Summary, merge_histograms, summarize
 
 LOCAL = "local"
@@ -25,6 +26,8 @@ class Setting:
 
     server: name of the load server, `local` for one on a loopback address, else its host.
     engine, threads: of the load server; empty and 0 when not known.  machine: where the client ran.
+    timestamps: `kernel` where each echo's arrival was noted.  conns: connections of an open loop,
+    whose tables go by rate; 0 for a closed loop, whose tables go by connections.
     """
 
     server: str
@@ -35,6 +38,22 @@ class Setting:
     engine: str = ""
     threads: int = 0
     machine: str = ""
+    timestamps: str = ""
+    conns: int = 0
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether pings kept a schedule."""
+        return self.conns > 0
+
+    @property
+    def axis(self) -> str:
+        """What the columns of the tables count."""
+        return "messages/s asked for" if self.open_loop else "connections"
+
+    def at(self, count: int) -> str:
+        """A column in a sentence: `at 1k connections`, `at 10k messages/s`."""
+        return f"at {count_label(count)} {'messages/s' if self.open_loop else 'connections'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +61,7 @@ class Round:
     """One round of one cell.
 
     campaign: id of the interleaved campaign, empty when there was none.
+    rate: pings per second asked for, 0 in a closed loop.
     values: quantity -> number, only what was measured; names as in `metrics.py`.
     at_least: the quantities whose number is a lower bound.
     histogram: as in `Result`; empty for the rounds of 2016.  source: `pybench` or `2016`.
@@ -52,6 +72,7 @@ class Round:
     number: int
     campaign: str
     setting: Setting
+    rate: int = 0
     status: str = "ok"
     error: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
@@ -66,10 +87,18 @@ class Round:
         """Whether the round measured what it was to measure."""
         return self.status == "ok"
 
+    @property
+    def count(self) -> int:
+        """The column that it stands in: its connections, its rate in an open loop."""
+        return self.rate if self.setting.open_loop else self.conns
+
 
 @dataclass(frozen=True)
 class Cell:
-    """All rounds of one row at one connection count, good and failed ones, in order."""
+    """All rounds of one row in one column, good and failed ones, in order.
+
+    conns: the column: connections, the rate in an open loop.
+    """
 
     func: str
     conns: int
@@ -100,6 +129,12 @@ class Cell:
         return merge_histograms(r.histogram for r in self.good)
 
     @cached_property
+    def noise_floor(self) -> float | None:
+        """By what share two runs of one row differ on this machine; None when nobody calibrated."""
+        floors = [r.env.get("calibration", {}).get("noise_floor") for r in self.good]
+        return max((float(floor) for floor in floors if floor), default=None)
+
+    @cached_property
     def codes(self) -> tuple[str, ...]:
         """The stamps on any good round, sorted."""
         return tuple(sorted({w.code for r in self.good for w in r.warnings}))
@@ -120,8 +155,13 @@ class Group:
 
     @cached_property
     def counts(self) -> list[int]:
-        """Connection counts, rising."""
+        """Connection counts, rates in an open loop, rising."""
         return sorted({conns for _, conns in self.cells})
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether pings kept a schedule: then the columns are rates."""
+        return self.setting.open_loop
 
     @property
     def local(self) -> bool:
@@ -132,6 +172,12 @@ class Group:
     def rounds(self) -> list[Round]:
         """All rounds of all cells."""
         return [r for cell in self.cells.values() for r in cell.rounds]
+
+    @cached_property
+    def noise_floor(self) -> float | None:
+        """The largest that any of its cells was measured under."""
+        floors = [cell.noise_floor for cell in self.cells.values()]
+        return max((floor for floor in floors if floor is not None), default=None)
 
     def rows_with(self, quantity: str) -> list[str]:
         """The rows that have the quantity at any count, in order."""
@@ -152,11 +198,27 @@ class Group:
         return None if cell is None else cell.summary(quantity)
 
 
+def kept_rate(group: Group, row: str) -> int | None:
+    """The knee of a row in an open loop: the highest rate that most of its rounds kept."""
+    kept = [
+        rate
+        for rate in group.counts
+        if (cell := group.cells.get((row, rate))) is not None
+        and cell.good
+        and 2 * sum(_is_overloaded(r) for r in cell.good) < len(cell.good)
+    ]
+    return max(kept, default=None)
+
+
+def _is_overloaded(one: Round) -> bool:
+    return any(warning.code == "overloaded" for warning in one.warnings)
+
+
 def group_rounds(rounds: Iterable[Round]) -> list[Group]:
     """Rounds apart by setting, in the order in which the settings first appear."""
     apart: dict[Setting, dict[tuple[str, int], list[Round]]] = {}
     for one in rounds:
-        apart.setdefault(one.setting, {}).setdefault((one.func, one.conns), []).append(one)
+        apart.setdefault(one.setting, {}).setdefault((one.func, one.count), []).append(one)
     settings = list(apart)
     return [
         Group(
@@ -176,12 +238,16 @@ def _title(setting: Setting, settings: Sequence[Setting]) -> str:
 
     server = "local load server" if setting.server == LOCAL else f"load server {setting.server}"
     parts = [server, f"{setting.msize}-byte messages", f"{setting.runtime_s:g} s rounds"]
+    if setting.open_loop:
+        parts.append(f"open loop over {count_label(setting.conns)} connections")
     if setting.think_us != (0, 0):
         parts.append(f"think time {setting.think_us[0]}-{setting.think_us[1]} us")
     if differs("warmup_s"):
         parts.append(f"warm-up {setting.warmup_s:g} s")
     if setting.engine and (differs("engine") or setting.engine != "epoll"):
         parts.append(f"{setting.engine} engine")
+    if setting.timestamps:
+        parts.append(f"{setting.timestamps} timestamps")
     if differs("threads"):
         parts.append(f"{setting.threads} server threads")
     if differs("machine") and setting.machine:
@@ -217,19 +283,24 @@ def rounds_of_section(
     other rounds have, so that it stays in their table.
     """
     campaign = campaign or {}
-    servers = Counter(
-        (r.server.address, r.server.engine, r.server.threads) for r in results if r.server
-    )
-    usual = servers.most_common(1)[0][0] if servers else (str(campaign.get("server") or ""), "", 0)
+    servers = Counter(_server_of(r.server) for r in results if r.server)
+    unknown = (str(campaign.get("server") or ""), "", 0, "")
+    usual = servers.most_common(1)[0][0] if servers else unknown
     env = next((r.env for r in results if r.env), {})
     return [_round_of_result(r, str(campaign.get("id", "")), usual, env) for r in results]
 
 
+_Server = tuple[str, str, int, str]
+
+
+def _server_of(server: ServerUsage) -> _Server:
+    return server.address, server.engine, server.threads, server.timestamps
+
+
 def _round_of_result(
-    result: Result, campaign: str, usual: tuple[str, str, int], env: Mapping[str, Any]
+    result: Result, campaign: str, usual: _Server, env: Mapping[str, Any]
 ) -> Round:
-    server = result.server
-    address, engine, threads = (server.address, server.engine, server.threads) if server else usual
+    address, engine, threads, timestamps = _server_of(result.server) if result.server else usual
     return Round(
         func=result.func,
         conns=result.conns,
@@ -244,7 +315,10 @@ def _round_of_result(
             engine=engine,
             threads=threads,
             machine=machine_name(result.env or env),
+            timestamps=timestamps,
+            conns=result.conns if result.rate else 0,
         ),
+        rate=result.rate,
         status=result.status,
         error=result.error,
         values=_values_of_result(result) if result.ok else {},
@@ -284,6 +358,21 @@ def _values_of_result(result: Result) -> dict[str, float]:
         values |= {"conn_p95": per.p95, "conn_max": per.max}
     if result.server is not None:
         values["connect_s"] = result.server.connect_s
+    if result.server_queue is not None:
+        values["server_queue_pct"] = 100 * result.server_queue
+    return values | _open_loop_values(result)
+
+
+def _open_loop_values(result: Result) -> dict[str, float]:
+    """What only a round with a rate has."""
+    if not result.rate:
+        return {}
+    due = result.rate * result.window_s
+    values = {"late_pct": 100 * result.late / due, "unsent_pct": 100 * result.unsent / due}
+    if result.corrected_ns is not None:
+        found = result.corrected_ns
+        values |= {"due50_ns": found.p50, "due95_ns": found.p95, "due99_ns": found.p99}
+        values |= {"duemean_ns": found.mean, "duemax_ns": found.max}
     return values
 
 

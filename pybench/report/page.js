@@ -250,7 +250,7 @@
     for (const count of [...counts].reverse()) {
       if (!kept.length || Math.log10(kept.at(-1) / count) / (edges[1] - edges[0]) > 0.06) kept.push(count);
     }
-    return { type: "log", range: edges, tickvals: kept, ticktext: kept.map(label), title: "connections" };
+    return { type: "log", range: edges, tickvals: kept, ticktext: kept.map(label), title: group.axis };
   }
 
   function drawDistribution(group, state, size) {

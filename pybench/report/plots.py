@@ -19,7 +19,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 
 from pybench.errors import UsageError
 from pybench.report.choose import Wanted, chosen_cells, spread_counts
-from pybench.report.model import Cell, Group
+from pybench.report.model import Cell, Group, kept_rate
 from pybench.report.style import RowStyle, row_styles
 from pybench.report.text import (
     count_label,
@@ -154,8 +154,8 @@ def _dash(style: RowStyle) -> Any:
     return (0, style.dash) if style.dash else "-"
 
 
-def _counts_axis(axis: Axes, counts: Sequence[int]) -> None:
-    """A log axis of connection counts whose ticks are the counts that were measured."""
+def _counts_axis(axis: Axes, group: Group, counts: Sequence[int]) -> None:
+    """A log axis of the tables' columns whose ticks are the counts that were measured."""
     axis.set_xscale("log")
     kept: list[int] = []
     for count in reversed(counts):  # the largest always; drop what would collide with its neighbour
@@ -165,7 +165,7 @@ def _counts_axis(axis: Axes, counts: Sequence[int]) -> None:
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count_label(round(value))))
     axis.set_xlim(counts[0] / _MARGIN, counts[-1] * _MARGIN)
-    axis.set_xlabel("connections")
+    axis.set_xlabel(group.setting.axis)
 
 
 def _draw_lines(axis: Axes, lines: Sequence[Line], styles: Mapping[str, RowStyle]) -> None:
@@ -322,7 +322,7 @@ def _draw_mps(group: Group, styles: Mapping[str, RowStyle], rows: Sequence[str])
         "Messages per second", _subtitle(group, text, lines), (9, 5.6), right=0.83
     )
     _draw_lines(axis, lines, styles)
-    _counts_axis(axis, sorted({int(x) for line in lines for x in line.x}))
+    _counts_axis(axis, group, sorted({int(x) for line in lines for x in line.x}))
     axis.set_ylim(0, None)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: rate_text(v) if v else "0"))
     _label_ends(figure, axis, lines, styles)
@@ -336,12 +336,16 @@ def _mps(group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None) -
 def _mps_no_c(
     group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None
 ) -> Figure | None:
+    if group.open_loop:
+        return None
     rows = [row for row in group.rows if styles[row].family != "C"]
     return _draw_mps(group, styles, rows) if rows != group.rows else None
 
 
 def _latency(percent: int) -> Callable[..., Figure | None]:
     def draw(group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None) -> Figure | None:
+        if group.open_loop:
+            return None
         quantity = f"lat{percent}_ns"
         lines = _rows_lines(group, quantity, centre="median", rows=group.rows, bars=False)
         if not lines:
@@ -350,12 +354,56 @@ def _latency(percent: int) -> Callable[..., Figure | None]:
         title = f"Latency, {percent}th percentile"
         figure, (axis,) = _figure(title, subtitle, (9, 5.6), right=0.83)
         _draw_lines(axis, lines, styles)
-        _counts_axis(axis, sorted({int(x) for line in lines for x in line.x}))
+        _counts_axis(axis, group, sorted({int(x) for line in lines for x in line.x}))
         _time_axis(axis)
         _label_ends(figure, axis, lines, styles)
         return figure
 
     return draw
+
+
+def _latency_by_rate(
+    group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None
+) -> Figure | None:
+    """Latency against the rate that was asked for: flat, then the knee, then the queue grows."""
+    if not group.open_loop or not group.rows_with("due99_ns"):
+        return None
+    panels = [
+        _rows_lines(group, f"due{percent}_ns", centre="median", rows=group.rows, bars=False)
+        for percent in (50, 99)
+    ]
+    text = "From the due time, thin: from the actual send; line down: the knee. Lower is better"
+    figure, axes = _figure(
+        "Latency by rate", _subtitle(group, text, panels[1]), (12, 5.8), 2, right=0.85, head=1.05
+    )
+    for axis, percent, lines in zip(axes, (50, 99), panels, strict=True):
+        sent = _rows_lines(group, f"lat{percent}_ns", centre="median", rows=group.rows, bars=False)
+        for line in sent:
+            style = styles[line.row]
+            colour = paler(style.light, 0.45)
+            axis.plot(line.x, line.y, color=colour, linestyle=_dash(style), linewidth=1.0, zorder=2)
+        _draw_lines(axis, lines, styles)
+        _counts_axis(axis, group, group.counts)
+        axis.set_title(f"{percent}th percentile", fontsize=10, color=INK, loc="left")
+    _time_axis(axes[0])
+    for axis, lines in zip(axes, panels, strict=True):
+        _draw_knees(axis, group, lines, styles)
+    _label_ends(figure, axes[1], panels[1], styles)
+    return figure
+
+
+def _draw_knees(
+    axis: Axes, group: Group, lines: Sequence[Line], styles: Mapping[str, RowStyle]
+) -> None:
+    """A line from each row's point at its highest rate that was kept down to the axis."""
+    bottom, top_edge = axis.get_ylim()
+    for line in lines:
+        rate = kept_rate(group, line.row)
+        if rate is not None and rate in line.x and rate != line.x[-1]:
+            top = line.y[list(line.x).index(rate)]
+            colour = styles[line.row].light
+            axis.plot([rate, rate], [bottom, top], color=colour, linewidth=0.9, alpha=0.7)
+    axis.set_ylim(bottom, top_edge)
 
 
 def _time_axis(axis: Axes) -> None:
@@ -369,7 +417,7 @@ def _time_axis(axis: Axes) -> None:
 
 
 def _cpu(group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None) -> Figure | None:
-    counts = spread_counts(group.counts_with("user_us_per_msg"), _PANELS)
+    counts = spread_counts(_shared_counts(group, "user_us_per_msg"), _PANELS)
     rows = group.rows_with("user_us_per_msg")
     if not counts:
         return None
@@ -400,6 +448,16 @@ def _cpu(group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None) -
     return figure
 
 
+def _shared_counts(group: Group, quantity: str) -> list[int]:
+    """The columns that have the quantity; of an open loop those where rows can be compared."""
+    counts = group.counts_with(quantity)
+    if not group.open_loop:
+        return counts
+    sharing = [sum(group.has(row, c, quantity) for row in group.rows) for c in counts]
+    most = max(sharing, default=0)
+    return [c for c, rows in zip(counts, sharing, strict=True) if rows == most or rows > 2]
+
+
 def paler(colour: str, share: float = 0.6) -> str:
     """The `#rrggbb` colour mixed with that share of white."""
     parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
@@ -418,7 +476,8 @@ def _bar_panels(
     for axis, count in zip(axes, counts, strict=True):
         axis.grid(False)
         axis.grid(True, axis="x", color=RULE, linewidth=0.8)
-        axis.set_title(f"{count_label(count)} connections", fontsize=10, color=INK, loc="left")
+        where = group.setting.at(count).removeprefix("at ")
+        axis.set_title(where, fontsize=10, color=INK, loc="left")
         axis.set_ylim(len(rows) - 0.4, -0.6)
     axes[0].yaxis.set_major_locator(FixedLocator(range(len(rows))))
     axes[0].yaxis.set_major_formatter(FuncFormatter(lambda v, _: rows[round(v)]))
@@ -430,7 +489,7 @@ def _bar_panels(
 def _fairness(
     group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None
 ) -> Figure | None:
-    counts = spread_counts(group.counts_with("conn_p5"), _PANELS)
+    counts = spread_counts(_shared_counts(group, "conn_p5"), _PANELS)
     rows = group.rows_with("conn_p5")
     if not counts:
         return None
@@ -567,7 +626,7 @@ def _distribution(
         x, y = percentile_curve(cell)
         lines.append(Line(names[id(cell)], x, y))
     shown = dict(styles) | {names[id(cell)]: styles[cell.func] for cell in cells}
-    where = "" if several else f" at {count_label(cells[0].conns)} connections"
+    where = "" if several else f" {group.setting.at(cells[0].conns)}"
     figure, (axis,) = _figure(
         f"Latency by percentile{where}",
         _subtitle(group, f"All rounds together; lower is better{stamped}"),
@@ -610,5 +669,6 @@ _PICTURES: Final[dict[str, Callable[..., Figure | None]]] = {
     "lat50": _latency(50),
     "cpu_per_message": _cpu,
     "latency_distribution": _distribution,
+    "latency_by_rate": _latency_by_rate,
     "fairness": _fairness,
 }

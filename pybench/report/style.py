@@ -86,12 +86,18 @@ class RowStyle:
 
 def canonical(name: str) -> str:
     """The registry's name of a row that has an older one (`cpp_epoll` is `c_epoll`)."""
-    return ALIASES.get(name, name)
+    base, bracket, variables = name.partition("[")
+    return ALIASES.get(base, base) + bracket + variables
+
+
+def base_row(name: str) -> str:
+    """The registry's name of a row without the variables that it was run with: `asyncio[X=1]`."""
+    return canonical(name).partition("[")[0]
 
 
 def family(name: str) -> str:
     """The row's family; one that is not registered is judged by how its name begins."""
-    row = ROWS.get(canonical(name))
+    row = ROWS.get(base_row(name))
     if row is not None:
         return row.family
     base = name.partition("@")[0]
@@ -102,9 +108,10 @@ def family(name: str) -> str:
 
 
 def row_order(name: str) -> tuple[int, int, str]:
-    """Sort key of rows: the registry's order, then the others by name."""
+    """Sort key of rows: the registry's order, each followed by itself with variables; then the
+    others by name."""
     known = list(ROWS)
-    row = canonical(name)
+    row = base_row(name)
     return (0, known.index(row), name) if row in ROWS else (1, 0, name)
 
 

@@ -8,18 +8,30 @@ from typing import Any, Final, Literal, TextIO
 from pybench.report.json_format import SCHEMA, group_object
 from pybench.report.metrics import METRICS
 from pybench.report.model import Cell, Group, group_rounds, rounds_of_section
-from pybench.report.tables import GroupTables, build_tables
+from pybench.report.tables import GroupTables, build_tables, cell_marks
 from pybench.report.text import MISSING, count_label, duration_text, sentence_case
 from pybench.result import Result
 
 Format = Literal["table", "json", "csv", "markdown"]
 
 _LATENCIES: Final = ("latmean_ns", "lat50_ns", "lat95_ns", "lat99_ns", "latmax_ns")
+_DUE_LATENCIES: Final = ("due50_ns", "due99_ns", "duemax_ns")
 
-_HEADS: Final = (
-    *("Test", "Conns", "Messages/s", "Mean", "p50", "p95", "p99", "Max"),
-    *("User %", "CPU us/msg", "Fairness"),
-)
+_COLUMNS: Final[dict[str, str]] = {
+    "latmean_ns": "Mean",
+    "lat50_ns": "p50",
+    "lat95_ns": "p95",
+    "lat99_ns": "p99",
+    "latmax_ns": "Max",
+    "due50_ns": "Due p50",
+    "due99_ns": "Due p99",
+    "duemax_ns": "Due max",
+}
+_CLOSED: Final = _LATENCIES
+_OPEN: Final = ("due50_ns", "due99_ns", "duemax_ns", "lat50_ns", "lat99_ns")
+
+_NAMES: Final = ("Test", "Conns")
+_SHARES: Final = ("User %", "CPU us/msg", "Gen. queue", "Fairness")
 
 
 def run_summary(results: Sequence[Result], fmt: Format, file: TextIO) -> None:
@@ -27,6 +39,8 @@ def run_summary(results: Sequence[Result], fmt: Format, file: TextIO) -> None:
 
     fmt `table` needs rich, the others only the standard library. Latencies are medians of the
     rounds, the maximum is the largest of all; the rest are means. Failed rows are shown as well.
+    `Due` latencies of an open loop count from when a ping was due, the others from when it was
+    sent. `Gen. queue` is the share of the latency that passed in the load server's own queue.
     """
     groups = [
         build_tables(group, list(METRICS.values()))
@@ -43,32 +57,52 @@ def run_summary(results: Sequence[Result], fmt: Format, file: TextIO) -> None:
 
 
 def _ordered(group: Group) -> list[Cell]:
-    """The cells by count, then in the order of rows: what competes stands together."""
+    """The cells by column, then in the order of rows: what competes stands together."""
     return sorted(group.cells.values(), key=lambda c: (c.conns, group.rows.index(c.func)))
 
 
-def _line(cell: Cell, marks: str) -> list[str]:
+def _heads(group: Group) -> list[str]:
+    rate = ["Rate"] if group.open_loop else []
+    latencies = [_COLUMNS[key] for key in _latencies(group)]
+    return [*_NAMES, *rate, "Messages/s", *latencies, *_SHARES]
+
+
+def _speed_column(group: Group) -> int:
+    """Where the stamps are."""
+    return len(_NAMES) + group.open_loop
+
+
+def _latencies(group: Group) -> tuple[str, ...]:
+    return _OPEN if group.open_loop else _CLOSED
+
+
+def _line(group: Group, cell: Cell, marks: str) -> list[str]:
     """The cell's line in the table; a cell without a good round is all missing but its name."""
-    name = [cell.func, count_label(cell.conns)]
+    figures = _record(cell)
+    name = [cell.func, count_label(figures["conns"])]
+    if group.open_loop:
+        name.append(count_label(figures["rate"]))
     summary = cell.summary("mps")
     if summary is None:
-        return name + [MISSING] * (len(_HEADS) - 2)
-    figures = _record(cell)
+        return name + [MISSING] * (len(_heads(group)) - len(name))
     latencies = [
-        MISSING if figures[key] is None else duration_text(figures[key]) for key in _LATENCIES
+        MISSING if figures[key] is None else duration_text(figures[key])
+        for key in _latencies(group)
     ]
     speed = METRICS["mps"].cell(summary) + (f" !{marks}" if marks else "")
     return [*name, speed, *latencies, *_shares(figures)]
 
 
 def _shares(figures: dict[str, Any]) -> list[str]:
-    user, cpu, jain = figures["user_pct"], figures["cpu_us_per_msg"], figures["jain"]
+    jain, queue = figures["jain"], figures["server_queue_pct"]
     fairness = MISSING if jain is None else METRICS["jain"].write(jain)
     if figures["starved"]:
         fairness += f", {figures['starved']:.0f} starved"
+    user, cpu = figures["user_pct"], figures["cpu_us_per_msg"]
     return [
         MISSING if user is None else METRICS["user"].write(user),
         MISSING if cpu is None else METRICS["cpu"].write(cpu),
+        MISSING if queue is None else f"{METRICS['queue'].write(queue)}%",
         fairness,
     ]
 
@@ -78,21 +112,23 @@ def _record(cell: Cell) -> dict[str, Any]:
     mps = cell.summary("mps")
     record: dict[str, Any] = {
         "func": cell.func,
-        "conns": cell.conns,
+        "conns": cell.rounds[0].conns,
+        "rate": cell.rounds[0].rate,
         "msize": cell.rounds[0].setting.msize,
         "rounds": len(cell.good),
         "failed": len(cell.rounds) - len(cell.good),
         "mps": mps.mean if mps else None,
         "dev_pct": mps.dev_pct if mps else None,
     }
-    for quantity in _LATENCIES:
+    for quantity in (*_LATENCIES, *_DUE_LATENCIES):
         values = cell.summary(quantity)
         record[quantity] = values.median if values else None
-    record["latmax_ns"] = max(cell.values("latmax_ns"), default=None)
-    for quantity in ("user_pct", "cpu_us_per_msg", "jain"):
+    for quantity in ("latmax_ns", "duemax_ns"):
+        record[quantity] = max(cell.values(quantity), default=None)
+    for quantity in ("user_pct", "cpu_us_per_msg", "jain", "server_queue_pct"):
         values = cell.summary(quantity)
         record[quantity] = values.mean if values else None
-    for quantity in ("starved", "lost"):
+    for quantity in ("starved", "lost", "late_pct", "unsent_pct"):
         record[quantity] = max(cell.values(quantity), default=None)
     record["warnings"] = list(cell.codes)
     record["errors"] = list(dict.fromkeys(r.error for r in cell.rounds if r.error))
@@ -100,16 +136,17 @@ def _record(cell: Cell) -> dict[str, Any]:
 
 
 def _grid(group: GroupTables) -> list[list[str]]:
-    by_code = {stamp.code: stamp.mark for stamp in group.stamps}
+    marks = cell_marks(group.group, group.stamps)
     lines = [
-        _line(cell, "".join(by_code[code] for code in cell.codes)) for cell in _ordered(group.group)
+        _line(group.group, cell, marks[cell.func, cell.conns]) for cell in _ordered(group.group)
     ]
-    width = max((len(line[2].partition(" !")[2]) for line in lines), default=0)
+    column = _speed_column(group.group)
+    width = max((len(line[column].partition(" !")[2]) for line in lines), default=0)
     if width:  # figures under each other, marks or not
         for line in lines:
-            speed, _, marks = line[2].partition(" !")
-            tail = f" !{marks}" if marks else ""
-            line[2] = line[2] if speed == MISSING else speed + tail.ljust(width + 2)
+            speed, _, mark = line[column].partition(" !")
+            tail = f" !{mark}" if mark else ""
+            line[column] = line[column] if speed == MISSING else speed + tail.ljust(width + 2)
     return lines
 
 
@@ -119,9 +156,10 @@ def _print_table(groups: Sequence[GroupTables], file: TextIO) -> None:
     console = make_console(file)
     for group in groups:
         body = _grid(group)
-        stamped = {(number, 2) for number, line in enumerate(body) if " !" in line[2]}
+        column = _speed_column(group.group)
+        stamped = {(number, column) for number, line in enumerate(body) if " !" in line[column]}
         title = sentence_case(group.group.title)
-        print_grid(console, title, _HEADS, body, fixed=2, stamped=stamped)
+        print_grid(console, title, _heads(group.group), body, fixed=column, stamped=stamped)
         print_notes(console, group.stamps, group.failures)
 
 
@@ -130,7 +168,7 @@ def _write_markdown(groups: Sequence[GroupTables], file: TextIO) -> None:
 
     for group in groups:
         body = [[cell.rstrip() for cell in line] for line in _grid(group)]
-        parts = [f"## {sentence_case(group.group.title)}", grid(_HEADS, body)]
+        parts = [f"## {sentence_case(group.group.title)}", grid(_heads(group.group), body)]
         file.write("\n\n".join(parts + notes(group.stamps, group.failures)) + "\n\n")
 
 

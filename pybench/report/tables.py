@@ -1,10 +1,13 @@
 """Groups into tables: the one model that every output format writes down."""
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
+from pybench import checks
 from pybench.errors import UsageError
 from pybench.report.metrics import Metric
 from pybench.report.model import Group
@@ -104,19 +107,33 @@ def build_tables(
     cell being 1. Raises UsageError when the group has no such row.
     """
     stamps = collect_stamps(group)
-    marks = {
-        key: "".join(s.mark for s in stamps if s.code in cell.codes)
-        for key, cell in group.cells.items()
-    }
     tables = []
     for metric in metrics:
-        if metric.name == "rel":
-            table = _relative_table(group, metric, marks, relative_to)
-        else:
+        marks = cell_marks(group, stamps, of_pairs=metric.quantity == "mps")
+        if metric.name != "rel":
             table = _plain_table(group, metric, marks)
+        elif group.open_loop:  # its speeds are what was asked for
+            continue
+        else:
+            table = _relative_table(group, metric, marks, relative_to)
         if table.entries:
             tables.append(table)
     return GroupTables(group, tables, stamps, collect_failures(group))
+
+
+def cell_marks(
+    group: Group, stamps: Sequence[Stamp], *, of_pairs: bool = True
+) -> dict[tuple[str, int], str]:
+    """The letters of the stamps on each cell.
+
+    of_pairs: those too that are about the difference of two cells' speeds, not about one cell.
+    """
+    return {
+        key: "".join(
+            s.mark for s in stamps if key in s.cells and (of_pairs or s.code in cell.codes)
+        )
+        for key, cell in group.cells.items()
+    }
 
 
 def _plain_table(group: Group, metric: Metric, marks: Mapping[tuple[str, int], str]) -> Table:
@@ -177,10 +194,39 @@ def collect_stamps(group: Group) -> list[Stamp]:
                 first.setdefault(warning.code, warning)
         for code in cell.codes:
             cells.setdefault(code, []).append(key)
+    for key, warning in _noise_warnings(group):
+        first.setdefault(warning.code, warning)
+        rounds[warning.code] += len(group.cells[key].good)
+        cells.setdefault(warning.code, []).append(key)
     return [
         Stamp(letters(i), code, first[code].text, first[code].remedy, rounds[code], cells[code])
         for i, code in enumerate(sorted(first))
     ]
+
+
+def _noise_warnings(group: Group) -> list[tuple[tuple[str, int], Warning]]:
+    """Cells whose speed differs from the next one's of its column by no more than the noise.
+
+    What two single runs differ by shrinks with the root of the rounds that a mean is of. Empty
+    without a calibration, and for an open loop, whose speeds are what was asked for.
+    """
+    if group.noise_floor is None or group.open_loop:
+        return []
+    found: dict[tuple[str, int], Warning] = {}
+    for count in group.counts:
+        speeds = {row: s for row in group.rows if (s := group.summary(row, count, "mps"))}
+        ranking = sorted(speeds, key=lambda row: speeds[row].mean)
+        for slow, fast in pairwise(ranking):
+            if speeds[slow].mean <= 0:
+                continue
+            floor = group.noise_floor / math.sqrt(min(speeds[slow].n, speeds[fast].n))
+            of = f"{slow} and {fast} {group.setting.at(count)}"
+            warning = checks.noise_floor(speeds[fast].mean / speeds[slow].mean, floor, of)
+            if warning is not None:
+                found.setdefault((slow, count), warning)
+                found.setdefault((fast, count), warning)
+    order = sorted(found, key=lambda key: (group.rows.index(key[0]), key[1]))
+    return [(key, found[key]) for key in order]
 
 
 def collect_failures(group: Group) -> list[Failure]:

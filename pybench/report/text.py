@@ -40,6 +40,11 @@ def plain_text(value: float) -> str:
     return f"{value:.1f}" if abs(value) < 9.95 and value != int(value) else f"{value:.0f}"
 
 
+def share_text(percent: float) -> str:
+    """A share in percent, one decimal below 9.95: `0.4`, `35`; what is less than 0.05 is `0.0`."""
+    return f"{percent:.1f}" if percent < 9.95 else f"{percent:.0f}"
+
+
 def ratio_text(ratio: float) -> str:
     """A ratio with two decimals below 9.95, one below 99.5, else none."""
     if ratio < 9.95:

@@ -1,19 +1,22 @@
 """The results in sentences, with intervals: what a reader takes away who looks at nothing else."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pybench.compare import Ratio, compare_cells
-from pybench.report.model import Group
+from pybench.report.model import Group, kept_rate
 from pybench.report.style import family
-from pybench.report.text import count_label, plain_text, ratio_text
+from pybench.report.text import count_label, duration_text, plain_text, rate_text, ratio_text
 
 
 def summary_sentences(group: Group) -> list[str]:
     """The fastest Python row against asyncio's like and against C; stamps; CPU per message.
 
+    Of an open loop: each row's knee, and what a message costs at the highest rate that all keep.
     At the largest connection count that has most of the rows, and at the smallest one when they
     are ten times apart or more. Empty when there is nothing to compare.
     """
+    if group.open_loop:
+        return _open_loop_sentences(group)
     counts = [c for c in group.counts if len(_rows_at(group, c)) > 1]
     if not counts:
         return []
@@ -24,6 +27,41 @@ def summary_sentences(group: Group) -> list[str]:
     sentences.insert(1, _stamp_sentence(group, chosen))
     sentences.append(_cpu_sentence(group, chosen[0]))
     return [sentence for sentence in sentences if sentence]
+
+
+def _open_loop_sentences(group: Group) -> list[str]:
+    knees = {row: kept_rate(group, row) for row in group.rows}
+    sentences = [_knee_sentence(group, row, knee) for row, knee in knees.items()]
+    return [s for s in [*sentences, _equal_rate_sentence(group, knees)] if s]
+
+
+def _knee_sentence(group: Group, row: str, knee: int | None) -> str:
+    if knee is None:
+        return f"{row} keeps none of the rates." if group.rows_with("mps") else ""
+    text = f"{row} keeps up to {rate_text(knee)} messages/s"
+    latency = group.summary(row, knee, "due99_ns")
+    if latency is not None:
+        text += f", 99% of them within {duration_text(latency.median)} of their due time there"
+    above = [c for c in group.counts if c > knee and group.has(row, c, "mps")]
+    return text + (f"; {rate_text(above[0])} is too much." if above else ".")
+
+
+def _equal_rate_sentence(group: Group, knees: Mapping[str, int | None]) -> str:
+    """CPU per message at the highest rate that was measured of several rows and kept by them."""
+    for rate in reversed(group.counts):
+        costs = [
+            (row, cost.mean)
+            for row, knee in knees.items()
+            if knee is not None
+            and rate <= knee
+            and (cost := group.summary(row, rate, "cpu_us_per_msg")) is not None
+        ]
+        if len(costs) > 1:
+            costs.sort(key=lambda item: item[1])
+            parts = [f"{plain_text(us)} us in {row}" for row, us in costs]
+            text = f"{', '.join(parts[:-1])} and {parts[-1]}"
+            return f"A message costs the worker {text} of CPU {group.setting.at(rate)} each."
+    return ""
 
 
 def _rows_at(group: Group, count: int) -> list[str]:

@@ -1,0 +1,85 @@
+"""Which side held the connections, judged without the kernel's receive times. Numbers only.
+
+With receive times (`--timestamps kernel`) nothing need be estimated: see `assemble.py`.
+"""
+
+from typing import Final
+
+from pybench.result import Result
+
+BATCHES_HIDDEN: Final = frozenset({"uring"})
+"""Engines whose waits end after a few events however many lie ready, so that the size of a batch
+does not tell how long the queue is. io_uring's deferred task work is such: a wait for one runs but
+some twenty (IO_LOCAL_TW_DEFAULT_MAX in the kernel's io_uring.c)."""
+
+SATURATED: Final = 0.97
+"""From this busy share on, such an engine counts as always busy: only then can it have a queue."""
+
+
+def estimated_queue_share(result: Result) -> float | None:
+    """The share of the mean latency that echoes spent in the load server's own queue, 0 to 1.
+
+    A wait that gives n echoes is followed by reading them one after the other, s seconds each,
+    while the next ones arrive. On average an echo waits n*s/2 for the wait that finds it and n*s/2
+    in its batch, its own reading included; over all messages that is s * sum(n^2) / sum(n), with
+    s = busy time / messages. By Little's law messages * latency = window * pings in flight, so
+    that the share is
+
+        busy * (sum(n^2) / sum(n)) / in flight,
+
+    busy being the busy time over the window, summed over the threads. Busy time is CPU time over
+    the share of the CPU that was left by others: who is not running lets echoes wait as well. On a
+    quiet machine that is within a tenth of what the kernel's receive times say, from 2 connections
+    to 1000 (benchmarks/queue_agreement.py); on a busy one it is too low, for the load server loses
+    its CPU for milliseconds at a time.
+
+    An engine with hidden batches is held against the worker instead, when it is always busy: two
+    queues in a circle, in which each ping needs s of the one or c of the other, in exponentially
+    distributed amounts. With x = s/c and N pings in flight the load server holds
+    sum(n * x^n) / sum(x^n), n = 0..N, of them (the closed queueing network of Gordon and Newell,
+    1967): all when it is much the slower one, half when both are equally slow.
+    None when the load server did not say how many events it had.
+    """
+    server, latency = result.server, result.latency_ns
+    if server is None or latency is None or not server.events or not result.window_s:
+        return None
+    in_flight = result.mps * latency.mean / 1e9
+    if in_flight <= 0:
+        return None
+    cpu = (server.user_s + server.sys_s) / result.window_s
+    busy = min(cpu / _left(result), float(server.threads))
+    share = busy * server.events_squared / server.events / in_flight
+    if server.engine in BATCHES_HIDDEN and busy >= SATURATED * server.threads:
+        share = max(share, _held_by_server(result, round(in_flight)))
+    return min(1.0, share)
+
+
+def _left(result: Result) -> float:
+    """The share of the CPU time that others left to the test."""
+    found = result.disturbance
+    return 1.0 if found is None else max(0.25, 1 - found.other - found.steal)
+
+
+def _held_by_server(result: Result, in_flight: int) -> float:
+    """The share of the pings that the load server holds, by CPU time per message of both sides."""
+    server, client = result.server, result.client
+    if server is None or client is None or not client.messages or not result.messages:
+        return 0.0
+    per_ping = (server.user_s + server.sys_s) / server.threads / result.messages
+    per_echo = (client.user_s + client.sys_s) / client.messages
+    if per_echo <= 0 or in_flight < 1:
+        return 0.0
+    return mean_held(per_ping / per_echo, in_flight) / in_flight
+
+
+def mean_held(ratio: float, pings: int) -> float:
+    """The mean of n weighted with ratio^n for n = 0..pings.
+
+    ratio: of the service times, >= 0.  pings: >= 1.
+    """
+    if ratio > 1:  # the other side's view, so that the powers fall
+        return pings - mean_held(1 / ratio, pings)
+    weights = [1.0]
+    while len(weights) <= pings and weights[-1] > 1e-12:
+        weights.append(weights[-1] * ratio)
+    return sum(n * weight for n, weight in enumerate(weights)) / sum(weights)

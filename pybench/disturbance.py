@@ -1,0 +1,163 @@
+"""What else the machine did while a round ran: read from /proc before and after, never in between.
+
+`begin` and `end` frame the pings, `connecting` and `connected` the time before them. What cannot
+be read is left out: then there is nothing to say.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pybench.placement import Placement
+from pybench.result import Disturbance
+
+STAT = Path("/proc/stat")
+NETSTAT = Path("/proc/net/netstat")
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTimes:
+    """What a CPU did since it started, in seconds.
+
+    busy: what is in the CPU times of processes.  steal: it would have run, but the hypervisor ran
+    somebody else.  total: all of it, idling included.
+    """
+
+    busy: float
+    steal: float
+    total: float
+
+    def since(self, before: "CpuTimes") -> "CpuTimes":
+        """The difference; times that went backwards, as some hypervisors' do, count as 0."""
+        return CpuTimes(
+            max(0.0, self.busy - before.busy),
+            max(0.0, self.steal - before.steal),
+            max(0.0, self.total - before.total),
+        )
+
+
+def read_cpu_times(text: str) -> dict[int, CpuTimes]:
+    """CPU number -> times, from the text of /proc/stat. Source: proc_stat(5).
+
+    A kernel that counts time by its tick books what interrupts do on the process they interrupted,
+    and never sees a tick inside one: its `irq` column stays 0. Then `softirq` is in the processes'
+    times too. A kernel that measures interrupts (CONFIG_IRQ_TIME_ACCOUNTING) keeps it apart.
+    """
+    lines = [line.split() for line in text.splitlines() if line.startswith("cpu")]
+    ticks = {
+        int(name[3:]): [int(word) for word in words[:8]] + [0] * (8 - len(words))
+        for name, *words in lines
+        if name[3:].isdigit()
+    }
+    apart = any(irq for *_, irq, _softirq, _steal in ticks.values())
+    found = {}
+    for cpu, (user, nice, system, idle, iowait, irq, softirq, steal) in ticks.items():
+        busy = user + nice + system + (0 if apart else softirq)
+        total = user + nice + system + idle + iowait + irq + softirq + steal
+        found[cpu] = CpuTimes(busy / _TICKS_PER_S, steal / _TICKS_PER_S, total / _TICKS_PER_S)
+    return found
+
+
+def read_listen_counters(text: str) -> tuple[int, int]:
+    """ListenOverflows and ListenDrops, from the text of /proc/net/netstat.
+
+    Its lines come in pairs: names, then values. Raises KeyError when they are not there.
+    """
+    lines = [line.split() for line in text.splitlines()]
+    for names, values in zip(lines[::2], lines[1::2], strict=False):
+        if names[0] == "TcpExt:":
+            found = dict(zip(names[1:], map(int, values[1:]), strict=True))
+            return found["ListenOverflows"], found["ListenDrops"]
+    raise KeyError("TcpExt")
+
+
+class Monitor:
+    """Samples for one round. Every call is one short read; none fails."""
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+        self._listen: list[tuple[int, int]] = []
+        self._times: list[Mapping[int, CpuTimes]] = []
+        self._own_s: list[float] = []
+
+    def connecting(self) -> None:
+        """The load server is about to connect."""
+        self._sample_listen()
+
+    def connected(self) -> None:
+        """All connections are accepted."""
+        self._sample_listen()
+
+    def begin(self) -> None:
+        """The pings begin."""
+        self._sample_times()
+
+    def end(self) -> None:
+        """The result is there."""
+        self._sample_times()
+
+    def disturbance(self, *, worker_s: float, server_share: float) -> Disturbance | None:
+        """What was sampled, less what the test itself used; None when it could not be.
+
+        worker_s: CPU seconds of the worker between begin and end.  server_share: CPU seconds of
+        a load server on this machine per second; 0 for one elsewhere.
+        """
+        if len(self._times) != 2:
+            return None
+        before, after = self._times
+        spent = {cpu: after[cpu].since(before[cpu]) for cpu in after if cpu in before}
+        driver_s = self._own_s[1] - self._own_s[0]
+        used = [spent[cpu] for cpu in self._cpus(spent)]
+        total_s = sum(times.total for times in used)
+        if total_s <= 0:
+            return None
+        span_s = total_s / len(used)
+        test_s = worker_s + server_share * span_s + driver_s
+        other_s = max(0.0, sum(times.busy for times in used) - test_s)
+        overflows, drops = self._listened()
+        return Disturbance(
+            steal=round(sum(times.steal for times in used) / total_s, 4),
+            other=round(other_s / total_s, 4),
+            taken=round(self._taken(spent, worker_s, server_share), 4),
+            listen_overflows=overflows,
+            listen_drops=drops,
+        )
+
+    def _cpus(self, spent: Mapping[int, CpuTimes]) -> list[int]:
+        """The CPUs that the test used: all that it may, where nothing is pinned."""
+        worker, server = self._placement.worker_cpu, self._placement.server_cpus
+        wanted = os.sched_getaffinity(0) if worker is None else {worker, *(server or ())}
+        return [cpu for cpu in spent if cpu in wanted]
+
+    def _taken(self, spent: Mapping[int, CpuTimes], worker_s: float, server_share: float) -> float:
+        """The share of the worker's CPU that others had, the hypervisor among them."""
+        cpu = self._placement.worker_cpu
+        if cpu is None or cpu not in spent or spent[cpu].total <= 0:
+            return 0.0
+        times = spent[cpu]
+        sharing = server_share * times.total if cpu in (self._placement.server_cpus or ()) else 0.0
+        other_s = max(0.0, times.busy - worker_s - sharing)
+        return min(1.0, (other_s + times.steal) / times.total)
+
+    def _listened(self) -> tuple[int, int]:
+        if len(self._listen) != 2:
+            return 0, 0
+        before, after = self._listen
+        return max(0, after[0] - before[0]), max(0, after[1] - before[1])
+
+    def _sample_listen(self) -> None:
+        try:
+            self._listen.append(read_listen_counters(NETSTAT.read_text()))
+        except (OSError, ValueError, KeyError, IndexError):
+            self._listen.clear()
+
+    def _sample_times(self) -> None:
+        try:
+            self._times.append(read_cpu_times(STAT.read_text()))
+        except (OSError, ValueError):
+            return
+        own = os.times()
+        self._own_s.append(own.user + own.system)
