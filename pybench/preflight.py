@@ -5,6 +5,7 @@ Reads limits, changes none. An `Obstacle` is one limit in the way of one cell.
 
 import os
 import resource
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ RESERVED_PIDS = 300  # the kernel gives none of the first ones out
 SLOW_BACKLOG = 128
 
 THREADED_ROWS = frozenset({"thread", "c_th"})
-MAPPED_STACK_ROWS = frozenset({"thread"})  # a stack and its guard page: two mappings per thread
+MAPPED_STACK_ROWS = frozenset({"thread"})
+# A stack and its guard page; from 3.11 on the interpreter maps memory for its frames besides.
+MAPPINGS_PER_THREAD = 3 if sys.version_info >= (3, 11) else 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def obstacles(campaign: Campaign, bind: str) -> list[Obstacle]:
         if cell.func in THREADED_ROWS:
             texts += [(limit.check(cell.conns + SPARE_TASKS), True) for limit in tasks]
         if cell.func in MAPPED_STACK_ROWS:
-            needed = 2 * cell.conns + SPARE_MAPPINGS
+            needed = MAPPINGS_PER_THREAD * cell.conns + SPARE_MAPPINGS
             texts += [(limit.check(needed), True) for limit in mappings]
         found += [Obstacle(cell, text, of_row) for text, of_row in texts if text][:1]
     return found
@@ -146,7 +149,7 @@ def _mapping_limits() -> Iterator[Limit]:
     maximum = _read_int("/proc/sys/vm/max_map_count")
     if maximum is not None:
         remedy = "sysctl -w vm.max_map_count=1000000"
-        yield Limit(maximum, "memory mappings, two per thread,", remedy)
+        yield Limit(maximum, f"memory mappings, {MAPPINGS_PER_THREAD} per thread,", remedy)
 
 
 def _read_int(path: str) -> int | None:

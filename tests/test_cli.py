@@ -328,7 +328,11 @@ def obstacles(monkeypatch: pytest.MonkeyPatch, func: str, conns: int, **kernel: 
     [
         ("thread", {"kernel__pid_max": 500}, "kernel.pid_max"),
         ("c_th", {"kernel__threads_max": 500}, "kernel.threads-max"),
-        ("thread", {"vm__max_map_count": 2000}, "3000 memory mappings"),
+        (
+            "thread",
+            {"vm__max_map_count": 2000},
+            f"{preflight.MAPPINGS_PER_THREAD * 1000 + 1000} memory mappings",
+        ),
     ],
 )
 def test_limits_of_threads(

@@ -180,7 +180,14 @@ def test_who_is_robbed_of_the_cpu_lets_echoes_wait_too() -> None:
     share = bottleneck.estimated_queue_share(FULL)
     assert share == pytest.approx(0.5 * 11 / 100)
     robbed = changed("disturbance", other=0.3, steal=0.2)
-    assert bottleneck.estimated_queue_share(robbed) == pytest.approx(2 * 0.055)
+    worker_s = 100 * 10.9 / 1_100_000  # to serve all connections once: a third of a time slice
+    gathered = 1 - worker_s / bottleneck.SLICE_S / 2
+    lost = 1.0 - 0.5  # twice as busy as its CPU time says
+    expected = 0.11 + (1 - 0.11) * lost * gathered
+    assert bottleneck.estimated_queue_share(robbed) == pytest.approx(expected)
+    many = dataclasses.replace(robbed, conns=10_000, mps=10_000_000.0)
+    share = bottleneck.estimated_queue_share(many)
+    assert share is not None and share < 0.02, "a slice is too short for so many to gather"
 
 
 def test_hidden_batches_are_judged_by_who_is_always_busy() -> None:

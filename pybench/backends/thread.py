@@ -41,7 +41,7 @@ def _start(thread: threading.Thread, started: int, conns: int) -> None:
     except RuntimeError as error:
         raise PreflightError(
             f"thread: {error} after {started} of {conns}: the limit is one of {_limits()} (a thread"
-            " takes two mappings), ulimit -u, or the cgroup's pids.max"
+            " takes two or three mappings), ulimit -u, or the cgroup's pids.max"
         ) from error
 
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from pybench.driver import Setting
 from pybench.explain.observe import observe
-from pybench.explain.tools import PerfObserver, StraceObserver, ToolError, try_out
+from pybench.explain.tools import PERF_REMEDY, PerfObserver, StraceObserver, ToolError, try_out
 from pybench.spec import Cell
 from pybench.units import NS_PER_MS, NS_PER_S
 
@@ -38,6 +38,7 @@ USUAL: Final = (
     *("epoll_wait", "epoll_pwait", "epoll_ctl", "poll", "ppoll", "io_uring_enter", "futex"),
     *("mmap", "munmap", "mremap", "brk", "madvise", "getsockopt", "ioctl", "close"),
 )
+EVERY: Final = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +64,14 @@ class Syscalls:
 
 
 class PerfCounter:
-    """Counts by tracepoints. every: all of them, not only USUAL; takes 10 s more to end."""
+    """Counts by tracepoints, and all calls together. names: `*` for all takes 10 s to end."""
 
     tool = "perf stat"
 
-    def __init__(self, *, every: bool = False) -> None:
-        names = () if every else [f"syscalls:sys_enter_{name}" for name in _existing(USUAL)]
-        events = ",".join((TOTAL, *names)) + (",syscalls:sys_enter_*" if every else "")
-        self.observer = PerfObserver("stat", "-x", ",", "-e", events)
+    def __init__(self, names: Sequence[str] = USUAL) -> None:
+        chosen = names if EVERY in names else _existing(names)
+        events = [TOTAL, *(f"syscalls:sys_enter_{name}" for name in chosen)]
+        self.observer = PerfObserver("stat", "-x", ",", "-e", ",".join(events))
 
     def read(self) -> Count:
         """The count of a round that is over."""
@@ -78,11 +79,11 @@ class PerfCounter:
 
 
 class StraceCounter:
-    """Counts by stopping the worker at each call: exact, and slow."""
+    """Counts by stopping the worker at each call, whatever its name: exact, and slow."""
 
     tool = "strace"
 
-    def __init__(self, *, every: bool = False) -> None:
+    def __init__(self, names: Sequence[str] = ()) -> None:
         self.observer = StraceObserver()
 
     def read(self) -> Count:
@@ -126,7 +127,8 @@ def parse_perf_stat(text: str) -> Count:
             name = match["name"]
             calls[_CALLED.get(name, name)] = count
     if total is None:
-        raise ToolError("perf stat counted nothing: it does not support tracepoints here")
+        # Without the right to see the kernel perf counts another event, which is always zero.
+        raise ToolError(f"perf stat counted nothing: tracepoints need more rights ({PERF_REMEDY})")
     return Count(calls, total)
 
 
@@ -172,10 +174,10 @@ def find_counter(notify: Callable[[str], None]) -> Counter:
     notify: is told why a better way does not work.  Raises ToolError when none does.
     """
     try:
-        try_out(PerfCounter().observer)
+        _try_out(PerfCounter(names=()))
     except ToolError as exc:
         try:
-            try_out(StraceCounter().observer)
+            _try_out(StraceCounter())
         except ToolError as second:
             raise ToolError(f"no system calls counted: {exc}; {second}") from second
         notify(f"system calls are counted by strace, which is slow: {exc}")
@@ -183,21 +185,30 @@ def find_counter(notify: Callable[[str], None]) -> Counter:
     return PerfCounter
 
 
+def _try_out(counter: PerfCounter | StraceCounter) -> None:
+    try:
+        try_out(counter.observer)
+        if counter.read().total == 0:
+            raise ToolError(f"{counter.tool} counted nothing")
+    finally:
+        counter.observer.discard()
+
+
 def count_syscalls(cell: Cell, setting: Setting, counter: Counter) -> Syscalls:
     """Count the calls of a cell, with every tracepoint when the usual ones miss many.
 
     Raises PybenchError and InterruptError as `observe` does.
     """
-    found = _difference(cell, setting, counter, every=False)
+    found = _difference(cell, setting, counter, USUAL)
     if found.unnamed > UNNAMED_SHARE * (found.unnamed + sum(found.per_ping.values())):
-        found = _difference(cell, setting, counter, every=True)
+        found = _difference(cell, setting, counter, [EVERY])
     return found
 
 
-def _difference(cell: Cell, setting: Setting, counter: Counter, *, every: bool) -> Syscalls:
+def _difference(cell: Cell, setting: Setting, counter: Counter, names: Sequence[str]) -> Syscalls:
     long = dataclasses.replace(cell, runtime_ns=min(LONG_NS, cell.runtime_ns), warmup_ns=0)
     short = dataclasses.replace(cell, runtime_ns=SHORT_NS, warmup_ns=0)
-    rounds = [_count_round(one, setting, counter(every=every)) for one in (long, short)]
+    rounds = [_count_round(one, setting, counter(names)) for one in (long, short)]
     return per_ping(counter.tool, rounds[0], rounds[1])
 
 

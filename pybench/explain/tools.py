@@ -26,11 +26,12 @@ _PACKAGES: Final = {
     "perf": "linux-perf on Debian, linux-tools-generic on Ubuntu, perf elsewhere",
     "strace": "the package strace",
 }
+PERF_REMEDY: Final = (
+    "run as root, or give CAP_PERFMON; without it `sysctl -w kernel.perf_event_paranoid=-1`,"
+    " for system calls also a readable /sys/kernel/tracing"
+)
 _REMEDIES: Final = {
-    "perf": (
-        "run as root, or give CAP_PERFMON; without it `sysctl -w kernel.perf_event_paranoid=-1`,"
-        " for system calls also a readable /sys/kernel/tracing"
-    ),
+    "perf": PERF_REMEDY,
     "strace": "run as root, or `sysctl -w kernel.yama.ptrace_scope=0`",
 }
 
@@ -138,6 +139,7 @@ _TELLING: Final = re.compile(
 class PerfObserver:
     """`perf stat` or `perf record` on a process, silent until `begin`. `output` is what it wrote.
 
+    pid: of the process, once attached.
     arguments: the subcommand and its options, without target and output. Attached while the
     process has one thread, its counters are inherited by those that come later.
     """
@@ -147,10 +149,12 @@ class PerfObserver:
         self._tool = Tool("perf")
         self._folder = tempfile.TemporaryDirectory(prefix="pybench-")
         self._fds: list[int] = []
+        self.pid: int | None = None
         self.output = Path(self._folder.name, "perf.out")
 
     def attach(self, pid: int) -> None:
         """See Observer."""
+        self.pid = pid
         take, self._command = os.pipe()
         self._answer, give = os.pipe()
         self._fds = [take, self._command, self._answer, give]
