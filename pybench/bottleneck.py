@@ -16,6 +16,9 @@ SATURATED: Final = 0.97
 """From this busy share on, such an engine counts as always busy: only then can it have a queue."""
 
 
+FAIR_SHARE: Final = 0.5
+"""Of a CPU, beside one other process that wants it."""
+
 SLICE_S: Final = 0.003
 """How long another process keeps a CPU: the base slice of Linux's scheduler, about 3 ms."""
 
@@ -35,7 +38,8 @@ def estimated_queue_share(result: Result) -> float | None:
     within a tenth of what the kernel's receive times say, from 2 connections to 1000
     (benchmarks/queue_agreement.py). On a busy one, busy time is CPU time over the share of the CPU
     that was left by others, and while they have it, a time slice long, all pings gather in the
-    load server's queue, as fast as the worker can serve them.
+    load server's queue, as fast as the worker can serve them. That happens to a thread that wants
+    its fair share of the CPU or more; one that wants little is given it when it wakes.
 
     An engine with hidden batches is held against the worker instead, when it is always busy: two
     queues in a circle, in which each ping needs s of the one or c of the other, in exponentially
@@ -53,7 +57,9 @@ def estimated_queue_share(result: Result) -> float | None:
     cpu = (server.user_s + server.sys_s) / result.window_s
     busy = min(cpu / _left(result), float(server.threads))
     share = min(1.0, busy * server.events_squared / server.events / in_flight)
-    share += (1 - share) * (busy - cpu) / server.threads * _gathered(result, in_flight)
+    greed = min(1.0, cpu / server.threads / FAIR_SHARE)
+    lost = greed * (busy - cpu) / server.threads
+    share += (1 - share) * lost * _gathered(result, in_flight)
     if server.engine in BATCHES_HIDDEN and busy >= SATURATED * server.threads:
         share = max(share, _held_by_server(result, round(in_flight)))
     return min(1.0, max(0.0, share))
@@ -73,9 +79,9 @@ def _gathered(result: Result, in_flight: float) -> float:
 
 
 def _left(result: Result) -> float:
-    """The share of the CPU time that others left to the test."""
+    """The share of its CPUs' time that others left to the load server."""
     found = result.disturbance
-    return 1.0 if found is None else max(0.25, 1 - found.other - found.steal)
+    return 1.0 if found is None else max(0.25, 1 - found.server_taken)
 
 
 def _held_by_server(result: Result, in_flight: int) -> float:

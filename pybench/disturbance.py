@@ -5,7 +5,7 @@ be read is left out: then there is nothing to say.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +74,35 @@ def read_listen_counters(text: str) -> tuple[int, int]:
     raise KeyError("TcpExt")
 
 
+@dataclass(frozen=True, slots=True)
+class Others:
+    """The shares of some CPUs' time that other processes and other guests had."""
+
+    other: float
+    steal: float
+
+    @property
+    def both(self) -> float:
+        """The share that was not to be had."""
+        return min(1.0, self.other + self.steal)
+
+
+def _share_of_others(
+    spent: Mapping[int, CpuTimes], cpus: Iterable[int], test_s: float
+) -> Others | None:
+    """What is left of the CPUs' busy time; None where there are none of them.
+
+    test_s: CPU seconds that the test itself used on them.
+    """
+    used = [spent[cpu] for cpu in cpus if cpu in spent]
+    total_s = sum(times.total for times in used)
+    if total_s <= 0:
+        return None
+    other_s = max(0.0, sum(times.busy for times in used) - test_s)
+    steal_s = sum(times.steal for times in used)
+    return Others(round(other_s / total_s, 4), round(steal_s / total_s, 4))
+
+
 class Monitor:
     """Samples for one round. Every call is one short read; none fails."""
 
@@ -109,38 +138,28 @@ class Monitor:
             return None
         before, after = self._times
         spent = {cpu: after[cpu].since(before[cpu]) for cpu in after if cpu in before}
+        worker, server = self._placement.worker_cpu, self._placement.server_cpus or ()
+        used = os.sched_getaffinity(0) if worker is None else {worker, *server}
+        server_s = server_share * max((times.total for times in spent.values()), default=0.0)
         driver_s = self._own_s[1] - self._own_s[0]
-        used = [spent[cpu] for cpu in self._cpus(spent)]
-        total_s = sum(times.total for times in used)
-        if total_s <= 0:
+        whole = _share_of_others(spent, used, worker_s + server_s + driver_s)
+        if whole is None:
             return None
-        span_s = total_s / len(used)
-        test_s = worker_s + server_share * span_s + driver_s
-        other_s = max(0.0, sum(times.busy for times in used) - test_s)
+        shared = worker in server
+        at_worker = worker_s + (server_s / len(server) if shared else 0.0)
+        of_worker = _share_of_others(spent, () if worker is None else (worker,), at_worker)
+        of_server = _share_of_others(spent, server, server_s + (worker_s if shared else 0.0))
+        if worker is None:
+            of_server = whole
         overflows, drops = self._listened()
         return Disturbance(
-            steal=round(sum(times.steal for times in used) / total_s, 4),
-            other=round(other_s / total_s, 4),
-            taken=round(self._taken(spent, worker_s, server_share), 4),
+            steal=whole.steal,
+            other=whole.other,
+            taken=of_worker.both if of_worker else 0.0,
+            server_taken=of_server.both if of_server else 0.0,
             listen_overflows=overflows,
             listen_drops=drops,
         )
-
-    def _cpus(self, spent: Mapping[int, CpuTimes]) -> list[int]:
-        """The CPUs that the test used: all that it may, where nothing is pinned."""
-        worker, server = self._placement.worker_cpu, self._placement.server_cpus
-        wanted = os.sched_getaffinity(0) if worker is None else {worker, *(server or ())}
-        return [cpu for cpu in spent if cpu in wanted]
-
-    def _taken(self, spent: Mapping[int, CpuTimes], worker_s: float, server_share: float) -> float:
-        """The share of the worker's CPU that others had, the hypervisor among them."""
-        cpu = self._placement.worker_cpu
-        if cpu is None or cpu not in spent or spent[cpu].total <= 0:
-            return 0.0
-        times = spent[cpu]
-        sharing = server_share * times.total if cpu in (self._placement.server_cpus or ()) else 0.0
-        other_s = max(0.0, times.busy - worker_s - sharing)
-        return min(1.0, (other_s + times.steal) / times.total)
 
     def _listened(self) -> tuple[int, int]:
         if len(self._listen) != 2:

@@ -97,7 +97,8 @@ class Disturbance:
 
     steal: of the time of the CPUs in use that the hypervisor gave to others.  other: of it that
     processes other than the worker and the load server took.  taken: of the worker's own CPU, by
-    both; 0 when it is not pinned.
+    both; 0 when it is not pinned.  server_taken: of the load server's CPUs; where it is not pinned
+    here, of all in use.
     listen_overflows, listen_drops: connections that found the listen queue full, machine-wide,
     while the test connected.
     """
@@ -105,6 +106,7 @@ class Disturbance:
     steal: float
     other: float
     taken: float
+    server_taken: float = 0.0
     listen_overflows: int = 0
     listen_drops: int = 0
 

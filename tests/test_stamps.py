@@ -179,12 +179,16 @@ def test_a_busy_generator_that_finds_all_connections_ready_holds_them_all() -> N
 def test_who_is_robbed_of_the_cpu_lets_echoes_wait_too() -> None:
     share = bottleneck.estimated_queue_share(FULL)
     assert share == pytest.approx(0.5 * 11 / 100)
-    robbed = changed("disturbance", other=0.3, steal=0.2)
+    robbed = changed("disturbance", server_taken=0.5)
     worker_s = 100 * 10.9 / 1_100_000  # to serve all connections once: a third of a time slice
     gathered = 1 - worker_s / bottleneck.SLICE_S / 2
     lost = 1.0 - 0.5  # twice as busy as its CPU time says
     expected = 0.11 + (1 - 0.11) * lost * gathered
     assert bottleneck.estimated_queue_share(robbed) == pytest.approx(expected)
+    modest = dataclasses.replace(robbed, server=dataclasses.replace(SERVER, user_s=0.0, sys_s=1.0))
+    share = bottleneck.estimated_queue_share(modest)
+    quiet = 0.2 * 11 / 100
+    assert share == pytest.approx(quiet + (1 - quiet) * 0.2 * 0.1 * gathered), "given when it wakes"
     many = dataclasses.replace(robbed, conns=10_000, mps=10_000_000.0)
     share = bottleneck.estimated_queue_share(many)
     assert share is not None and share < 0.02, "a slice is too short for so many to gather"
@@ -262,6 +266,24 @@ def test_what_others_took_is_what_is_left(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert found.other == pytest.approx(0.1, abs=0.01), "200 of the 2000 ticks of both CPUs"
     assert found.steal == pytest.approx(0.01)
     assert found.taken == pytest.approx(0.22), "of the worker's CPU, the hypervisor's 20 too"
+    assert found.server_taken == 0, "all that CPU 1 did was the load server's"
+    shared = monitored(
+        monkeypatch, tmp_path, stat(IDLE), stat((400, 0, 500, 80, 0, 0, 0, 20)), server_cpus=(0,)
+    )
+    found = shared.disturbance(worker_s=300 * TICK_S, server_share=0.3)
+    assert found is not None
+    assert found.taken == found.server_taken == pytest.approx(0.32)
+    free = monitored(
+        monkeypatch,
+        tmp_path,
+        stat(IDLE),
+        stat((400, 0, 500, 80, 0, 0, 0, 20)),
+        worker_cpu=None,
+        server_cpus=None,
+    )
+    found = free.disturbance(worker_s=300 * TICK_S, server_share=0.3)
+    assert found is not None and found.taken == 0
+    assert found.server_taken == pytest.approx(0.32), "nothing is pinned: of all CPUs"
 
 
 def test_a_quiet_machine_took_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
