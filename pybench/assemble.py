@@ -51,6 +51,7 @@ def measured(
         ),
         histogram=measurement.histogram,
         per_conn=_per_conn(measurement),
+        in_flight=_in_flight(measurement),
         client=_client(usage, measurement.total, cpu),
         server=_server(server, measurement),
     )
@@ -61,6 +62,12 @@ def measured(
     if result.latency_ns is None:
         return failed(result, f"no echo came back in {window_s:.3g} s")
     return _with_queue(result, measurement)
+
+
+def _in_flight(measurement: Measurement) -> float | None:
+    if measurement.in_flight_ns is None or not measurement.window_ns:
+        return None
+    return measurement.in_flight_ns / measurement.window_ns
 
 
 def judged(result: Result, monitor: Monitor, *, local_server: bool) -> Result:

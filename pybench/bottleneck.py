@@ -41,6 +41,9 @@ def estimated_queue_share(result: Result) -> float | None:
     load server's queue, as fast as the worker can serve them. That happens to a thread that wants
     its fair share of the CPU or more; one that wants little is given it when it wakes.
 
+    Where pings wait for a schedule or a think time, the load server wakes up twice for each, and no
+    echo waits for the one that sends: half of the busy time counts.
+
     An engine with hidden batches is held against the worker instead, when it is always busy: two
     queues in a circle, in which each ping needs s of the one or c of the other, in exponentially
     distributed amounts. With x = s/c and N pings in flight the load server holds
@@ -56,13 +59,23 @@ def estimated_queue_share(result: Result) -> float | None:
         return None
     cpu = (server.user_s + server.sys_s) / result.window_s
     busy = min(cpu / _left(result), float(server.threads))
-    share = min(1.0, busy * server.events_squared / server.events / in_flight)
+    reading = busy / 2 if result.rate or result.think_us[1] else busy
+    share = min(1.0, reading * server.events_squared / server.events / in_flight)
     greed = min(1.0, cpu / server.threads / FAIR_SHARE)
     lost = greed * (busy - cpu) / server.threads
     share += (1 - share) * lost * _gathered(result, in_flight)
     if server.engine in BATCHES_HIDDEN and busy >= SATURATED * server.threads:
         share = max(share, _held_by_server(result, round(in_flight)))
     return min(1.0, max(0.0, share))
+
+
+def server_busy(result: Result) -> float:
+    """How busy the load server's threads were, of what others left of their CPUs; 1 is always."""
+    server = result.server
+    if server is None or not server.threads or not result.window_s:
+        return 0.0
+    cpu = (server.user_s + server.sys_s) / server.threads / result.window_s
+    return min(1.0, cpu / _left(result))
 
 
 def _gathered(result: Result, in_flight: float) -> float:

@@ -8,12 +8,14 @@ runs of the same row.
 
 from collections.abc import Callable
 
+from pybench.bottleneck import server_busy
 from pybench.result import Result, Warning
 
 LITTLE_TOLERANCE = 0.05
 SHORT_RUN_S = 1.0
 FAIR_JAIN = 0.9
 QUEUE_SHARE = 0.2
+SERVER_BUSY = 0.9
 CLIENT_BUSY = 0.9
 STEAL_SHARE = 0.02
 OTHER_SHARE = 0.05
@@ -25,24 +27,39 @@ PINGS_TO_BE_FAIR = 4
 def littles_law(result: Result) -> Warning | None:
     """In a closed loop, connections = messages/s * (mean latency + mean think time), within 5%.
 
-    Besides, each end of the window cuts through one ping of every connection, which is worth up to
-    a latency in the window's length: the 99th percentile is allowed for, so that a short run is not
-    blamed for that. Not asked of a result with lost connections: their number is not one then; nor
-    of an open loop, where connections wait for their schedule.
+    Broken where connections wait for an answer that does not come inside the window: their waits
+    are in no latency, though the pings in flight, which are counted, are as many as they should be.
+    Each end of the window cuts through one ping of every connection, which is worth up to a latency
+    in the window's length: the 99th percentile is allowed for, so that a short run is not blamed
+    for that. Not asked of a result with lost connections: their number is not one then; nor of an
+    open loop, where connections wait for their schedule.
     """
     if result.latency_ns is None or result.per_conn is None or result.per_conn.lost or result.rate:
         return None
     cycle_s = result.latency_ns.mean / 1e9 + sum(result.think_us) / 2 / 1e6
     found = result.mps * cycle_s
     tolerance = LITTLE_TOLERANCE + result.latency_ns.p99 / 1e9 / result.window_s
+    counted = result.conns if result.in_flight is None else _in_cycle(result, result.in_flight)
+    if abs(counted / result.conns - 1) > LITTLE_TOLERANCE:
+        return Warning(
+            code="littles_law",
+            text=f"{counted:.4g} connections were at work on average, not {result.conns}:"
+            " the load server's count is wrong",
+            remedy="report it: no figure of this round can be used",
+        )
     if abs(found / result.conns - 1) <= tolerance:
         return None
     return Warning(
         code="littles_law",
         text=f"messages/s x latency gives {found:.4g} connections, not {result.conns}:"
-        " rate and latency do not belong together",
-        remedy="a longer --runtime; if it stays, the load server could not follow",
+        " the others waited too long to be in any latency",
+        remedy="a longer --runtime; if it stays, the backend starves connections",
     )
+
+
+def _in_cycle(result: Result, in_flight: float) -> float:
+    """Pings in flight and connections that think: all there are."""
+    return in_flight + result.mps * sum(result.think_us) / 2 / 1e6
 
 
 def lost(result: Result) -> Warning | None:
@@ -74,18 +91,21 @@ def generator_bound(result: Result) -> Warning | None:
     bottleneck, and the row could do more.
 
     Above 20% of the mean latency in the load server's own queue. Its figure is an estimate where
-    the kernel was not asked for receive times (`bottleneck.py`).
+    the kernel was not asked for receive times (`bottleneck.py`). Where pings wait for a schedule or
+    a think time, an echo may be waited for by an idle load server, and to wake up and read it may
+    be a good part of a short latency: there it must be busy for 90% of the time as well.
     """
     share = result.server_queue
     if share is None or share <= QUEUE_SHARE:
+        return None
+    if (result.rate or result.think_us[1]) and server_busy(result) < SERVER_BUSY:
         return None
     source = {"kernel": "kernel receive times", "estimate": "estimated"}
     return Warning(
         code="generator_bound",
         text=f"{100 * share:.0f}% of the latency passed in the load server's own queue"
         f" ({source.get(result.server_queue_source, result.server_queue_source)}):"
-        f" {'more than the row needs' if result.rate else 'a lower bound of what the row can do'}"
-        f"{_ceiling(result)}",
+        f" a lower bound of what the row can do{_ceiling(result)}",
         remedy=_faster_generator(result),
     )
 

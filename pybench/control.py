@@ -45,6 +45,8 @@ class Measurement:
     percentiles: 19 of messages per connection, 5% to 95%.  user_ns, sys_ns: the ping threads' CPU.
     waits, events, events_squared: of the ping threads; the last is the sum over the waits of the
     square of the ready connections that each gave.
+    in_flight_ns: time that connections spent awaiting an echo, added up; pings that the ends of the
+    window cut in two count as far as they lie inside. None from servers that do not say.
     queue: with kernel times, what echoes lay in the load server's machine before they were read.
     corrected: with a rate, the open loop's own figures.
     """
@@ -70,6 +72,7 @@ class Measurement:
     waits: int = 0
     events: int = 0
     events_squared: int = 0
+    in_flight_ns: int | None = None
     queue: "Queue | None" = None
     corrected: "Corrected | None" = None
 
@@ -238,6 +241,7 @@ def _measurement(
         waits=_number(result.get("waits", "0")),
         events=_number(result.get("events", "0")),
         events_squared=_number(result.get("events_squared", "0")),
+        in_flight_ns=_number(result["in_flight_ns"]) if "in_flight_ns" in result else None,
         queue=_queue(result),
         corrected=corrected,
     )

@@ -142,6 +142,8 @@ class Result:
     corrected_ns, corrected_histogram: latency from when each ping was due, where `latency_ns` and
     `histogram` count from when it was sent.  late: pings sent more than 1 ms after that.
     unsent: pings due in the window and never sent.
+    in_flight: mean number of pings in flight, Little's L, counted and not derived: also of those
+    that were never answered.
     server_queue: share of the mean latency that echoes spent in the load server's own queue, from
     0 to 1.  server_queue_source: `kernel` (measured) or `estimate`.
     disturbance: None when the machine does not tell.
@@ -175,6 +177,7 @@ class Result:
     corrected_histogram: dict[int, int] = field(default_factory=dict)
     late: int = 0
     unsent: int = 0
+    in_flight: float | None = None
     server_queue: float | None = None
     server_queue_source: str = ""
     disturbance: Disturbance | None = None

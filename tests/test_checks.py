@@ -67,6 +67,18 @@ def test_corrupt_echoes_are_lost_connections_too() -> None:
     assert [warning.code for warning in found] == ["corrupt", "lost"]
 
 
+def test_littles_law_of_the_pings_that_were_counted() -> None:
+    """Counted pings must be as many as connections, whatever the latency of the answered says."""
+    wrong = checks.littles_law(dataclasses.replace(CLEAN, in_flight=0.94 * CLEAN.conns))
+    assert wrong is not None
+    assert "count is wrong" in wrong.text
+    right = dataclasses.replace(CLEAN, in_flight=0.96 * CLEAN.conns)
+    assert checks.littles_law(right) is None
+    starving = checks.littles_law(dataclasses.replace(right, mps=93_000.0))
+    assert starving is not None
+    assert "waited too long" in starving.text
+
+
 def test_littles_law_counts_think_time_and_forgives_the_ends_of_a_short_window() -> None:
     thinking = dataclasses.replace(CLEAN, think_us=(500, 1500), mps=50_000.0)
     assert checks.littles_law(thinking) is None

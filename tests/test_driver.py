@@ -92,6 +92,9 @@ def test_littles_law(conns: int, measure: Measure) -> None:
     slack = result.latency_ns.p99 / 1e9 / result.window_s  # both ends of the window cut pings
     found = result.mps * result.latency_ns.mean / 1e9
     assert found == pytest.approx(conns, rel=0.05 + slack)
+    assert result.in_flight == pytest.approx(
+        conns, rel=0.05
+    )  # counted, the ends as they lie inside
 
 
 def test_latency_percentiles_are_ordered_and_below_the_maximum(measure: Measure) -> None:

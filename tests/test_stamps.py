@@ -130,6 +130,16 @@ def test_generator_bound_names_ceiling_source_and_what_helps() -> None:
     assert warning is not None and "--engine" not in warning.remedy
 
 
+def test_a_short_latency_is_not_the_fault_of_an_idle_generator() -> None:
+    paced = dataclasses.replace(FULL, server_queue=0.4, rate=1000)
+    for idle in (paced, dataclasses.replace(paced, rate=0, think_us=(5, 9))):
+        assert checks.generator_bound(idle) is None
+        busy = dataclasses.replace(idle, server=dataclasses.replace(SERVER, sys_s=8.0))
+        assert checks.generator_bound(busy) is not None
+    robbed = dataclasses.replace(QUIET, server_taken=0.45)
+    assert checks.generator_bound(dataclasses.replace(paced, disturbance=robbed)) is not None
+
+
 def test_idling_is_not_told_from_being_robbed_without_asking() -> None:
     idle = changed("client", user_s=2.0, sys_s=2.0)
     assert checks.client_idle(idle) is not None
@@ -192,6 +202,11 @@ def test_who_is_robbed_of_the_cpu_lets_echoes_wait_too() -> None:
     many = dataclasses.replace(robbed, conns=10_000, mps=10_000_000.0)
     share = bottleneck.estimated_queue_share(many)
     assert share is not None and share < 0.02, "a slice is too short for so many to gather"
+
+
+def test_no_echo_waits_for_the_sending_of_a_paced_ping() -> None:
+    paced = dataclasses.replace(FULL, rate=1000)
+    assert bottleneck.estimated_queue_share(paced) == pytest.approx(0.25 * 11 / 100)
 
 
 def test_hidden_batches_are_judged_by_who_is_always_busy() -> None:
