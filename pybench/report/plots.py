@@ -154,12 +154,15 @@ def _dash(style: RowStyle) -> Any:
     return (0, style.dash) if style.dash else "-"
 
 
-def _counts_axis(axis: Axes, group: Group, counts: Sequence[int]) -> None:
-    """A log axis of the tables' columns whose ticks are the counts that were measured."""
+def _counts_axis(axis: Axes, group: Group, counts: Sequence[int], *, apart: float = 0.14) -> None:
+    """A log axis of the tables' columns whose ticks are the counts that were measured.
+
+    apart: how many decades there are between two of them at least.
+    """
     axis.set_xscale("log")
     kept: list[int] = []
     for count in reversed(counts):  # the largest always; drop what would collide with its neighbour
-        if not kept or math.log10(kept[-1] / count) > 0.14:
+        if not kept or math.log10(kept[-1] / count) > apart:
             kept.append(count)
     axis.xaxis.set_major_locator(FixedLocator(sorted(kept)))
     axis.xaxis.set_minor_locator(NullLocator())
@@ -383,7 +386,8 @@ def _latency_by_rate(
             colour = paler(style.light, 0.45)
             axis.plot(line.x, line.y, color=colour, linestyle=_dash(style), linewidth=1.0, zorder=2)
         _draw_lines(axis, lines, styles)
-        _counts_axis(axis, group, group.counts)
+        decades = math.log10(group.counts[-1] / group.counts[0])
+        _counts_axis(axis, group, group.counts, apart=0.1 * decades)
         axis.set_title(f"{percent}th percentile", fontsize=10, color=INK, loc="left")
     _time_axis(axes[0])
     for axis, lines in zip(axes, panels, strict=True):
