@@ -4,7 +4,8 @@
 
 Every comparison is a ratio of medians over interleaved rounds: within a round all contenders run
 one after the other, each generator on one CPU and each client on another, so that a slow minute of
-the machine hits all alike. The interval behind a ratio is the range of the per-round ratios.
+the machine hits all alike. The interval behind a ratio holds the middle half of the rounds' own
+ratios. On a noisy machine many short rounds say more than a few long ones.
 
 --sticks: a folder with bare_load_epoll.c, bare_echo_epoll.c and their _uring twins, generators and
 echoes without features or checks, run as `bare_load_epoll PORT CONNS SECONDS THREADS` and
@@ -15,6 +16,7 @@ import argparse
 import os
 import re
 import resource
+import select
 import shlex
 import socket
 import statistics
@@ -196,12 +198,21 @@ class Bench:
 
 def _await(control: ControlConnection, done: Callable[[], bool]) -> None:
     while not done():
+        _sleep_until_readable(control.fileno())
         control.receive()
 
 
 def _receive_until(worker: WorkerProcess, done: Callable[[], bool]) -> None:
     while not done():
+        _sleep_until_readable(worker.events_fd)
         worker.receive()
+
+
+def _sleep_until_readable(fd: int) -> None:
+    """Both CPUs belong to the pair that is measured: whoever waits here must not spin."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    assert poll.poll(PATIENCE_S * 1000), "nothing was said for a minute"
 
 
 def _free_port() -> int:
@@ -261,14 +272,15 @@ def compare_all(bench: Bench, counts: list[int], rounds: int) -> bool:
 def print_comparison(c: Comparison, conns: int, figures: dict[Pair, list[float]]) -> bool:
     left, right = figures[c.left], figures[c.right]
     ratio = statistics.median(left) / statistics.median(right)
-    each = sorted(a / b for a, b in zip(left, right, strict=True))
+    each = [a / b for a, b in zip(left, right, strict=True)]
+    quartiles = statistics.quantiles(each, n=4) if len(each) > 1 else each * 3
     verdict, ok = "", True
     if c.target is not None and (c.at is None or conns in c.at):
         ok = ratio >= c.target
         verdict = f"target {c.target:.2f}: {'reached' if ok else 'not reached'}"
     print(
         f"{conns:>6}  {c.what:<38} {ratio:>6.2f}x"
-        f"  (rounds {each[0]:.2f} to {each[-1]:.2f})  {verdict}"
+        f"  (half of the rounds {quartiles[0]:.2f} to {quartiles[2]:.2f})  {verdict}"
     )
     return ok
 

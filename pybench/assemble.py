@@ -132,7 +132,9 @@ def unmeasured(cell: Cell, number: int, started_at: str, env: dict[str, Any]) ->
         warmup_s=cell.warmup_ns / NS_PER_S,
         think_us=cell.think_us,
         rate=cell.rate_per_s,
-        row=cell.func if cell.env else "",
+        row=cell.row.name if cell.env else "",
+        family=cell.row.family,
+        spec=cell.row.spec,
         env_set=dict(cell.env),
         env=env,
     )

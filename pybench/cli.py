@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn, TextIO, get_args
 
 import pybench
 from pybench import backends
+from pybench.backends import plugins
 from pybench.errors import PybenchError, UsageError
 from pybench.spec import OPTIONS, Campaign
 
@@ -145,7 +146,14 @@ def _run_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     what = parser.add_argument_group("what to measure")
-    what.add_argument("--func", metavar="ROW,...|all", help="rows; --list shows them")
+    what.add_argument(
+        "--func",
+        action="append",
+        metavar="ROW,...|all",
+        help="rows (--list shows them), or your own: module:callable, file.py:callable, "
+        "asyncio_proto@module:loop_factory, exec:'COMMAND --port {port}'; NAME=... names one; "
+        "may be repeated",
+    )
     what.add_argument("--conns", metavar="N,...", help="numbers of connections: 10,1k,10000")
     what.add_argument("--rounds", metavar="R", help="rounds of each cell (default 1)")
     what.add_argument("--runtime", metavar="TIME", help="measured time of a round (default 30s)")
@@ -205,11 +213,13 @@ def _run(arguments: list[str]) -> int:
 
 
 def _list_rows() -> int:
-    width = max(map(len, backends.ROWS))
-    for row in backends.ROWS.values():
+    rows = [*backends.ROWS.values(), *plugins.installed()]
+    width = max(len(row.name) for row in rows)
+    for row in rows:
         reason = backends.unavailable(row)
+        source = f" (plug-in of {row.source})" if row.source else ""
         note = "" if reason is None else f"\n{'':{width}}  unavailable: {reason}"
-        print(f"{row.name:{width}}  {row.description}{note}")
+        print(f"{row.name:{width}}  {row.description}{source}{note}")
     aliases = ", ".join(f"{alias} = {name}" for alias, name in backends.ALIASES.items())
     print(f"\nAlso: all = every row, {aliases}")
     return OK

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
-from pybench import assemble, backends
+from pybench import assemble
 from pybench.control import ControlConnection, Measurement, Progress
 from pybench.disturbance import Monitor
 from pybench.errors import ProtocolError, ServerError, WorkerError
@@ -69,7 +69,7 @@ def measure(cell: Cell, number: int, setting: Setting, on_progress: OnProgress) 
     number: of the round, from 1.  on_progress: called about once a second while pings run.
     Raises InterruptError on Ctrl-C, and nothing else for a round that fails. No process is left.
     """
-    row = backends.find(cell.func)
+    row = cell.row
     started_at = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
     blank = assemble.unmeasured(cell, number, started_at, setting.env)
     cpu, threads = setting.placement.worker_cpu, setting.placement.server_threads

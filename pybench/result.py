@@ -138,6 +138,8 @@ class Result:
 
     row: the row's own name when `func` has variables beside it, `asyncio[NAME=VALUE]`; else empty.
     env_set: those variables, set in the worker.
+    family: what groups the row with others.  spec: how a row that is not ours was asked for, empty
+    for ours: `module:callable`, `exec:COMMAND`, ...
     rate: pings per second that were asked for, 0 in a closed loop. Only with a rate:
     corrected_ns, corrected_histogram: latency from when each ping was due, where `latency_ns` and
     `histogram` count from when it was sent.  late: pings sent more than 1 ms after that.
@@ -172,6 +174,8 @@ class Result:
     env: dict[str, Any] = field(default_factory=dict)
     row: str = ""
     env_set: dict[str, str] = field(default_factory=dict)
+    family: str = ""
+    spec: str = ""
     rate: int = 0
     corrected_ns: Latency | None = None
     corrected_histogram: dict[int, int] = field(default_factory=dict)

@@ -9,7 +9,7 @@ import dataclasses
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,7 @@ EnvSet = tuple[tuple[str, str], ...]
 class Cell:
     """One combination to measure.
 
-    func: the row's name.  conns: connections, >= 1.  msize: bytes of a message, >= 1.
+    func: finds the row.  conns: connections, >= 1.  msize: bytes of a message, >= 1.
     runtime_ns, warmup_ns: whole milliseconds.  think_us: [min, max] wait before the next ping.
     rate_per_s: pings per second over all connections, 0 for the closed loop.  rate_auto: a sweep
     of rates up to the knee; each of its steps is a cell with a rate.  engine: of the load server,
@@ -65,9 +65,14 @@ class Cell:
     env: EnvSet = ()
 
     @property
+    def row(self) -> backends.Row:
+        """What is measured."""
+        return backends.find(self.func)
+
+    @property
     def label(self) -> str:
         """The row as tables name it, with the variables that set it apart."""
-        return row_label(self.func, self.env)
+        return row_label(self.row.name, self.env)
 
     def __str__(self) -> str:
         rate = f" at {self.rate_per_s}/s" if self.rate_per_s else ""
@@ -108,7 +113,8 @@ class HostPort:
 class Campaign:
     """All that an invocation measures: every row at every number of connections, R times.
 
-    func: rows in the order asked for, aliases resolved.  all_rows: `--func all` was asked.
+    func: what finds each row, in the order asked for, aliases resolved.  all_rows: all were asked
+    for.
     seed: of the order of cells inside each round.  server: None starts an embedded one.
     bind: the worker's address; None is the local address of the control connection.
     cpu, server_cpus, server_threads: None leaves the choice to placement.  pin: whether to pin.
@@ -180,7 +186,7 @@ class Campaign:
         error message calls it (`--conns`).  Raises UsageError.
         """
         read = _Reader(options, names)
-        func, all_rows = read("func", _rows)
+        func, all_rows = read.all("func", _rows)
         rate, rate_auto = read("rate", _rates, None) or ((), False)
         campaign = cls(
             func=func,
@@ -245,6 +251,7 @@ OPTIONS = frozenset(
 )
 _EXAMPLES = {"func": "asyncio_proto,c_epoll", "conns": "100,1k"}
 _NEEDED = object()
+_PROGRAM = re.compile(r"(?:^|(?<=,))\s*(?:[\w.+-]+=)?exec:")
 
 
 class _Reader:
@@ -265,6 +272,15 @@ class _Reader:
             return parse(_as_text(value))
         except UsageError as exc:
             raise UsageError(f"{name}: {exc}") from exc
+
+    def all(self, key: str, parse: Callable[[list[str]], Any]) -> Any:
+        """An option that must be given and may be several times: all its texts at once."""
+        self(key, str)
+        values = self._options[key]
+        try:
+            return parse([_as_text(v) for v in (values if isinstance(values, list) else [values])])
+        except UsageError as exc:
+            raise UsageError(f"{self._names(key)}: {exc}") from exc
 
     def each(self, key: str, parse: Callable[[str], Any]) -> list[Any]:
         """An option that may be given several times: a text or a list of them."""
@@ -293,12 +309,32 @@ def _flag(text: str) -> bool:
     return text == "true"
 
 
-def _rows(text: str) -> tuple[tuple[str, ...], bool]:
-    """Rows by name or alias, each once; `all` is every row. Returns them and whether it was all."""
-    words = split_list(text)
-    if "all" in words:
-        return tuple(backends.ROWS), True
-    return tuple(dict.fromkeys(backends.find(word).name for word in words)), False
+def _rows(texts: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """Rows as `backends.find` takes them, each once; `all` is every row of ours.
+
+    Returns what finds them again, and whether all were asked for.
+    """
+    words = [word for text in texts for word in _split_rows(text)]
+    everything = "all" in words
+    ours = list(backends.ROWS) if everything else []
+    rows = [backends.find(word) for word in [*ours, *(word for word in words if word != "all")]]
+    named: dict[str, str] = {}
+    for row in rows:
+        if named.setdefault(row.name, row.asked_for_as) != row.asked_for_as:
+            raise UsageError(
+                f"two rows would be called {row.name!r}: "
+                f"write one of them as NAME={row.asked_for_as}"
+            )
+    return tuple(named.values()), everything
+
+
+def _split_rows(text: str) -> list[str]:
+    """The words between commas; a program's command takes all the rest, commas and all."""
+    match = _PROGRAM.search(text)
+    if match is None:
+        return split_list(text)
+    before = text[: match.start()].removesuffix(",")
+    return [*(split_list(before) if match.start() else []), text[match.start() :].lstrip()]
 
 
 def _within(value: int, low: int, high: int) -> int:

@@ -9,6 +9,8 @@ Nothing but the backend runs between `ready` and `done`: no timer, no thread, no
 """
 
 import ctypes
+import importlib
+import inspect
 import json
 import os
 import resource
@@ -17,10 +19,13 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pybench import backends
+from pybench.backends import loading
+from pybench.errors import PybenchError
 
 PR_SET_PDEATHSIG = 1
 MAX_BACKLOG = 65535  # the kernel lowers it to net.core.somaxconn
@@ -86,14 +91,39 @@ class Events:
 
     def failed(self, exc: BaseException) -> None:
         """Send why the backend could not do its work."""
-        reason = " ".join(traceback.format_exception_only(type(exc), exc)[-1].split())
-        self.send("failed", reason=reason, traceback=traceback.format_exc())
+        said = str(exc) if isinstance(exc, PybenchError) else last_line(exc)
+        reason = " ".join(said.split())
+        self.send("failed", reason=reason, traceback=own_traceback(exc))
 
     def send(self, event: str, **values: Any) -> None:
         """Write one event, whole."""
         line = json.dumps({"event": event, **values}).encode() + b"\n"
         while line:
             line = line[os.write(self._fd, line) :]
+
+
+def last_line(exc: BaseException) -> str:
+    """How a traceback ends: type and message."""
+    return traceback.format_exception_only(type(exc), exc)[-1]
+
+
+def own_traceback(exc: BaseException) -> str:
+    """The traceback from where the backend's own code begins; of pybench's frames there is no news.
+
+    Empty when the backend's code is not in it.
+    """
+    frames = exc.__traceback__
+    while frames is not None and _is_machinery(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    if frames is None:
+        return ""
+    return "".join(traceback.format_exception(type(exc), exc, frames))
+
+
+def _is_machinery(filename: str) -> bool:
+    """Whether a frame belongs to the worker, to loading, or to the import system."""
+    machinery = (__file__, loading.__file__, importlib.__file__)
+    return filename in machinery or filename.startswith("<frozen importlib")
 
 
 def peak_rss_kb() -> int:
@@ -112,11 +142,20 @@ def run(spec: dict[str, Any], events: Events) -> None:
     if spec["cpu"] is not None:
         os.sched_setaffinity(0, {spec["cpu"]})
     raise_file_limit()
-    serve = backends.load(backends.Row(**spec["row"]))
+    serve: Callable[..., object] = backends.load(backends.Row(**spec["row"]))
     listener = listen(spec["bind"])
     events.send("listening", port=listener.getsockname()[1])
-    serve(listener, spec["conns"], spec["msize"], events.ready)
+    check_returned(serve(listener, spec["conns"], spec["msize"], events.ready))
     events.done()
+
+
+def check_returned(value: object) -> None:
+    """A backend returns None when all is over. Raises TypeError for the usual misunderstanding."""
+    if inspect.iscoroutine(value):
+        value.close()
+        raise TypeError("the backend is a coroutine function: it must run its own event loop")
+    if value is not None:
+        raise TypeError(f"the backend returned a {type(value).__name__} instead of None")
 
 
 def main() -> None:

@@ -162,7 +162,7 @@ def test_memory_is_the_workers_own(measure: Measure) -> None:
         ("segfaults", "failed", "worker killed by signal 11 (SIGSEGV)"),
         ("corrupts_all", "failed", "all 10 connections were lost (10 corrupt)"),
         ("swallows", "failed", "no echo"),
-        ("missing", "failed", "AttributeError"),
+        ("missing", "failed", "badbackends has no 'missing'"),
     ],
 )
 def test_broken_backend(name: str, status: str, error: str, measure: Measure) -> None:

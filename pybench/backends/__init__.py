@@ -5,38 +5,29 @@ worker of one row does not carry the libraries of the others.
 """
 
 import difflib
-from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
-from typing import cast
+from dataclasses import replace
 
+from pybench.backends import plugins
 from pybench.backends.base import Serve
+from pybench.backends.loading import load, unavailable
+from pybench.backends.row import Row
 from pybench.errors import UsageError
 
 __all__ = ["ALIASES", "ROWS", "Row", "Serve", "find", "load", "unavailable"]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One way of serving connections, as it is listed.
-
-    family: groups rows in reports: C, asyncio, uvloop, gevent, threads or selectors.
-    target: `module:callable`, a `Serve`.
-    requires: the import name that must be there, or None.
-    extra: the extra of this package that installs it, or None.
-    """
-
-    name: str
-    description: str
-    family: str
-    target: str
-    requires: str | None = None
-    extra: str | None = None
-
-
-def _uvloop(name: str, description: str, function: str) -> Row:
+def _on_loop(
+    name: str, like: str, library: str, target: str, factory: str = "new_event_loop"
+) -> Row:
+    """A row that is one of our asyncio rows on the loop of a library, an extra of that name."""
     return Row(
-        name, description, "uvloop", f"pybench.backends.uvloop_rows:{function}", "uvloop", "uvloop"
+        name,
+        f"the code of {like} on {library}'s loop",
+        library,
+        f"pybench.backends.{target}:serve",
+        library,
+        library,
+        loop=f"{library}:{factory}",
     )
 
 
@@ -66,9 +57,9 @@ ROWS: dict[str, Row] = {
             "asyncio",
             "pybench.backends.asyncio_sock:serve",
         ),
-        _uvloop("uvloop", "the code of asyncio on uvloop's loop", "serve_streams"),
-        _uvloop("uvloop_proto", "the code of asyncio_proto on uvloop's loop", "serve_proto"),
-        _uvloop("uvloop_sock", "the code of asyncio_sock on uvloop's loop", "serve_sock"),
+        _on_loop("uvloop", "asyncio", "uvloop", "asyncio_streams"),
+        _on_loop("uvloop_proto", "asyncio_proto", "uvloop", "asyncio_proto"),
+        _on_loop("uvloop_sock", "asyncio_sock", "uvloop", "asyncio_sock"),
         Row(
             "gevent",
             "one greenlet per connection, blocking style on gevent sockets",
@@ -127,42 +118,25 @@ ALIASES = {"cpp_epoll": "c_epoll", "cpp_poll": "c_poll", "cpp_th": "c_th"}
 """The 2016 report's names of the C rows."""
 
 
-def find(name: str) -> Row:
-    """The row of that name or alias.
+def find(text: str) -> Row:
+    """The row that a text names: ours, an alias, an installed plug-in's, or as `plugins` says.
 
     Raises UsageError, with the names that come near, when there is none.
     """
-    row = ROWS.get(ALIASES.get(name, name))
+    name, spec = plugins.split_name(text)
+    row = _find(spec)
+    if not name:
+        return row
+    if name in ROWS or name in ALIASES:
+        raise UsageError(f"{text!r}: {name} is the name of a row already")
+    return replace(row, name=name, spec=text)
+
+
+def _find(spec: str) -> Row:
+    others = {row.name: row for row in plugins.installed()}
+    row = ROWS.get(ALIASES.get(spec, spec)) or others.get(spec) or plugins.parse(spec, ROWS)
     if row is not None:
         return row
-    near = difflib.get_close_matches(name, [*ROWS, *ALIASES], n=3)
+    near = difflib.get_close_matches(spec, [*ROWS, *ALIASES, *others], n=3)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    raise UsageError(f"no row is called {name!r}: {hint}`pybench --list` shows them all")
-
-
-def unavailable(row: Row) -> str | None:
-    """Why a row cannot run here and what adds it, or None when it can."""
-    if row.requires is None or find_spec(row.requires) is not None:
-        return None
-    if row.extra is not None:
-        return f"{row.requires}: not installed (pip install pybench[{row.extra}])"
-    needs = "liburing-dev and a C compiler" if row.name == "c_uring" else "a C compiler"
-    return (
-        f"{row.requires}: extension not built for this Python "
-        f"(pip install . in the source tree builds it; that needs {needs})"
-    )
-
-
-def load(row: Row) -> Serve:
-    """Import a row's library and return its callable.
-
-    Raises UsageError with the reason when the row is unavailable or its library does not import.
-    """
-    reason = unavailable(row)
-    if reason is not None:
-        raise UsageError(reason)
-    module, _, attribute = row.target.partition(":")
-    try:
-        return cast(Serve, getattr(import_module(module), attribute))
-    except ImportError as error:
-        raise UsageError(f"{row.name}: cannot be imported: {error}") from error
+    raise UsageError(f"no row is called {spec!r}: {hint}`pybench --list` shows them all")

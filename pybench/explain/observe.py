@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
-from pybench import backends
 from pybench.control import ControlConnection
 from pybench.driver import Setting
 from pybench.errors import PybenchError, WorkerError
@@ -58,7 +57,7 @@ def observe(cell: Cell, setting: Setting, observer: Observer) -> Observed:
     length_s = (cell.warmup_ns + cell.runtime_ns) / NS_PER_S
     with ExitStack() as stack:
         stack.callback(observer.close)
-        row = backends.find(cell.func)
+        row = cell.row
         worker = stack.enter_context(WorkerProcess(row, cell, bind=setting.bind, cpu=cpu))
         watch = stack.enter_context(Watch(worker, setting.interrupts))
 

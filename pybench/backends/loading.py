@@ -1,0 +1,112 @@
+"""From a row to its callable: what is missing here, and importing what is there."""
+
+import importlib
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from functools import partial
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any, cast
+
+from pybench.backends import plugins
+from pybench.backends.base import Serve
+from pybench.backends.row import Row
+from pybench.errors import UsageError
+
+
+def unavailable(row: Row) -> str | None:
+    """Why a row cannot run here and what adds it, or None when it can."""
+    if sys.version_info < (3, row.since_minor):
+        return f"needs Python 3.{row.since_minor} or later"
+    if row.requires is not None and not _is_importable(row.requires):
+        return _how_to_add(row)
+    if row.command is not None:
+        return _program_missing(row.command)
+    path, module = _place(row.target)
+    if path is not None:
+        return None if path.is_file() else f"{path}: no such file"
+    if not _is_importable(module.partition(".")[0]):
+        return f"{module}: no module of that name here (looked in {Path.cwd()} and sys.path)"
+    return None
+
+
+def _is_importable(module: str) -> bool:
+    """Whether the module is there; only what is above it in its package is imported.
+
+    The worker has the current directory on its path, the console script has not.
+    """
+    if find_spec(module) is not None:
+        return True
+    return "." not in module and PathFinder.find_spec(module, [str(Path.cwd())]) is not None
+
+
+def _how_to_add(row: Row) -> str:
+    if row.extra is not None:
+        return f"{row.requires}: not installed (pip install pybench[{row.extra}])"
+    if not str(row.requires).startswith("pybench."):
+        return f"{row.requires}: not installed"
+    needs = "liburing-dev and a C compiler" if row.name == "c_uring" else "a C compiler"
+    return (
+        f"{row.requires}: extension not built for this Python "
+        f"(pip install . in the source tree builds it; that needs {needs})"
+    )
+
+
+def _program_missing(command: str) -> str | None:
+    name = plugins.program_words(command, dict.fromkeys(("port", "host", "conns", "msize"), ""))[0]
+    if shutil.which(name) is not None:
+        return None
+    return f"{name}: " + ("not executable" if os.path.exists(name) else "no such program")  # noqa: PTH110
+
+
+def load(row: Row) -> Serve:
+    """Import a row's library and return its callable.
+
+    Raises UsageError with the reason when the row is unavailable, our library for it does not
+    import, or its module has no such callable; whatever a plug-in's own code raises.
+    """
+    reason = unavailable(row)
+    if reason is not None:
+        raise UsageError(reason)
+    try:
+        serve = _find_callable(row.target)
+        if row.loop is not None:
+            serve = partial(serve, loop_factory=_find_callable(row.loop))
+    except ImportError as error:
+        if row.spec or row.source:
+            raise
+        raise UsageError(f"{row.name}: cannot be imported: {error}") from error
+    return cast(Serve, serve)
+
+
+def _place(target: str) -> tuple[Path | None, str]:
+    """The file of a target, or None and its module."""
+    where = target.rpartition(":")[0]
+    return (Path(where), "") if where.endswith(".py") else (None, where)
+
+
+def _find_callable(target: str) -> Callable[..., Any]:
+    path, name = _place(target)
+    module = importlib.import_module(name) if path is None else _import_file(path)
+    found: Any = module
+    for attribute in target.rpartition(":")[2].split("."):
+        if not hasattr(found, attribute):
+            raise UsageError(f"{path or name} has no {attribute!r}")
+        found = getattr(found, attribute)
+    if not callable(found):
+        raise UsageError(f"{target} is not callable: it is a {type(found).__name__}")
+    return cast(Callable[..., Any], found)
+
+
+def _import_file(path: Path) -> Any:
+    """Run a file as a module of its own name, with its folder on the path, as a script has it."""
+    sys.path.insert(0, str(path.parent))
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,36 @@
+"""What a row is. The registry is `backends/__init__.py`; rows of others come from `plugins.py`."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way of serving connections, as it is listed.
+
+    name: as tables show it.  family: groups rows in reports.
+    target: `module:callable` or `/path/file.py:callable`, a `Serve`; empty for a program.
+    requires: the import name that must be there, or None.
+    extra: the extra of this package that installs it, or None.
+    loop: `module:callable` that makes the event loop to run `target` on, or None for its default.
+    command: of a program in any language, with `{port}` in it, instead of a target.
+    source: the distribution that brings a row that is not ours, `name version`.
+    spec: what finds the row again where its name does not.
+    since_minor: of Python 3, the first minor version that has what it needs.
+    """
+
+    name: str
+    description: str
+    family: str
+    target: str
+    requires: str | None = None
+    extra: str | None = None
+    loop: str | None = None
+    command: str | None = None
+    source: str = ""
+    spec: str = ""
+    since_minor: int = 10
+
+    @property
+    def asked_for_as(self) -> str:
+        """The text that `backends.find` turns into this row."""
+        return self.spec or self.name
