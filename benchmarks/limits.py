@@ -1,6 +1,7 @@
 """How near the generator and the C rows come to what this machine can do.
 
     python benchmarks/limits.py [--sticks FOLDER] [--rounds 7] [--runtime 1.5] [--conns 10,100]
+                                [--profile]
 
 Every comparison is a ratio of medians over interleaved rounds: within a round all contenders run
 one after the other, each generator on one CPU and each client on another, so that a slow minute of
@@ -31,6 +32,8 @@ from pathlib import Path
 
 from pybench import backends
 from pybench.control import ControlConnection, Measurement
+from pybench.explain.stacks import read_stacks
+from pybench.explain.tools import PerfObserver
 from pybench.loadserver import LoadServer
 from pybench.spec import Cell
 from pybench.workerprocess import WorkerProcess
@@ -285,6 +288,31 @@ def print_comparison(c: Comparison, conns: int, figures: dict[Pair, list[float]]
     return ok
 
 
+def profile(bench: Bench, conns: int) -> None:
+    """What share of each engine's CPU time is TCP itself, which no engine can spare, from perf."""
+    for engine in ("epoll", "uring"):
+        observer = PerfObserver("record", "-e", "cpu-clock", "-F", "997", "-g")
+        try:
+            observer.attach(bench.server.pid)
+            observer.begin()
+            bench.measure(Pair(engine, "c_uring"), conns)
+            observer.end()
+            stacks = read_stacks(observer.output)
+        finally:
+            observer.close()
+            observer.discard()
+        in_tcp = sum(
+            count
+            for stack, count in stacks.items()
+            if any(frame.symbol in ("tcp_sendmsg", "tcp_recvmsg") for frame in stack)
+        )
+        share = in_tcp / stacks.total()
+        print(
+            f"{conns:>6}  {engine} engine: {share:.0%} of its CPU time is inside tcp_sendmsg and "
+            f"tcp_recvmsg; sparing all the rest would make it {1 / share:.2f}x as fast"
+        )
+
+
 def connect_and_memory(bench: Bench, conns: int, rounds: int) -> bool:
     """Time to establish the connections to c_epoll, and the server's own memory for each."""
     times = []
@@ -312,6 +340,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--runtime", type=float, default=1.5, help="seconds of each run")
     parser.add_argument("--conns", default="10,100,1000,8000")
+    parser.add_argument(
+        "--profile", action="store_true", help="also where the engines' CPU time goes (needs perf)"
+    )
     options = parser.parse_args()
     if len(os.sched_getaffinity(0)) < 2:
         parser.error("needs two CPUs: one for the generator, one for the client")
@@ -325,6 +356,9 @@ def main() -> int:
             reached = connect_and_memory(bench, 10_000, min(options.rounds, 5))
             print(flush=True)
             reached &= compare_all(bench, counts, options.rounds)
+            if options.profile:
+                for conns in counts:
+                    profile(bench, conns)
     return 0 if reached else 1
 
 

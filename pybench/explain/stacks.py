@@ -105,7 +105,7 @@ def sample(cell: Cell, setting: Setting) -> Profile:
     try:
         with _named_python_functions():
             observed = observe(short, setting, observer)
-        stacks = Counter(parse_perf_script(_script(observer.output)))
+        stacks = read_stacks(observer.output)
     finally:
         observer.discard()
         if observer.pid is not None:  # where the interpreter listed its functions for perf script
@@ -127,6 +127,11 @@ def _named_python_functions() -> Iterator[None]:
         yield
     finally:
         del os.environ[name]
+
+
+def read_stacks(data: Path) -> Counter[Stack]:
+    """How many samples each stack has in what `perf record` wrote. Raises ToolError."""
+    return Counter(parse_perf_script(_script(data)))
 
 
 def _script(data: Path) -> list[str]:
