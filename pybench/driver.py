@@ -89,6 +89,7 @@ def measure(cell: Cell, number: int, setting: Setting, on_progress: OnProgress) 
             control.ready()
             measurement = _await_result(watch, control, cell, patience, on_progress)
             monitor.end()
+            worker.finish()
             usage = _await_done(watch, worker, patience.finish + patience.per_conn * cell.conns)
     except WorkerError as exc:
         status: Status = "hung" if exc.hung else "failed"

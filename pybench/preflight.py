@@ -18,8 +18,8 @@ SPARE_MAPPINGS = 1000
 RESERVED_PIDS = 300  # the kernel gives none of the first ones out
 SLOW_BACKLOG = 128
 
-THREADED_ROWS = frozenset({"thread", "c_th"})
-MAPPED_STACK_ROWS = frozenset({"thread"})
+THREADED_ROWS = frozenset({"thread", "socketserver", "c_th"})
+MAPPED_STACK_ROWS = frozenset({"thread", "socketserver"})
 # A stack and its guard page; from 3.11 on the interpreter maps memory for its frames besides.
 MAPPINGS_PER_THREAD = 3 if sys.version_info >= (3, 11) else 2
 

@@ -1,8 +1,12 @@
 """The worker as the driver sees it: started, heard, and surely gone at the end.
 
+A row that is a program in any language has its supervisor (`program.py`) in the worker's place,
+which says the same.
+
 Not in the data path. What the process says comes through a pipe; that it ended, through a pidfd.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -18,6 +22,7 @@ from pybench.errors import WorkerError
 from pybench.spec import Cell
 
 OUTPUT_TAIL_BYTES = 2000
+PROGRAM_END_S = 3.0  # how long a supervisor may take to end its program
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,7 @@ class WorkerProcess:
         self.usage: Usage | None = None
         self.silent = False  # it has closed its end of the pipe
         self._rest = b""
+        self._program_pid: int | None = None
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
         self._events, events_fd = os.pipe()
         os.set_blocking(self._events, False)
@@ -56,11 +62,12 @@ class WorkerProcess:
             "events_fd": events_fd,
             "parent_pid": os.getpid(),
         }
+        module = "pybench.program" if row.command else "pybench.worker"
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pybench.worker", json.dumps(spec)],
+                [sys.executable, "-m", module, json.dumps(spec)],
                 env={**os.environ, **dict(cell.env)},
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if row.command else subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
                 pass_fds=(events_fd,),
@@ -83,8 +90,8 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
+        """The process id of what is measured."""
+        return self._program_pid or self._process.pid
 
     @property
     def events_fd(self) -> int:
@@ -114,8 +121,20 @@ class WorkerProcess:
         if ended and self.usage is None:
             raise WorkerError(f"{self._ending()}{self._output_tail()}")
 
+    def finish(self) -> None:
+        """Say that the load is over. A backend has noticed; a program serves for ever unless told.
+
+        May be called again.
+        """
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
     def kill(self) -> None:
         """End the process if it still runs, and reap it."""
+        if self._process.stdin is not None and not self.ended:
+            self.finish()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(PROGRAM_END_S)
         if not self.ended:
             self._process.kill()
         self._process.wait()
@@ -132,12 +151,14 @@ class WorkerProcess:
         match event.pop("event"):
             case "listening":
                 self.port = event["port"]
+                self._program_pid = event.get("pid")
             case "ready":
                 self.ready = True
             case "done":
                 self.usage = Usage(**event)
             case "failed":
-                raise WorkerError(event["reason"], details=event["traceback"])
+                tail = "" if self._process.stdin is None else self._output_tail()
+                raise WorkerError(event["reason"] + tail, details=event["traceback"])
 
     def _ending(self) -> str:
         code = self._process.returncode

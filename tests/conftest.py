@@ -12,6 +12,9 @@ import pytest
 
 from pybench.loadserver import LoadServer
 from tests import processes
+from tests.rounds import measure
+
+__all__ = ["measure"]
 
 TESTS = Path(__file__).parent
 SHORT = ("--runtime", "250ms", "--warmup", "50ms")

@@ -6,62 +6,18 @@ import resource
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from pybench import backends, driver
+from pybench import backends
 from pybench.control import Progress
-from pybench.interrupts import InterruptError, Interrupts
+from pybench.interrupts import InterruptError
 from pybench.loadserver import LoadServer
 from pybench.placement import Placement
 from pybench.result import Result
-from pybench.spec import Cell, HostPort
-from tests import processes
+from pybench.spec import HostPort
 from tests.fakeserver import AWAIT_LINE, CONNECT, Step, fake_server
-
-Measure = Callable[..., Result]
-TESTS = Path(__file__).parent
-FREE = Placement(worker_cpu=None, server_cpus=None, server_threads=None, shared_cpus=())
-IMPATIENT = driver.Patience(listen=20, connect=20, ready=1, silence=3, finish=1)
-HASTY = driver.Patience(silence=0.5)
-
-
-def cell(func: str, conns: int = 10, **changes: object) -> Cell:
-    values = {"msize": 64, "runtime_ns": 250_000_000, "warmup_ns": 50_000_000} | changes
-    return Cell(func=func, conns=conns, **values)  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def measure(load_server: LoadServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Measure]:
-    """Runs one round; afterwards no worker is left. `bad:NAME` is a backend of badbackends.py."""
-    path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.setenv("PYTHONPATH", path)
-    with Interrupts() as interrupts:
-
-        def run(
-            what: Cell,
-            *,
-            on_progress: driver.OnProgress = lambda progress: None,
-            **changes: object,
-        ) -> Result:
-            if what.func.startswith("bad:"):
-                target = f"badbackends:{what.func[4:]}"
-                row = backends.Row(what.func, "breaks the contract", "C", target)
-                monkeypatch.setitem(backends.ROWS, what.func, row)
-            values: dict[str, object] = {
-                "server": load_server.address,
-                "bind": "127.0.0.1",
-                "placement": FREE,
-                "interrupts": interrupts,
-                "env": {"here": True},
-            }
-            setting = driver.Setting(**values | changes)  # type: ignore[arg-type]
-            return driver.measure(what, 1, setting, on_progress)
-
-        yield run
-    assert not processes.child_called(os.getpid(), "pybench.worker")
+from tests.rounds import HASTY, IMPATIENT, Measure, cell
 
 
 @pytest.mark.parametrize("func", backends.ROWS)

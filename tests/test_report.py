@@ -22,7 +22,7 @@ from pybench.report.load import load_files
 from pybench.report.metrics import METRICS, choose_metrics
 from pybench.report.model import Group, group_rounds, server_name
 from pybench.report.reference import build_reference
-from pybench.report.style import family, row_order, row_styles
+from pybench.report.style import FAMILY_ORDER, family, row_order, row_styles
 from pybench.report.tables import build_tables
 from pybench.report.text import count_label, duration_text, letters, rate_text, ratio_text
 from pybench.result import Result
@@ -532,7 +532,25 @@ def test_one_line_style_per_family() -> None:
     dashes = {(style.family, style.dash) for style in styles.values()}
     assert len(dashes) == len({family for family, _ in dashes}) == 6
     assert len({dash for _, dash in dashes}) == 6
-    assert family("uvloop_proto@rloop:new") == "uvloop" and family("trio") == "other"
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ("trio", "trio"),
+        ("asyncio[X=1]", "asyncio"),
+        ("gevent", "greenlets"),
+        ("cpp_epoll", "C"),
+        ("c_newer", "C"),
+        ("asyncio_newer", "asyncio"),
+        ("asyncio_proto@rloop", "other loops"),
+        ("exec:my-echo", "programs"),
+        ("mine.py:serve", "plug-ins"),
+        ("mine", "other"),
+    ],
+)
+def test_families(row: str, expected: str) -> None:
+    assert family(row) == expected and expected in FAMILY_ORDER
 
 
 def test_labels_keep_their_distance_and_their_order() -> None:

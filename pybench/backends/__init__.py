@@ -16,19 +16,30 @@ from pybench.errors import UsageError
 __all__ = ["ALIASES", "ROWS", "Row", "Serve", "find", "load", "unavailable"]
 
 
-def _on_loop(
-    name: str, like: str, library: str, target: str, factory: str = "new_event_loop"
-) -> Row:
-    """A row that is one of our asyncio rows on the loop of a library, an extra of that name."""
+_MODULES = {"asyncio": "asyncio_streams"}
+_AIOFASTNET = "pybench.backends.aiofastnet_loop:new_event_loop"
+
+
+def _on_loop(name: str, like: str, library: str, family: str, loop: str = "") -> Row:
+    """A row that is one of our asyncio rows on the loop of a library, an extra of that name.
+
+    loop: `module:callable` that makes it; the library's `new_event_loop` unless told.
+    """
     return Row(
         name,
         f"the code of {like} on {library}'s loop",
+        family,
+        f"pybench.backends.{_MODULES.get(like, like)}:serve",
         library,
-        f"pybench.backends.{target}:serve",
         library,
-        library,
-        loop=f"{library}:{factory}",
+        loop=loop or f"{library}:new_event_loop",
     )
+
+
+def _of(library: str, name: str, family: str, description: str, serve: str = "serve") -> Row:
+    """A row on a library's own ways, an extra of its name."""
+    target = f"pybench.backends.{library}_row:{serve}"
+    return Row(name, description, family, target, library, library)
 
 
 def _extension(name: str, description: str, family: str, target: str) -> Row:
@@ -57,16 +68,14 @@ ROWS: dict[str, Row] = {
             "asyncio",
             "pybench.backends.asyncio_sock:serve",
         ),
-        _on_loop("uvloop", "asyncio", "uvloop", "asyncio_streams"),
-        _on_loop("uvloop_proto", "asyncio_proto", "uvloop", "asyncio_proto"),
-        _on_loop("uvloop_sock", "asyncio_sock", "uvloop", "asyncio_sock"),
-        Row(
+        _on_loop("uvloop", "asyncio", "uvloop", "uvloop"),
+        _on_loop("uvloop_proto", "asyncio_proto", "uvloop", "uvloop"),
+        _on_loop("uvloop_sock", "asyncio_sock", "uvloop", "uvloop"),
+        _of(
             "gevent",
+            "gevent",
+            "greenlets",
             "one greenlet per connection, blocking style on gevent sockets",
-            "gevent",
-            "pybench.backends.gevent_row:serve",
-            "gevent",
-            "gevent",
         ),
         Row(
             "selector",
@@ -109,6 +118,48 @@ ROWS: dict[str, Row] = {
             "Python loop over pybench.rawselect: epoll, recv and send without socket objects",
             "selectors",
             "pybench.backends.raw_selector:serve",
+        ),
+        Row(
+            "asyncio_buffered",
+            "asyncio.BufferedProtocol: the loop receives into the connection's own buffer",
+            "asyncio",
+            "pybench.backends.asyncio_buffered:serve",
+        ),
+        Row(
+            "asyncio_eager",
+            "the code of asyncio with eager tasks, which run at once until they first wait",
+            "asyncio",
+            "pybench.backends.asyncio_eager:serve",
+            since_minor=12,
+        ),
+        _on_loop("uvloop_buffered", "asyncio_buffered", "uvloop", "uvloop"),
+        _on_loop("rloop", "asyncio", "rloop", "other loops"),
+        _on_loop("rloop_proto", "asyncio_proto", "rloop", "other loops"),
+        _on_loop("rloop_sock", "asyncio_sock", "rloop", "other loops"),
+        _on_loop("aiofastnet", "asyncio", "aiofastnet", "other loops", _AIOFASTNET),
+        _on_loop("aiofastnet_proto", "asyncio_proto", "aiofastnet", "other loops", _AIOFASTNET),
+        _on_loop(
+            "aiofastnet_buffered", "asyncio_buffered", "aiofastnet", "other loops", _AIOFASTNET
+        ),
+        _of("trio", "trio", "trio", "one task per connection in a nursery, SocketStream"),
+        _of("anyio", "anyio", "trio", "one task per connection in a task group, on asyncio"),
+        replace(
+            _of("curio", "curio", "trio", "one task per connection in a task group"),
+            until_minor=11,
+        ),
+        _of("twisted", "twisted", "frameworks", "a Protocol per connection, epoll reactor"),
+        _of("tornado", "tornado", "frameworks", "TCPServer, a coroutine per IOStream"),
+        _of(
+            "eventlet",
+            "eventlet",
+            "greenlets",
+            "one green thread per connection, blocking style on green sockets",
+        ),
+        Row(
+            "socketserver",
+            "socketserver.ThreadingTCPServer: a thread and a handler per connection",
+            "threads",
+            "pybench.backends.socketserver_row:serve",
         ),
     )
 }

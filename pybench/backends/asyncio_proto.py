@@ -44,18 +44,34 @@ def serve(
 ) -> None:
     """See `base.Serve`. loop_factory makes the event loop to run on; it chooses what it reads at
     once, not msize."""
-    run(_serve(listener, conns, ready), loop_factory)
+    serve_with(EchoProtocol, listener, conns, ready, loop_factory)
 
 
-async def _serve(listener: socket.socket, conns: int, ready: Callable[[], None]) -> None:
+def serve_with(
+    protocol: Callable[[Connections], asyncio.BaseProtocol],
+    listener: socket.socket,
+    conns: int,
+    ready: Callable[[], None],
+    loop_factory: LoopFactory,
+) -> None:
+    """Serve with a protocol that tells Connections when its transport opens and closes."""
+    run(_serve(protocol, listener, conns, ready), loop_factory)
+
+
+async def _serve(
+    protocol: Callable[[Connections], asyncio.BaseProtocol],
+    listener: socket.socket,
+    conns: int,
+    ready: Callable[[], None],
+) -> None:
     async with Connections(conns) as connections:
         # create_server calls listen() again, with its own default backlog of 100 unless told.
         server = await asyncio.get_running_loop().create_server(
-            lambda: EchoProtocol(connections), sock=listener, backlog=conns
+            lambda: protocol(connections), sock=listener, backlog=conns
         )
         try:
             await connections.all_open
+            ready()
+            await connections.all_closed
         finally:
-            server.close()
-        ready()
-        await connections.all_closed
+            server.close()  # not before: rloop closes a server's connections with it

@@ -43,7 +43,7 @@ async def _serve(
         server = await asyncio.start_server(echo, sock=listener, backlog=conns)
         try:
             await connections.all_open
+            ready()
+            await connections.all_closed
         finally:
-            server.close()
-        ready()
-        await connections.all_closed
+            server.close()  # not before: rloop closes a server's connections with it

@@ -21,6 +21,8 @@ def unavailable(row: Row) -> str | None:
     """Why a row cannot run here and what adds it, or None when it can."""
     if sys.version_info < (3, row.since_minor):
         return f"needs Python 3.{row.since_minor} or later"
+    if row.until_minor is not None and sys.version_info[:2] > (3, row.until_minor):
+        return f"{row.requires} does not work on Python 3.{row.until_minor + 1} or later"
     if row.requires is not None and not _is_importable(row.requires):
         return _how_to_add(row)
     if row.command is not None:

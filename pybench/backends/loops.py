@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
@@ -37,6 +37,13 @@ def _run_task(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> No
                     loop.run_until_complete(other)
 
 
+class Abortable(Protocol):
+    """What Connections needs of one: a transport has it."""
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be written."""
+
+
 class Connections:
     """The connections that a loop accepts by itself, from the first to the last.
 
@@ -53,12 +60,12 @@ class Connections:
         self.all_open: asyncio.Future[None] = loop.create_future()
         self.all_closed: asyncio.Future[None] = loop.create_future()
         self._to_come = conns
-        self._open: set[asyncio.WriteTransport] = set()
+        self._open: set[Abortable] = set()
         self._none_open = asyncio.Event()
         self._none_open.set()
         self._failed = False
 
-    def opened(self, transport: asyncio.WriteTransport) -> None:
+    def opened(self, transport: Abortable) -> None:
         self._open.add(transport)
         self._none_open.clear()
         self._to_come -= 1
@@ -67,7 +74,7 @@ class Connections:
         elif self._to_come == 0 and not self.all_open.done():
             self.all_open.set_result(None)
 
-    def closed(self, transport: asyncio.WriteTransport) -> None:
+    def closed(self, transport: Abortable) -> None:
         self._open.remove(transport)
         if self._open:
             return

@@ -24,6 +24,7 @@ GROUP = "pybench.backends"
 """The entry point group; an entry's name is the row's, its value `module:callable`."""
 
 PROGRAM_PREFIX = "exec:"
+LOOP_FAMILY = "other loops"
 PLUGIN_FAMILY = "plug-ins"
 PROGRAM_FAMILY = "programs"
 
@@ -102,7 +103,7 @@ def _on_other_loop(spec: str, rows: Mapping[str, Row]) -> Row:
         rows[name],
         name=f"{name}@{module}",
         description=f"the code of {name} on a loop of {factory}",
-        family=module.partition(".")[0],
+        family=LOOP_FAMILY,
         requires=module.partition(".")[0],
         loop=factory,
         spec=spec,

@@ -15,7 +15,8 @@ class Row:
     command: of a program in any language, with `{port}` in it, instead of a target.
     source: the distribution that brings a row that is not ours, `name version`.
     spec: what finds the row again where its name does not.
-    since_minor: of Python 3, the first minor version that has what it needs.
+    since_minor, until_minor: of Python 3, the first minor version that has what it needs, and the
+        last that its library works on.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Row:
     source: str = ""
     spec: str = ""
     since_minor: int = 10
+    until_minor: int | None = None
 
     @property
     def asked_for_as(self) -> str:

@@ -77,6 +77,7 @@ def observe(cell: Cell, setting: Setting, observer: Observer) -> Observed:
         observer.begin()
         control.ready()
         wait("the result", lambda: control.measurement is not None, length_s + patience.silence)
+        worker.finish()
         wait("the worker's end", lambda: worker.usage is not None, patience.finish)
         observer.end()
     measurement, usage = control.measurement, worker.usage

@@ -11,21 +11,27 @@ from dataclasses import dataclass
 from typing import Final
 
 from pybench.backends import ALIASES, ROWS
+from pybench.backends.plugins import LOOP_FAMILY, PLUGIN_FAMILY, PROGRAM_FAMILY, PROGRAM_PREFIX
 
 OTHER: Final = "other"
 
-FAMILY_ORDER: Final = ("asyncio", "uvloop", "gevent", "selectors", "threads", "C", OTHER)
-
 # Lengths of strokes and gaps, in line widths; empty is a solid line.
 _DASHES: Final[dict[str, tuple[float, ...]]] = {
-    "C": (),
     "asyncio": (3.2, 1.6),
     "uvloop": (7.0, 1.8),
-    "gevent": (4.5, 1.5, 1.0, 1.5),
-    "threads": (1.2, 1.4),
+    "other loops": (5.0, 1.2, 2.0, 1.2),
+    "trio": (1.8, 1.0, 4.5, 1.0),
+    "frameworks": (3.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+    "greenlets": (4.5, 1.5, 1.0, 1.5),
     "selectors": (7.0, 1.5, 1.0, 1.5, 1.0, 1.5),
+    "threads": (1.2, 1.4),
+    "C": (),
+    PROGRAM_FAMILY: (9.0, 2.5),
+    PLUGIN_FAMILY: (2.0, 2.4),
     OTHER: (2.0, 1.0, 1.0, 1.0),
 }
+
+FAMILY_ORDER: Final = tuple(_DASHES)
 
 # (on white, on near-black), both at 3:1 or more against their ground.
 _COLOURS: Final[dict[str, tuple[str, str]]] = {
@@ -100,8 +106,14 @@ def family(name: str) -> str:
     row = ROWS.get(base_row(name))
     if row is not None:
         return row.family
-    base = name.partition("@")[0]
-    for prefix in ("asyncio", "uvloop", "gevent"):
+    base = base_row(name)
+    if base.startswith(PROGRAM_PREFIX):
+        return PROGRAM_FAMILY
+    if "@" in base:
+        return LOOP_FAMILY
+    if ":" in base:
+        return PLUGIN_FAMILY
+    for prefix in ("asyncio", "uvloop"):
         if base.startswith(prefix):
             return prefix
     return "C" if base.startswith(("c_", "cpp_")) else OTHER

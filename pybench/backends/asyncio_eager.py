@@ -1,0 +1,27 @@
+"""asyncio streams with eager tasks (Python 3.12): a task runs at once until it first waits."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+from pybench.backends import asyncio_streams
+from pybench.backends.loops import LoopFactory
+
+
+def serve(
+    listener: socket.socket,
+    conns: int,
+    msize: int,
+    ready: Callable[[], None],
+    /,
+    *,
+    loop_factory: LoopFactory = asyncio.new_event_loop,
+) -> None:
+    """See `base.Serve`. loop_factory makes the event loop to run on."""
+
+    def eager_loop() -> asyncio.AbstractEventLoop:
+        loop = loop_factory()
+        loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009 - from 3.12 on
+        return loop
+
+    asyncio_streams.serve(listener, conns, msize, ready, loop_factory=eager_loop)

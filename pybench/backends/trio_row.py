@@ -1,0 +1,33 @@
+"""trio: one task per connection in a nursery, streams that raise when they break."""
+
+import socket
+from collections.abc import Callable
+
+import trio
+
+from pybench.backends.groups import first_error
+
+
+async def _echo(stream: trio.SocketStream, msize: int) -> None:
+    async with stream:
+        try:
+            while data := await stream.receive_some(msize):
+                await stream.send_all(data)
+        except trio.BrokenResourceError:  # the peer has reset the connection: it is closed
+            pass
+
+
+async def _serve(
+    listener: socket.socket, conns: int, msize: int, ready: Callable[[], None]
+) -> None:
+    async with trio.open_nursery() as nursery:
+        async with trio.SocketListener(trio.socket.from_stdlib_socket(listener)) as acceptor:
+            for _ in range(conns):
+                nursery.start_soon(_echo, await acceptor.accept(), msize)
+        ready()
+
+
+def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
+    """See `base.Serve`."""
+    with first_error(), listener.dup() as own:
+        trio.run(_serve, own, conns, msize, ready)

@@ -1,0 +1,108 @@
+"""Twisted: a Protocol per connection on the epoll reactor."""
+
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+from twisted.internet import protocol
+from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.error import ReactorNotRunning
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+# Names in mixed case are Twisted's.
+# ruff: noqa: N802
+
+
+@implementer(IHalfCloseableProtocol)
+class Echo(protocol.Protocol):
+    """Writes back what arrives.
+
+    Its transport is registered as its own producer: it is paused while the peer does not read.
+    """
+
+    factory: "EchoFactory"
+
+    def connectionMade(self) -> None:
+        self.transport.setTcpNoDelay(True)
+        self.transport.registerProducer(self.transport, True)
+        self.factory.opened()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(data)
+
+    def readConnectionLost(self) -> None:
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()  # once all is written
+
+    def writeConnectionLost(self) -> None:
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.factory.closed()
+
+
+class EchoFactory(protocol.Factory):
+    """Counts connections: calls all_open when `conns` came, and all_closed when those are gone."""
+
+    protocol = Echo
+    noisy = False
+
+    def __init__(
+        self, conns: int, all_open: Callable[[], None], all_closed: Callable[[], None]
+    ) -> None:
+        self.to_come = conns
+        self.open = 0
+        self.all_open = all_open
+        self.all_closed = all_closed
+
+    def opened(self) -> None:
+        self.open += 1
+        self.to_come -= 1
+        if self.to_come == 0:
+            self.all_open()
+
+    def closed(self) -> None:
+        self.open -= 1
+        if self.to_come == 0 and self.open == 0:
+            self.all_closed()
+
+
+def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
+    """See `base.Serve`. Twisted's own reactor cannot run twice: this one is made for the call."""
+    reactor = EPollReactor()
+    failures: list[BaseException] = []
+    finished = False
+
+    def all_open() -> None:
+        port.stopListening()
+        try:
+            ready()
+        except BaseException as exc:
+            failures.append(exc)
+            reactor.stop()
+
+    def all_closed() -> None:
+        nonlocal finished
+        with suppress(ReactorNotRunning):  # stopped already: ready has failed, or by a Ctrl-C
+            reactor.stop()
+            finished = True
+
+    listener.setblocking(False)
+    port = reactor.adoptStreamPort(
+        listener.fileno(), listener.family, EchoFactory(conns, all_open, all_closed)
+    )
+    on_ctrl_c = signal.getsignal(signal.SIGINT)
+    try:
+        reactor.run()  # a Ctrl-C stops it
+    finally:
+        signal.signal(signal.SIGINT, on_ctrl_c)  # the reactor leaves its own there
+        reactor.disconnectAll()
+        listener.setblocking(True)
+    if failures:
+        raise failures[0]
+    if not finished:
+        raise KeyboardInterrupt
