@@ -2,7 +2,9 @@
 
 from importlib.metadata import PackageNotFoundError, version
 
+UNKNOWN_VERSION = "0+unknown"
+
 try:
     __version__ = version("pybench")
 except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = "0+unknown"
+    __version__ = UNKNOWN_VERSION

@@ -132,12 +132,18 @@ def unmeasured(cell: Cell, number: int, started_at: str, env: dict[str, Any]) ->
         warmup_s=cell.warmup_ns / NS_PER_S,
         think_us=cell.think_us,
         rate=cell.rate_per_s,
-        row=cell.row.name if cell.env else "",
+        row=cell.row.name if cell.label != cell.row.name else "",
         family=cell.row.family,
         spec=cell.row.spec,
+        python={} if cell.python is None else {"name": cell.python.name},
         env_set=dict(cell.env),
         env=env,
     )
+
+
+def on_python(blank: Result, python: Mapping[str, Any]) -> Result:
+    """With what the worker runs under. python: as it describes itself, empty for a program."""
+    return dataclasses.replace(blank, python={**blank.python, **python})
 
 
 def failed(blank: Result, error: str, *, status: Status = "failed", details: str = "") -> Result:

@@ -22,6 +22,7 @@ from pybench import (
     checks,
     driver,
     environment,
+    interpreters,
     preflight,
     sweep,
 )
@@ -192,10 +193,7 @@ def _sort_out(campaign: Campaign, bind: str) -> tuple[dict[Cell, str], dict[Cell
     Of `--func all` a row that meets a limit of its kind (threads) is unavailable; everything else
     that cannot run is left out when skipping was asked for, and otherwise an error.
     """
-    reasons = {func: backends.unavailable(backends.find(func)) for func in campaign.func}
-    unavailable = {
-        cell: reason for cell in campaign.cells if (reason := reasons[cell.func]) is not None
-    }
+    unavailable = _unavailable(campaign)
     in_the_way = [o for o in preflight.obstacles(campaign, bind) if o.cell not in unavailable]
     skipped: dict[Cell, str] = {}
     fatal: list[preflight.Obstacle] = []
@@ -211,6 +209,17 @@ def _sort_out(campaign: Campaign, bind: str) -> tuple[dict[Cell, str], dict[Cell
     if len(skipped) == len(campaign.cells):
         raise PreflightError(f"no cell can run here: {next(iter(skipped.values()))}")
     return unavailable, skipped
+
+
+def _unavailable(campaign: Campaign) -> dict[Cell, str]:
+    """Cells whose row cannot run under their interpreter, each with the reason."""
+    here = {func: backends.unavailable(backends.find(func)) for func in campaign.func}
+    elsewhere = {one: interpreters.unavailable(one, campaign.func) for one in campaign.pythons}
+    reasons = {
+        cell: here[cell.func] if cell.python is None else elsewhere[cell.python].get(cell.func)
+        for cell in campaign.cells
+    }
+    return {cell: reason for cell, reason in reasons.items() if reason is not None}
 
 
 def _refusal(obstacles: Sequence[preflight.Obstacle]) -> str:

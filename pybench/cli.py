@@ -169,6 +169,13 @@ def _run_parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE,...",
         help="run each row also with these variables, as a row of its own; may be repeated",
     )
+    what.add_argument(
+        "--python",
+        action="append",
+        metavar="[NAME=]PATH",
+        help="run the workers under this interpreter, which has a pybench of its own; may be "
+        "repeated: every row then runs under each",
+    )
     what.add_argument("--seed", metavar="N", help="of the order of cells (default random)")
     what.add_argument("--campaign", metavar="FILE", help="take options from a TOML file")
     what.add_argument("--resume", metavar="FILE", help="run what a results file still lacks")

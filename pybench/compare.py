@@ -18,7 +18,7 @@ Neither prints nor reads clocks. Needs NumPy and SciPy.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -228,7 +228,8 @@ def compare_groups(
     """Every cell of NEW against the same cell of BASE, in the order of the tables.
 
     base_func, new_func: compare these two rows instead of each row with itself. Without them, two
-    sides of one row each are compared whatever the rows are called.
+    sides of one row each are compared whatever the rows are called, and two sides of one
+    interpreter each whatever those are called.
     A cell of only one side is left out. Raises UsageError when nothing is on both sides.
     """
     if base_func is None and new_func is None:
@@ -238,17 +239,50 @@ def compare_groups(
             base_func, new_func = base_rows.pop(), new_rows.pop()
     _check_row("--base-func", base_func or new_func, base)
     _check_row("--new-func", new_func or base_func, new)
+    name_of = _row_anywhere if _one_python(base) and _one_python(new) else _row_here
     found = []
     for group in new:
         for func, conns in sorted(group.cells, key=lambda k: (group.rows.index(k[0]), k[1])):
             if new_func is not None and canonical(func) != canonical(new_func):
                 continue
-            partner = _partner(base, group, base_func or func, conns)
+            wanted = canonical(base_func) if base_func else name_of(group.cells[func, conns])
+            partner = _partner(base, group, wanted, conns, _row_here if base_func else name_of)
             if partner is not None:
                 found.append(compare_cells(partner, group.cells[func, conns], noise=noise))
     if not found:
         raise UsageError("compare: no row at the same number of connections is on both sides")
     return found
+
+
+def compare_pythons(
+    groups: Sequence[Group], base: str, *, noise: float | None = None
+) -> list[Comparison]:
+    """Every cell against the same under another interpreter, in the order of the tables.
+
+    base: what the interpreter is called that the others are held against.  Raises UsageError when
+    there is none of that name, or no other.
+    """
+    cells = [
+        group.cells[key]
+        for group in groups
+        for key in sorted(group.cells, key=lambda k: (group.rows.index(k[0]), k[1]))
+    ]
+    names = sorted({cell.python for cell in cells} - {""})
+    if base not in names:
+        raise UsageError(f"--base-python {base}: no such interpreter; there are {', '.join(names)}")
+    partners = {_anywhere(cell): cell for cell in cells if cell.python == base}
+    found = [
+        compare_cells(partners[_anywhere(cell)], cell, noise=noise)
+        for cell in cells
+        if cell.python not in ("", base) and _anywhere(cell) in partners
+    ]
+    if not found:
+        raise UsageError(f"compare --by python: no row ran under {base} and another interpreter")
+    return found
+
+
+def _anywhere(cell: Cell) -> tuple[Setting, str, int]:
+    return cell.rounds[0].setting, canonical(cell.func_anywhere), cell.conns
 
 
 def _check_row(option: str, func: str | None, groups: Sequence[Group]) -> None:
@@ -257,13 +291,27 @@ def _check_row(option: str, func: str | None, groups: Sequence[Group]) -> None:
         raise UsageError(f"{option} {func}: no such row; there are {', '.join(rows)}")
 
 
-def _partner(base: Sequence[Group], group: Group, func: str, conns: int) -> Cell | None:
+def _row_here(cell: Cell) -> str:
+    return canonical(cell.func)
+
+
+def _row_anywhere(cell: Cell) -> str:
+    return canonical(cell.func_anywhere)
+
+
+def _one_python(groups: Sequence[Group]) -> bool:
+    return len({cell.python for group in groups for cell in group.cells.values()}) == 1
+
+
+def _partner(
+    base: Sequence[Group], group: Group, row: str, conns: int, name_of: Callable[[Cell], str]
+) -> Cell | None:
     """BASE's cell for one of NEW's group: of an equal setting, else what differs least."""
     able = [
         (len(setting_differences(one.setting, group.setting)), place, cell)
         for place, one in enumerate(base)
-        for (row, count), cell in one.cells.items()
-        if canonical(row) == canonical(func) and count == conns
+        for (_, count), cell in one.cells.items()
+        if name_of(cell) == row and count == conns
     ]
     return min(able, key=lambda found: found[:2])[2] if able else None
 

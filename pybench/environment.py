@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pybench
+from pybench.backends import ROWS
 
-LIBRARIES = ("uvloop", "gevent")
+LIBRARIES = tuple(dict.fromkeys(row.extra for row in ROWS.values() if row.extra))
 
 
 def collect() -> dict[str, Any]:

@@ -136,10 +136,13 @@ class Result:
     histogram: lower edge of a bucket in ns -> echoes; bucket rule in server/histogram.h.
     env: where it ran, free-form.
 
-    row: the row's own name when `func` has variables beside it, `asyncio[NAME=VALUE]`; else empty.
+    row: the row's own name when `func` has more, `asyncio[py3.12,NAME=VALUE]`; else empty.
     env_set: those variables, set in the worker.
     family: what groups the row with others.  spec: how a row that is not ours was asked for, empty
     for ours: `module:callable`, `exec:COMMAND`, ...
+    python: what the worker ran under: `executable`, `version`, `implementation`, whether the `gil`
+    was on, the `library` of the row with its version; its `name` in `func` when one was asked for.
+    Empty for a program, the name alone when the worker did not come that far.
     rate: pings per second that were asked for, 0 in a closed loop. Only with a rate:
     corrected_ns, corrected_histogram: latency from when each ping was due, where `latency_ns` and
     `histogram` count from when it was sent.  late: pings sent more than 1 ms after that.
@@ -176,6 +179,7 @@ class Result:
     env_set: dict[str, str] = field(default_factory=dict)
     family: str = ""
     spec: str = ""
+    python: dict[str, Any] = field(default_factory=dict)
     rate: int = 0
     corrected_ns: Latency | None = None
     corrected_histogram: dict[int, int] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from typing import Any
 
 from pybench import backends
 from pybench.errors import ResultFormatError, UsageError
+from pybench.interpreters import Interpreter, identify
 from pybench.units import (
     NS_PER_MS,
     NS_PER_S,
@@ -50,6 +51,7 @@ class Cell:
     rate_per_s: pings per second over all connections, 0 for the closed loop.  rate_auto: a sweep
     of rates up to the knee; each of its steps is a cell with a rate.  engine: of the load server,
     None for its default.  timestamps: `kernel` or None.  env: set in the worker besides the rest.
+    python: to run the worker under, None for the driver's own.
     """
 
     func: str
@@ -63,6 +65,7 @@ class Cell:
     engine: str | None = None
     timestamps: str | None = None
     env: EnvSet = ()
+    python: Interpreter | None = None
 
     @property
     def row(self) -> backends.Row:
@@ -71,17 +74,19 @@ class Cell:
 
     @property
     def label(self) -> str:
-        """The row as tables name it, with the variables that set it apart."""
-        return row_label(self.row.name, self.env)
+        """The row as tables name it, with what sets it apart."""
+        return row_label(self.row.name, self.env, "" if self.python is None else self.python.name)
 
     def __str__(self) -> str:
         rate = f" at {self.rate_per_s}/s" if self.rate_per_s else ""
         return f"{self.label} x {self.conns}{rate}"
 
 
-def row_label(func: str, env: EnvSet) -> str:
-    """`asyncio_proto[NAME=VALUE,NAME=VALUE]`; the row's name alone without variables."""
-    return f"{func}[{','.join(f'{name}={value}' for name, value in env)}]" if env else func
+def row_label(func: str, env: EnvSet, python: str = "") -> str:
+    """`asyncio_proto[py3.12,NAME=VALUE]`; the row's name alone when nothing sets it apart."""
+    parts = [python] if python else []
+    parts += [f"{name}={value}" for name, value in env]
+    return f"{func}[{','.join(parts)}]" if parts else func
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,7 @@ class Campaign:
     id: ties the sections of one results file that belong together.
     rate: pings per second, each a cell of its own; empty for the closed loop.  rate_auto: sweep
     the rate instead.  engine, timestamps: as in `Cell`.  env_sets: every row runs also with each.
+    pythons: every row runs under each; empty for the driver's own. Programs run once.
     """
 
     func: tuple[str, ...]
@@ -146,6 +152,7 @@ class Campaign:
     engine: str | None = None
     timestamps: str | None = None
     env_sets: tuple[EnvSet, ...] = ()
+    pythons: tuple[Interpreter, ...] = ()
 
     @property
     def open_loop(self) -> bool:
@@ -154,7 +161,8 @@ class Campaign:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """Every cell, rows outermost, each row first as it is and then with each set of variables.
+        """Every cell, rows outermost, each under every interpreter, and there first as it is and
+        then with each set of variables.
 
         A sweep of rates is one cell here: which rates it has is known when it has run.
         """
@@ -171,12 +179,17 @@ class Campaign:
                 engine=self.engine,
                 timestamps=self.timestamps,
                 env=env,
+                python=python,
             )
             for func in self.func
+            for python in self._pythons_of(func)
             for env in ((), *self.env_sets)
             for conns in self.conns
             for rate in (self.rate or (0,))
         )
+
+    def _pythons_of(self, func: str) -> tuple[Interpreter | None, ...]:
+        return (None,) if backends.find(func).command else (self.pythons or (None,))
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], names: Callable[[str], str]) -> "Campaign":
@@ -211,6 +224,7 @@ class Campaign:
             engine=read("engine", _one_of(ENGINES), None),
             timestamps=read("timestamps", _one_of(TIMESTAMPS), None),
             env_sets=tuple(dict.fromkeys(read.each("env", parse_env))),
+            pythons=read.all_given("python", identify),
         )
         _check_together(campaign, names)
         return campaign
@@ -237,6 +251,7 @@ class Campaign:
                 tuple((str(name), str(value)) for name, value in env)
                 for env in values.get("env_sets", ())
             )
+            values["pythons"] = tuple(Interpreter(**one) for one in values.get("pythons", ()))
             if values["server"] is not None:
                 values["server"] = HostPort.parse(values["server"])
             return cls(**values)
@@ -247,7 +262,7 @@ class Campaign:
 OPTIONS = frozenset(
     {"func", "conns", "msize", "runtime", "warmup", "think", "rounds", "seed"}
     | {"server", "bind", "server_threads", "cpu", "server_cpus", "no_pin", "skip_impossible"}
-    | {"rate", "engine", "timestamps", "env"}
+    | {"rate", "engine", "timestamps", "env", "python"}
 )
 _EXAMPLES = {"func": "asyncio_proto,c_epoll", "conns": "100,1k"}
 _NEEDED = object()
@@ -276,7 +291,11 @@ class _Reader:
     def all(self, key: str, parse: Callable[[list[str]], Any]) -> Any:
         """An option that must be given and may be several times: all its texts at once."""
         self(key, str)
-        values = self._options[key]
+        return self.all_given(key, parse)
+
+    def all_given(self, key: str, parse: Callable[[list[str]], Any]) -> Any:
+        """An option that may be given several times: all its texts at once."""
+        values = self._options.get(key, [])
         try:
             return parse([_as_text(v) for v in (values if isinstance(values, list) else [values])])
         except UsageError as exc:

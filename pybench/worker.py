@@ -26,6 +26,7 @@ from typing import Any
 from pybench import backends
 from pybench.backends import loading
 from pybench.errors import PybenchError
+from pybench.interpreters import describe_self
 
 PR_SET_PDEATHSIG = 1
 MAX_BACKLOG = 65535  # the kernel lowers it to net.core.somaxconn
@@ -142,9 +143,10 @@ def run(spec: dict[str, Any], events: Events) -> None:
     if spec["cpu"] is not None:
         os.sched_setaffinity(0, {spec["cpu"]})
     raise_file_limit()
-    serve: Callable[..., object] = backends.load(backends.Row(**spec["row"]))
+    row = backends.Row(**spec["row"])
+    serve: Callable[..., object] = backends.load(row)
     listener = listen(spec["bind"])
-    events.send("listening", port=listener.getsockname()[1])
+    events.send("listening", port=listener.getsockname()[1], python=describe_self(row.extra))
     check_returned(serve(listener, spec["conns"], spec["msize"], events.ready))
     events.done()
 

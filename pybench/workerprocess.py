@@ -40,13 +40,14 @@ class WorkerProcess:
 
     row: the backend.  bind: numeric address to listen on.  cpu: to pin to, or None.
     The cell's variables come into its environment.
-    After `receive`: port, ready, usage and silent are what it has said so far.
+    After `receive`: port, python, ready, usage and silent are what it has said so far.
     """
 
     def __init__(self, row: Row, cell: Cell, *, bind: str, cpu: int | None) -> None:
         self.port: int | None = None
         self.ready = False
         self.usage: Usage | None = None
+        self.python: dict[str, Any] = {}
         self.silent = False  # it has closed its end of the pipe
         self._rest = b""
         self._program_pid: int | None = None
@@ -63,9 +64,10 @@ class WorkerProcess:
             "parent_pid": os.getpid(),
         }
         module = "pybench.program" if row.command else "pybench.worker"
+        executable = sys.executable if cell.python is None else cell.python.path
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", module, json.dumps(spec)],
+                [executable, "-m", module, json.dumps(spec)],
                 env={**os.environ, **dict(cell.env)},
                 stdin=subprocess.PIPE if row.command else subprocess.DEVNULL,
                 stdout=self._output,
@@ -152,6 +154,7 @@ class WorkerProcess:
             case "listening":
                 self.port = event["port"]
                 self._program_pid = event.get("pid")
+                self.python = event.get("python", {})
             case "ready":
                 self.ready = True
             case "done":

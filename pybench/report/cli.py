@@ -28,6 +28,7 @@ Tables and pictures from results files: ours (JSON lines) and the raw ones of th
 _COMPARE: Final = """\
 Ratio of NEW to BASE per cell with a 95% interval. Without NEW both sides are taken from BASE:
     compare results.jsonl --base-func thread --new-func selector
+    compare results.jsonl --by python
 Rounds of one interleaved campaign are paired. Cells that differ in message size, warm-up, runtime,
 think time, load server or machine, and cells of a single round, are not compared."""
 
@@ -85,6 +86,14 @@ def add_compare_parser(subparsers: Any) -> None:
     parser.add_argument("new", metavar="NEW", type=Path, nargs="?", help="results file")
     parser.add_argument("--base-func", metavar="ROW", help="compare this row of BASE ...")
     parser.add_argument("--new-func", metavar="ROW", help="... with this row of NEW")
+    parser.add_argument(
+        "--by", choices=("python",), help="compare the interpreters of BASE, row by row"
+    )
+    parser.add_argument(
+        "--base-python",
+        metavar="NAME",
+        help="the interpreter to hold the others against (default the campaign's first)",
+    )
     parser.add_argument(
         "--fail-below",
         metavar="RATIO",
@@ -244,19 +253,51 @@ def _write_distributions(groups: Sequence[Group], folder: Path, wanted: Any) -> 
     return written
 
 
+def _check_sides(args: argparse.Namespace) -> None:
+    """Raise UsageError unless the options say which two sides are meant."""
+    if args.by is None and args.base_python is not None:
+        raise UsageError("compare: --base-python goes with --by python")
+    if args.by is not None and (args.new or args.base_func or args.new_func):
+        raise UsageError("compare --by python takes one file, and neither NEW nor rows")
+    if args.by is None and args.new is None and not (args.base_func and args.new_func):
+        raise UsageError(
+            "compare: give NEW, or --base-func and --new-func to compare rows of BASE, "
+            "or --by python"
+        )
+
+
+def _first_python(loaded: Loaded) -> str:
+    """What the first interpreter of the campaigns is called. Raises UsageError without two."""
+    names = [one["name"] for record in loaded.campaigns for one in record.get("pythons", ())]
+    if len(set(names)) < 2:
+        raise UsageError("compare --by python: the campaign had no two interpreters (--python)")
+    return str(names[0])
+
+
 def _compare(args: argparse.Namespace) -> int:
     """Print the comparison; 1 when a cell is surely below --fail-below, else 0."""
     require("compare", "numpy", "scipy")
-    from pybench.compare import compare_groups, drift_note, environment_notes, surely_below
+    from pybench.compare import (
+        compare_groups,
+        compare_pythons,
+        drift_note,
+        environment_notes,
+        surely_below,
+    )
     from pybench.report.comparison import write_comparison
 
-    if args.new is None and not (args.base_func and args.new_func):
-        raise UsageError("compare: give NEW, or --base-func and --new-func to compare rows of BASE")
-    base = load_files([args.base]).groups(args.server_name)
-    new = base if args.new is None else load_files([args.new]).groups(args.server_name)
-    comparisons = compare_groups(
-        base, new, base_func=args.base_func, new_func=args.new_func, noise=args.noise
-    )
+    _check_sides(args)
+    loaded = load_files([args.base])
+    base = new = loaded.groups(args.server_name)
+    if args.by is not None:
+        first = args.base_python or _first_python(loaded)
+        comparisons = compare_pythons(base, first, noise=args.noise)
+    else:
+        if args.new is not None:
+            new = load_files([args.new]).groups(args.server_name)
+        comparisons = compare_groups(
+            base, new, base_func=args.base_func, new_func=args.new_func, noise=args.noise
+        )
     below = [] if args.fail_below is None else surely_below(comparisons, args.fail_below)
     notes = [note for note in [drift_note(comparisons)] if note]
     notes += [f"The environments differ: {note}" for note in environment_notes(base, new)]

@@ -15,9 +15,11 @@ from pybench.legacy import LegacyRound, LegacyTime
 from pybench.report.style import row_order
 from pybench.report.text import count_label
 from pybench.result import Result, ServerUsage, Warning
+from pybench.spec import row_label
 from pybench.stats import Summary, merge_histograms, summarize
 
 LOCAL = "local"
+_OF_PYTHON = ("implementation", "gil")
 
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
@@ -62,6 +64,8 @@ class Round:
 
     campaign: id of the interleaved campaign, empty when there was none.
     rate: pings per second asked for, 0 in a closed loop.
+    python: what the interpreter is called in `func`, empty where none was asked for.
+    func_anywhere: `func` without it.
     values: quantity -> number, only what was measured; names as in `metrics.py`.
     at_least: the quantities whose number is a lower bound.
     histogram: as in `Result`; empty for the rounds of 2016.  source: `pybench` or `2016`.
@@ -73,6 +77,8 @@ class Round:
     campaign: str
     setting: Setting
     rate: int = 0
+    python: str = ""
+    func_anywhere: str = ""
     status: str = "ok"
     error: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
@@ -103,6 +109,16 @@ class Cell:
     func: str
     conns: int
     rounds: tuple[Round, ...]
+
+    @property
+    def python(self) -> str:
+        """What its interpreter is called; empty where none was asked for."""
+        return self.rounds[0].python
+
+    @property
+    def func_anywhere(self) -> str:
+        """The row, whatever interpreter it runs under."""
+        return self.rounds[0].func_anywhere or self.func
 
     @cached_property
     def good(self) -> tuple[Round, ...]:
@@ -301,6 +317,9 @@ def _round_of_result(
     result: Result, campaign: str, usual: _Server, env: Mapping[str, Any]
 ) -> Round:
     address, engine, threads, timestamps = _server_of(result.server) if result.server else usual
+    env, python = result.env or env, result.python
+    if "version" in python:  # what the driver runs under is of no account
+        env = {**env, "python": python["version"]} | {key: python[key] for key in _OF_PYTHON}
     return Round(
         func=result.func,
         conns=result.conns,
@@ -314,17 +333,19 @@ def _round_of_result(
             warmup_s=result.warmup_s,
             engine=engine,
             threads=threads,
-            machine=machine_name(result.env or env),
+            machine=machine_name(env),
             timestamps=timestamps,
             conns=result.conns if result.rate else 0,
         ),
         rate=result.rate,
+        python=python.get("name", ""),
+        func_anywhere=row_label(result.row or result.func, tuple(result.env_set.items())),
         status=result.status,
         error=result.error,
         values=_values_of_result(result) if result.ok else {},
         histogram=result.histogram,
         warnings=result.warnings,
-        env=result.env or env,
+        env=env,
     )
 
 

@@ -1,0 +1,202 @@
+"""Other Pythons to run workers under: which they are, and what they have.
+
+An interpreter is asked by starting it once as `PATH -m pybench.interpreters`, exactly as workers
+are started: what it finds on its path, they find. `main` is what answers there.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pybench
+from pybench import backends
+from pybench.errors import PybenchError, UsageError
+
+ANSWER_S = 30.0  # how long an interpreter may take: a cold start on a busy machine
+
+_NAME = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.+-]*)=(.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """A Python to run workers under.
+
+    path: as it was given, made absolute; a link is not followed, for a virtual environment is one.
+    name: what sets its rows apart, `py3.12`.  version: `3.12.1`.  implementation: `CPython`.
+    free_threaded: whether it was built without the GIL.
+    """
+
+    path: str
+    name: str
+    version: str
+    implementation: str
+    free_threaded: bool
+
+
+def describe_self(library: str | None = None) -> dict[str, Any]:
+    """This interpreter as a result line holds it; call it when the backend is imported.
+
+    library: the distribution that the row is written with.
+    gil: whether it is on now: importing an extension may have switched it on.
+    """
+    return {
+        "executable": sys.executable,
+        "version": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
+        "library": _distribution(library),
+    }
+
+
+def _distribution(name: str | None) -> str:
+    """`uvloop 0.21.0`; empty when there is none of that name."""
+    if name is None:
+        return ""
+    try:
+        return f"{name} {importlib.metadata.version(name)}"
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def identify(texts: Iterable[str]) -> tuple[Interpreter, ...]:
+    """The interpreters that texts name: a path, a command in PATH, or NAME= and one of those.
+
+    They are named after their version, as shortly as tells them apart. Raises UsageError when one
+    is no Python, has no pybench of our version, or is called as another is.
+    """
+    asked = list(dict.fromkeys(texts))
+    found = [_identify(text) for text in asked]
+    given = {i for i, text in enumerate(asked) if _NAME.fullmatch(text)}
+    for name_of in (_minor_name, _full_name, _place_name):
+        names = [one.name if i in given else name_of(one) for i, one in enumerate(found)]
+        if len(set(names)) == len(names):
+            return tuple(replace(one, name=name) for one, name in zip(found, names, strict=True))
+    twice = next(name for name in names if names.count(name) > 1)
+    paths = " and ".join(o.path for o, n in zip(found, names, strict=True) if n == twice)
+    raise UsageError(f"{paths} would both be called {twice}: write one of them as NAME=PATH")
+
+
+def _minor_name(one: Interpreter) -> str:
+    return _prefix(one) + ".".join(one.version.split(".")[:2]) + _suffix(one)
+
+
+def _full_name(one: Interpreter) -> str:
+    return _prefix(one) + one.version + _suffix(one)
+
+
+def _place_name(one: Interpreter) -> str:
+    """With the folder that its bin is in: that of its virtual environment."""
+    place = re.sub(r"[^A-Za-z0-9_.+-]", "-", Path(one.path).parent.parent.name)
+    return f"{_full_name(one)}-{place}"
+
+
+def _prefix(one: Interpreter) -> str:
+    return "py" if one.implementation == "CPython" else one.implementation.lower()
+
+
+def _suffix(one: Interpreter) -> str:
+    return "t" if one.free_threaded else ""
+
+
+def _identify(text: str) -> Interpreter:
+    match = _NAME.fullmatch(text)
+    path = _absolute(match[2] if match else text)
+    answer = ask(path, ())
+    if len({answer["pybench"], pybench.__version__} - {pybench.UNKNOWN_VERSION}) > 1:
+        raise UsageError(
+            f"{path} has pybench {answer['pybench']}, this is {pybench.__version__}: "
+            f"{path} -m pip install pybench=={pybench.__version__}"
+        )
+    return Interpreter(
+        path=path,
+        name=match[1] if match else "",
+        version=answer["version"],
+        implementation=answer["implementation"],
+        free_threaded=answer["free_threaded"],
+    )
+
+
+def _absolute(text: str) -> str:
+    found = shutil.which(os.path.expanduser(text))  # noqa: PTH111 - Path would drop a `./`
+    if found is None:
+        raise UsageError(f"{text}: no such interpreter")
+    return os.path.abspath(found)  # noqa: PTH100 - Path.resolve would follow the link
+
+
+def unavailable(one: Interpreter, rows: Sequence[str]) -> Mapping[str, str]:
+    """Which of the rows cannot run there, with the reason.
+
+    rows: as `backends.find` takes them.  Raises UsageError when the interpreter has changed since
+    it was identified, or is gone.
+    """
+    answer = ask(one.path, rows)
+    if answer["version"] != one.version:
+        raise UsageError(f"{one.path} is Python {answer['version']} now, and was {one.version}")
+    found: Mapping[str, str] = answer["unavailable"]
+    return found
+
+
+def ask(path: str, rows: Sequence[str]) -> dict[str, Any]:
+    """What the interpreter says of itself. Raises UsageError when it cannot."""
+    try:
+        done = subprocess.run(
+            [path, "-m", "pybench.interpreters", json.dumps(list(rows))],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=ANSWER_S,
+            check=False,
+        )
+    except OSError as exc:
+        raise UsageError(f"{path}: {exc.strerror}") from exc
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"{path}: no answer within {ANSWER_S:g} s") from None
+    if "No module named" in done.stderr and "pybench" in done.stderr:
+        raise UsageError(
+            f"{path} has no pybench of this version: {path} -m pip install pybench "
+            "(in the source tree: pip install .)"
+        )
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return {key: answer[key] for key in _answer(())} | answer
+    except (ValueError, TypeError, KeyError):
+        last = [line.strip() for line in done.stderr.splitlines() if line.strip()][-1:]
+        said = f"; it says: {last[0]}" if last else ""
+        raise UsageError(f"{path} does not answer as a Python with pybench does{said}") from None
+
+
+def _answer(rows: Sequence[str]) -> dict[str, Any]:
+    return {
+        "pybench": pybench.__version__,
+        "version": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+        "unavailable": {row: reason for row in rows if (reason := _reason(row)) is not None},
+    }
+
+
+def _reason(row: str) -> str | None:
+    try:
+        return backends.unavailable(backends.find(row))
+    except PybenchError as exc:  # a plug-in that is installed elsewhere
+        return str(exc)
+
+
+def main() -> None:
+    """Say what this interpreter is and which of the rows in argv cannot run here."""
+    print(json.dumps(_answer(json.loads(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()
