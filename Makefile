@@ -7,7 +7,7 @@ SOURCES = pyproject.toml setup.py $(wildcard server/*.[ch] ext/*.[ch])
 C_FILES = $(wildcard server/*.[ch] ext/*.[ch] tests/c/*.[ch])
 BENCH_ARGS ?= --func asyncio_proto --conns 10000 --runtime 10s
 
-.PHONY: help bench test lint format asan sdist clean
+.PHONY: help bench test regression lint format asan sdist clean
 .DEFAULT_GOAL := help
 
 help:  ## list what there is
@@ -18,6 +18,9 @@ bench: $(VENV)/.for-bench  ## set everything up and run the main job (BENCH_ARGS
 
 test: $(VENV)/.for-test  ## set everything up and run the whole suite
 	$(BIN)/python -m pytest
+
+regression: $(VENV)/.for-test  ## Python rows against C rows as ratios, two minutes (REGRESSION_ARGS=...)
+	$(BIN)/python -m pytest tests/regression $(REGRESSION_ARGS)
 
 lint: $(VENV)/.for-lint  ## ruff, mypy --strict, clang-format, clang-tidy
 	$(BIN)/ruff check .

@@ -8,6 +8,8 @@ PybenchError
 |-- ProtocolError         the load server said something that the protocol does not allow
 |-- ServerError           the load server answered `error code=... msg=...`, or did not start
 |-- WorkerError           the worker ended, hung or reported a failure
+|-- BackendFault          a backend breaks the contract; an AssertionError too, see `testing.py`
+|-- Inconclusive          the machine is too noisy to tell whether a demand is kept
 `-- ResultFormatError     a results file that cannot be read
     `-- EmptyHistogram    a percentile was asked of no samples
 """
@@ -51,6 +53,23 @@ class WorkerError(PybenchError):
         super().__init__(message)
         self.hung = hung
         self.details = details
+
+
+class BackendFault(PybenchError, AssertionError):
+    """A backend breaks the contract of `backends.base`.
+
+    The message has several lines: what was asked of the backend, then a line for each finding,
+    and below it the backend's own traceback when it raised.  checks: the names of the checks that
+    it failed.
+    """
+
+    def __init__(self, message: str, checks: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.checks = checks
+
+
+class Inconclusive(PybenchError):
+    """Whether a demand on a ratio is kept cannot be told from what was measured."""
 
 
 class ResultFormatError(PybenchError):

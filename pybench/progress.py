@@ -41,6 +41,28 @@ class Reporter(Protocol):
         """What is left has changed: a sweep does not know its rounds beforehand."""
 
 
+class SilentReporter:
+    """Says nothing."""
+
+    def __enter__(self) -> "SilentReporter":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    def round_started(self, cell: Cell, number: int) -> None:
+        pass
+
+    def live(self, progress: Progress) -> None:
+        pass
+
+    def round_finished(self, result: Result) -> None:
+        pass
+
+    def expect(self, cells: Sequence[Cell]) -> None:
+        pass
+
+
 def make_reporter(cells: Sequence[Cell], rounds: int, stream: TextIO) -> Reporter:
     """A reporter for tasks whose cells are given, in order, one per round to run.
 

@@ -1,0 +1,308 @@
+"""Performance as a test: ratios of rows with an interval, demands on them, and a baseline.
+
+What pytest has to do with it is in `pytest_plugin.py`. Ratios carry over between machines, absolute
+figures do not: only ratios are gated.
+
+A demand has three outcomes. It is kept when the whole interval is on its side, broken
+(`AssertionError`) when the whole interval is on the other, and otherwise `Inconclusive`: the noise
+of the machine is larger than what was asked. The interval is that of `compare.py`, 95%, paired by
+round, and widened by as much as others disturbed one row more than the other.
+"""
+
+import dataclasses
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pybench
+from pybench import campaign, environment
+from pybench.compare import compare_values
+from pybench.errors import Inconclusive, PybenchError, UsageError
+from pybench.progress import SilentReporter
+from pybench.report.text import count_label
+from pybench.result import Result
+from pybench.spec import OPTIONS, Campaign
+
+SCHEMA = 1
+DEFAULT_ROUNDS = 5
+DEFAULTS = {"runtime": "1s", "warmup": "200ms"}
+NOISY = ("steal", "busy_machine", "generator_bound", "client_idle", "noise_floor", "lost")
+"""The stamps that a reader of a ratio must know of."""
+
+
+class UnavailableError(PybenchError):
+    """A row of ours cannot run here, its library is missing; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A ratio and its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+    def widened(self, share: float) -> "Interval":
+        """With room for a disturbance that took that share, from 0 to 1, of one side."""
+        kept = 1 - min(share, 0.99)
+        return Interval(self.value, self.low * kept, self.high / kept)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ratio:
+    """How many times the messages/s of row `against` row `func` reaches.
+
+    func, against: labels of the rows.  conns: connections.  options: as the rounds were asked for.
+    speeds, against_speeds: messages/s of each round, those of one index measured in one round.
+    disturbance: by what share, from 0 to 1, others took more of one row's CPU than of the other's.
+    stamps: the warnings that half of the rounds of either row have.
+    """
+
+    func: str
+    against: str
+    conns: int
+    speeds: tuple[float, ...]
+    against_speeds: tuple[float, ...]
+    disturbance: float = 0.0
+    stamps: tuple[str, ...] = ()
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def interval(self) -> Interval:
+        """The ratio with its interval."""
+        found = compare_values(self.against_speeds, self.speeds, paired=True)
+        return Interval(found.ratio, found.low, found.high).widened(self.disturbance)
+
+    @property
+    def value(self) -> float:
+        """The ratio of the mean messages/s; to be judged by `require`, not by itself."""
+        return statistics.fmean(self.speeds) / statistics.fmean(self.against_speeds)
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds each row was measured in."""
+        return len(self.speeds)
+
+    @property
+    def name(self) -> str:
+        """`selector / c_epoll at 100`."""
+        return f"{self.func} / {self.against} at {count_label(self.conns)}"
+
+    def require(self, *, at_least: float | None = None, at_most: float | None = None) -> None:
+        """Demand that the ratio is in a range.
+
+        Raises AssertionError when it surely is not, Inconclusive when this cannot be told.
+        """
+        __tracebackhide__ = True  # pytest then shows where it was demanded
+        if at_least is None and at_most is None:
+            raise TypeError("require(at_least=...) or require(at_most=...): nothing was demanded")
+        found = self.interval
+        if at_least is not None:
+            judge(self.name, found, found.low >= at_least, found.high < at_least,
+                  f"at least {at_least:g}", self.stamps)  # fmt: skip
+        if at_most is not None:
+            judge(self.name, found, found.high <= at_most, found.low > at_most,
+                  f"at most {at_most:g}", self.stamps)  # fmt: skip
+
+
+def judge(
+    name: str, found: Interval, kept: bool, broken: bool, demand: str, stamps: Sequence[str]
+) -> None:
+    """Raise AssertionError when the demand is broken, Inconclusive when it is neither."""
+    __tracebackhide__ = True
+    if broken:
+        raise AssertionError(f"{name}: {found}, surely not {demand}")
+    if not kept:
+        noted = f" [{', '.join(stamps)}]" if stamps else ""
+        raise Inconclusive(
+            f"{name}: {found}{noted}; whether that is {demand} cannot be told: "
+            "more rounds, or a quieter machine"
+        )
+
+
+def measure(func: str, conns: int, **options: Any) -> Result:
+    """One round of a row.
+
+    func: a row as `--func` takes it.  options: as on the command line, `runtime="1s"`.
+    Raises UnavailableError, UsageError, and PybenchError when the round failed.
+    """
+    [result] = _results([func], conns, {"rounds": 1, **options})
+    return result
+
+
+def ratio(func: str, against: str, conns: int, **options: Any) -> Ratio:
+    """The speed of one row against another's, rounds interleaved.
+
+    func, against: rows as `--func` takes them.  options: as on the command line, `rounds=9`.
+    Raises as `measure`.
+    """
+    asked = {"rounds": DEFAULT_ROUNDS, **options}
+    results = _results([func, against], conns, asked)
+    middle = len(results) // 2
+    new, base = results[:middle], results[middle:]
+    if middle < 2:
+        raise UsageError("pybench.ratio: a single round has no spread: rounds=5 or more")
+    return Ratio(
+        func=new[0].func,
+        against=base[0].func,
+        conns=conns,
+        speeds=tuple(r.mps for r in new),
+        against_speeds=tuple(r.mps for r in base),
+        disturbance=abs(_taken(new) - _taken(base)),
+        stamps=tuple(code for code in NOISY if any(_half_has(code, side) for side in (new, base))),
+        options={key: str(value) for key, value in asked.items() if key != "rounds"},
+    )
+
+
+def _taken(results: Sequence[Result]) -> float:
+    """The share of their CPUs that others took, the median over the rounds."""
+    found = [max(d.taken, d.server_taken) for r in results if (d := r.disturbance) is not None]
+    return statistics.median(found) if found else 0.0
+
+
+def _half_has(code: str, results: Sequence[Result]) -> bool:
+    stamped = sum(any(w.code == code for w in r.warnings) for r in results)
+    return 2 * stamped >= len(results)
+
+
+def _results(funcs: Sequence[str], conns: int, options: Mapping[str, Any]) -> list[Result]:
+    """Every round, all of them ok, of the rows in their order."""
+    known = OPTIONS - {"func", "conns", "rate"}
+    if unknown := sorted(set(options) - known):
+        raise UsageError(f"pybench: no option {unknown[0]!r}; there are {' '.join(sorted(known))}")
+    asked = Campaign.from_options(
+        {**DEFAULTS, **options, "func": list(funcs), "conns": conns}, lambda key: f"pybench: {key}"
+    )
+    if len(asked.cells) != len(funcs):
+        raise UsageError(
+            f"pybench: {len(funcs)} different rows were to be measured, these options make "
+            f"{len(asked.cells)} of them: {', '.join(cell.label for cell in asked.cells)}"
+        )
+    prepared = campaign.prepare(asked)
+    for cell, reason in prepared.unavailable.items():
+        # One's own row that is not found is a mistake; a library that is not installed is none.
+        kind = UsageError if cell.row.spec or cell.row.source else UnavailableError
+        raise kind(f"{cell.label}: {reason}")
+    outcome = campaign.run(prepared, SilentReporter(), None)
+    if outcome.interrupted is not None:
+        raise KeyboardInterrupt
+    for result in outcome.results:
+        if not result.ok:
+            details = f"\n{result.details}" if result.details else ""
+            what = f"{result.func} at {conns}: {result.status}"
+            raise PybenchError(f"{what}: {result.error}{details}")
+    order = [cell.label for cell in asked.cells]
+    return sorted(outcome.results, key=lambda r: (order.index(r.func), r.round))
+
+
+# ---- baseline ----
+
+
+Key = tuple[str, str, str, int, tuple[tuple[str, str], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A ratio with the test that took it. test: its node id."""
+
+    test: str
+    ratio: Ratio
+
+    @property
+    def key(self) -> Key:
+        """What it has in common with itself in another session; rounds may differ."""
+        r = self.ratio
+        return (self.test, r.func, r.against, r.conns, tuple(sorted(r.options.items())))
+
+
+class Baseline:
+    """Ratios of an earlier session, and how much of them must be left.
+
+    fail_below: a ratio surely below that share of its earlier self is a regression.
+    """
+
+    def __init__(self, ratios: Mapping[Key, Ratio], fail_below: float) -> None:
+        self._ratios = ratios
+        self.fail_below = fail_below
+
+    def find(self, taken: Taken) -> Ratio | None:
+        """The same ratio, earlier; None when there was none."""
+        return self._ratios.get(taken.key)
+
+    def change(self, taken: Taken) -> Interval | None:
+        """The ratio now, divided by the ratio then; None when there was none."""
+        then, now = self.find(taken), taken.ratio
+        if then is None:
+            return None
+        found = compare_values(_per_round(then), _per_round(now), paired=False)
+        return Interval(found.ratio, found.low, found.high).widened(
+            max(then.disturbance, now.disturbance)
+        )
+
+    def check(self, taken: Taken) -> None:
+        """Raises AssertionError for a regression, Inconclusive when it cannot be told."""
+        found = self.change(taken)
+        if found is None:
+            return
+        then = self._ratios[taken.key]
+        judge(
+            f"{taken.ratio.name}: {taken.ratio.interval}, in the baseline {then.interval}; change",
+            found, found.low >= self.fail_below, found.high < self.fail_below,
+            f"at least {self.fail_below:g}", taken.ratio.stamps,
+        )  # fmt: skip
+
+
+def _per_round(ratio: Ratio) -> list[float]:
+    return [a / b for a, b in zip(ratio.speeds, ratio.against_speeds, strict=True)]
+
+
+def save(path: Path, ratios: Sequence[Taken], measured: Sequence[tuple[str, Result]]) -> None:
+    """Write what a session has found. Raises UsageError when the file cannot be written.
+
+    measured: rounds of `measure` with the test that took them; kept to be read, never gated.
+    """
+    record = {
+        "schema": SCHEMA,
+        "pybench": pybench.__version__,
+        "env": environment.collect(),
+        "ratios": [_ratio_record(taken) for taken in ratios],
+        "measured": [{"test": test, "result": json.loads(r.to_json())} for test, r in measured],
+    }
+    try:
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    except OSError as exc:
+        raise UsageError(f"--pybench-save {path}: {exc.strerror}") from exc
+
+
+def _ratio_record(taken: Taken) -> dict[str, Any]:
+    """Value and interval are for readers; `load` takes the speeds of the rounds."""
+    found = dataclasses.asdict(taken.ratio.interval)
+    return {"test": taken.test, **dataclasses.asdict(taken.ratio), **found}
+
+
+def load(path: Path, fail_below: float) -> Baseline:
+    """Read what `save` wrote. Raises UsageError when the file is not that."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["schema"] != SCHEMA:
+            raise UsageError(f"--pybench-compare {path}: schema {record['schema']} is not {SCHEMA}")
+        names = {f.name for f in dataclasses.fields(Ratio)}
+        ratios = [
+            Taken(one["test"], Ratio(**{k: _frozen(v) for k, v in one.items() if k in names}))
+            for one in record["ratios"]
+        ]
+        return Baseline({taken.key: taken.ratio for taken in ratios}, fail_below)
+    except OSError as exc:
+        raise UsageError(f"--pybench-compare {path}: {exc.strerror}") from exc
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"--pybench-compare {path}: not what --pybench-save writes") from None
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,291 @@
+"""The pytest plugin: the fixture `pybench`, its options, and the table at the session's end.
+
+Loaded in every pytest session where pybench is installed, so it imports nothing heavy before the
+fixture is used. What is measured and judged is in `gate.py`.
+"""
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pybench.errors import Inconclusive, PybenchError, UsageError
+
+if TYPE_CHECKING:
+    from pybench.gate import Baseline, Ratio, Taken
+    from pybench.result import Result
+
+MARKER = (
+    "pybench(**options): a performance test; the options are defaults of its pybench.measure and "
+    "pybench.ratio, as rounds=9. Every test that uses the fixture pybench has the marker."
+)
+INCONCLUSIVE = "inconclusive: "
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Our options, in a group of their own."""
+    group = parser.getgroup("pybench", "performance as ratios (pybench)")
+    group.addoption(
+        "--pybench-rounds", metavar="N", type=int, help="rounds of every ratio, whatever tests say"
+    )
+    group.addoption(
+        "--pybench-runtime", metavar="TIME", help="measured time of a round, whatever tests say"
+    )
+    group.addoption("--pybench-save", metavar="FILE", help="keep all ratios in FILE (JSON)")
+    group.addoption(
+        "--pybench-compare", metavar="FILE", help="hold every ratio against what is kept in FILE"
+    )
+    group.addoption(
+        "--pybench-fail-below",
+        metavar="SHARE",
+        type=float,
+        default=0.9,
+        help="fail a test when a ratio is surely below this share of the kept one (default 0.9)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Bad options end the session before anything is collected."""
+    config.addinivalue_line("markers", MARKER)
+    try:
+        config.pluginmanager.register(_Session(config), "pybench-session")
+    except UsageError as exc:
+        raise pytest.UsageError(str(exc)) from exc
+
+
+class Bench:
+    """The fixture `pybench` of one test.
+
+    The rounds of a row take CPU time that others' would need: tests that use it cannot run in
+    parallel.
+    """
+
+    def __init__(self, session: "_Session", item: pytest.Item) -> None:
+        self._session = session
+        self._test = item.nodeid
+        self._defaults: dict[str, Any] = {}
+        for mark in reversed(list(item.iter_markers("pybench"))):  # the nearest has the last word
+            self._defaults |= mark.kwargs
+
+    def measure(self, func: str, *, conns: int, **options: Any) -> "Result":
+        """One round of a row: its speed, latency and stamps, as `pybench.result.Result` says.
+
+        func: a row as `--func` takes it.  conns: connections.  options: as on the command line,
+        `runtime="1s"`, `msize=1024`, `env="A=1"`.  Figures are kept by --pybench-save, and never
+        judged: they belong to this machine and this hour. Skips the test when the row's
+        library is not here; raises PybenchError when the round fails.
+        """
+        from pybench import gate
+
+        asked = self._defaults | options
+        asked.pop("rounds", None)
+        try:
+            result = gate.measure(func, conns, **self._overridden(asked))
+        except gate.UnavailableError as exc:
+            pytest.skip(str(exc))
+        self._session.measured.append((self._test, result))
+        return result
+
+    def ratio(self, func: str, against: str, *, conns: int, **options: Any) -> "Ratio":
+        """How fast a row is, in parts of another's speed; rounds are interleaved.
+
+        Options as of `measure`, and `rounds`, 5 unless told. Returns a `pybench.gate.Ratio`: judge
+        it with `.require(at_least=0.5)`. It is compared with the baseline when the test has passed.
+        """
+        from pybench import gate
+        from pybench.report.optional import require
+
+        require("pybench.ratio", "numpy", "scipy")
+        try:
+            found = gate.ratio(func, against, conns, **self._overridden(self._defaults | options))
+        except gate.UnavailableError as exc:
+            pytest.skip(str(exc))
+        self._session.ratios.append(gate.Taken(self._test, found))
+        return found
+
+    def _overridden(self, options: dict[str, Any]) -> dict[str, Any]:
+        return options | self._session.overrides
+
+
+class _Session:
+    """What a session has measured, and the hooks that judge and show it."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.ratios: list[Taken] = []
+        self.measured: list[tuple[str, Result]] = []
+        self.overrides = _overrides(config)
+        self.parallel = hasattr(config, "workerinput")
+        self._verdicts: dict[str, str] = {}
+        self._save = _writable(config.getoption("pybench_save"))
+        self._baseline = _baseline(config)
+
+    @pytest.fixture
+    def pybench(self, request: pytest.FixtureRequest) -> Bench:
+        """Measures rows: pybench.measure(...) and pybench.ratio(...)."""
+        if self.parallel:
+            pytest.fail("measurements disturb each other: run without -n (pytest-xdist)", False)
+        return Bench(self, request.node)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Mark what uses the fixture, so that `-m 'not pybench'` leaves it out."""
+        for item in items:
+            if "pybench" in getattr(item, "fixturenames", ()):
+                item.add_marker("pybench")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
+        """A fixture may demand something too."""
+        with _Outcome():
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """A test that has passed by its own demands is held against the baseline."""
+        with _Outcome():
+            result = yield
+            self._check(item.nodeid)
+            return result
+
+    def _check(self, test: str) -> None:
+        if self._baseline is None:
+            return
+        undecided: Inconclusive | None = None
+        for taken in self.ratios:
+            if taken.test != test:
+                continue
+            try:
+                self._baseline.check(taken)
+            except AssertionError as exc:
+                pytest.fail(str(exc), pytrace=False)
+            except Inconclusive as exc:
+                undecided = undecided or exc
+        if undecided is not None:
+            raise undecided
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember how each test ended."""
+        if report.when == "call" or not report.passed:
+            verdict = "inconclusive" if _is_inconclusive(report) else report.outcome
+            self._verdicts.setdefault(report.nodeid, verdict)
+
+    def pytest_report_teststatus(
+        self, report: pytest.TestReport | pytest.CollectReport
+    ) -> tuple[str, str, str] | None:
+        """Inconclusive tests are counted apart from skipped ones."""
+        return ("inconclusive", "?", "INCONCLUSIVE") if _is_inconclusive(report) else None
+
+    def pytest_sessionfinish(self) -> None:
+        """Keep what was found; failed tests' ratios too."""
+        if self._save is None or self.parallel:
+            return
+        from pybench import gate
+
+        try:
+            gate.save(self._save, self.ratios, self.measured)
+        except UsageError as exc:
+            raise pytest.UsageError(str(exc)) from exc
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """The table of all ratios, and why tests were inconclusive."""
+        if not self.ratios:
+            return
+        lines = _table(self.ratios, self._baseline, self._verdicts)
+        terminalreporter.section("pybench: ratios of messages per second, 95% intervals")
+        for line in lines:
+            terminalreporter.write_line(line)
+        for report in terminalreporter.stats.get("inconclusive", ()):
+            terminalreporter.write_line(f"{report.nodeid}: {_reason(report)}")
+        if self._save is not None:
+            terminalreporter.write_line(f"kept in {self._save}")
+
+
+class _Outcome:
+    """A context that makes of our errors what pytest shows well: a skip, or a line."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, exc: BaseException | None, traceback: Any) -> None:
+        if isinstance(exc, Inconclusive):
+            raise pytest.skip.Exception(INCONCLUSIVE + str(exc), _use_item_location=True) from None
+        if isinstance(exc, PybenchError) and not isinstance(exc, AssertionError):
+            raise pytest.fail.Exception(str(exc), pytrace=False) from None
+
+
+def _is_inconclusive(report: pytest.TestReport | pytest.CollectReport) -> bool:
+    return report.skipped and _reason(report).startswith(INCONCLUSIVE)
+
+
+def _reason(report: Any) -> str:
+    """Why a test was skipped, as it was said."""
+    longrepr = report.longrepr
+    text = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
+    return str(text).removeprefix("Skipped: ")
+
+
+def _overrides(config: pytest.Config) -> dict[str, Any]:
+    """What the command line sets for all tests. Raises UsageError."""
+    from pybench.units import parse_duration_ns
+
+    rounds, runtime = config.getoption("pybench_rounds"), config.getoption("pybench_runtime")
+    found: dict[str, Any] = {}
+    if rounds is not None:
+        if rounds < 2:
+            raise UsageError(f"--pybench-rounds {rounds}: an interval takes 2, better 5 or more")
+        found["rounds"] = rounds
+    if runtime is not None:
+        try:
+            parse_duration_ns(runtime)
+        except UsageError as exc:
+            raise UsageError(f"--pybench-runtime: {exc}") from exc
+        found["runtime"] = runtime
+    return found
+
+
+def _writable(name: str | None) -> Path | None:
+    """The file to keep results in, once it is known that it can be one. Raises UsageError."""
+    if name is None:
+        return None
+    path = Path(name)
+    try:
+        with path.open("a", encoding="utf-8"):
+            pass
+    except OSError as exc:
+        raise UsageError(f"--pybench-save {path}: {exc.strerror}") from exc
+    return path
+
+
+def _baseline(config: pytest.Config) -> "Baseline | None":
+    """What to hold ratios against. Raises UsageError."""
+    name, share = config.getoption("pybench_compare"), config.getoption("pybench_fail_below")
+    if not 0 < share <= 1:
+        raise UsageError(f"--pybench-fail-below {share:g}: a share of the baseline, as 0.9")
+    if name is None:
+        return None
+    from pybench import gate
+    from pybench.report.optional import require
+
+    require("--pybench-compare", "numpy", "scipy")
+    return gate.load(Path(name), share)
+
+
+def _table(
+    ratios: "list[Taken]", baseline: "Baseline | None", verdicts: dict[str, str]
+) -> list[str]:
+    """Lines with columns as wide as they need be."""
+    heads = ["ratio", "value and interval", "rounds"]
+    heads += ["baseline", "change"] if baseline is not None else []
+    rows = [[*heads, "test", "stamps"]]
+    for taken in ratios:
+        r = taken.ratio
+        row = [r.name, str(r.interval), str(r.rounds)]
+        if baseline is not None:
+            then, change = baseline.find(taken), baseline.change(taken)
+            row += [str(then.interval) if then else "none", str(change) if change else ""]
+        rows.append([*row, verdicts.get(taken.test, ""), " ".join(r.stamps)])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
