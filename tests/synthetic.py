@@ -229,6 +229,67 @@ def make_campaign(
     return results
 
 
+# Rows of a report on everything: name, the family in the results, speed relative to selector.
+MANY_ROWS: tuple[tuple[str, str, float], ...] = (
+    ("asyncio", "asyncio", 0.37),
+    ("asyncio_proto", "asyncio", 0.42),
+    ("asyncio_sock", "asyncio", 0.45),
+    ("asyncio_buffered", "asyncio", 0.44),
+    ("asyncio_eager", "asyncio", 0.40),
+    ("uvloop", "uvloop", 0.72),
+    ("uvloop_proto", "uvloop", 1.04),
+    ("uvloop_sock", "uvloop", 0.76),
+    ("uvloop_buffered", "uvloop", 1.01),
+    ("rloop", "other loops", 0.66),
+    ("rloop_proto", "other loops", 0.97),
+    ("rloop_sock", "other loops", 0.61),
+    ("aiofastnet", "other loops", 0.55),
+    ("aiofastnet_proto", "other loops", 0.82),
+    ("aiofastnet_buffered", "other loops", 0.80),
+    ("trio", "trio", 0.19),
+    ("anyio", "trio", 0.28),
+    ("curio", "trio", 0.33),
+    ("anyio_trio", "trio", 0.15),
+    ("twisted", "frameworks", 0.31),
+    ("tornado", "frameworks", 0.24),
+    ("gevent", "greenlets", 0.62),
+    ("eventlet", "greenlets", 0.35),
+    ("selector", "selectors", 1.0),
+    ("raw_selector", "selectors", 1.27),
+    ("thread", "threads", 0.92),
+    ("socketserver", "threads", 0.70),
+    ("c_epoll", "C", 1.43),
+    ("c_poll", "C", 1.40),
+    ("c_th", "C", 1.15),
+    ("c_uring", "C", 1.62),
+    ("exec:go-echo", "programs", 1.08),
+    ("c-echo", "programs", 1.41),
+    ("mine:serve", "plug-ins", 0.50),
+    ("fastecho", "plug-ins", 0.88),
+    ("asyncio_proto[py3.12]", "asyncio", 0.47),
+    ("asyncio_proto[py3.13]", "asyncio", 0.51),
+    ("asyncio[py3.13]", "asyncio", 0.43),
+)
+
+
+def make_many(counts: Sequence[int] = (10, 100, 1000), rounds: int = 3) -> list[Result]:
+    """A campaign of 38 rows, plug-ins and programs among them; `c_poll` slows down with counts."""
+    rng = random.Random("many")
+    results = []
+    for number in range(1, rounds + 1):
+        for row, family, speed in MANY_ROWS:
+            for place, conns in enumerate(counts):
+                slower = 0.8 if row in ("c_poll", "thread") else 0.96
+                mps = 92_000 * speed * slower**place * math.exp(rng.gauss(0, 0.02))
+                user = 0.06 if family == "C" else 0.6
+                results.append(
+                    make_result(
+                        row, conns, number, mps=mps, user_share=user, family=family, samples=400
+                    )
+                )
+    return results
+
+
 def as_rounds(results: Sequence[Result], campaign: str = "") -> list[Round]:
     """The results as the reports see them, of one interleaved campaign when it is named."""
     return rounds_of_section(results, {"id": campaign} if campaign else {})

@@ -4,6 +4,7 @@ import contextlib
 import random
 import re
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,10 @@ _RLOOP = {
     "test_ctrl_c": _RLOOP_WAKE,
     "test_more_connections_than_files": _RLOOP_WAKE,
 }
+_AIOFASTNET = {
+    "test_more_connections_than_files": "aiofastnet 1.2 says so, but may leave a connection open"
+    " that it was accepting"
+}
 CANNOT = {
     "uvloop": _LIBUV,
     "uvloop_proto": _LIBUV,
@@ -49,15 +54,16 @@ CANNOT = {
         "test_leaves_nothing_open": "rloop 0.5 keeps two descriptors of a loop that is closed",
         "test_more_connections_than_files": "so that there are none left for the next loop",
     },
-    "aiofastnet": {
-        "test_more_connections_than_files": "aiofastnet 1.2 says so, but leaves a connection open"
-        " that it was accepting"
-    },
+    "aiofastnet": _AIOFASTNET,
+    "aiofastnet_proto": _AIOFASTNET,
+    "aiofastnet_buffered": _AIOFASTNET,
     "twisted": {
         "test_more_connections_than_files": "Twisted accepts and closes what it has no descriptor"
         " for, and tells only its log"
     },
 }
+if sys.version_info < (3, 11):
+    CANNOT["anyio"] = {"test_ctrl_c": "anyio's own runner of Python 3.10 makes it a CancelledError"}
 # gevent's hub prints a KeyboardInterrupt and the time before it hands it on; rloop 0.5 forgets the
 # pair of sockets that wakes it.
 _SAID_BY_LIBRARIES = re.compile(

@@ -1,15 +1,18 @@
 """The HTML page in a headless browser: it works, keeps to itself, and fits a phone."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pybench.cli import main
+from pybench.report.style import FAMILY_ORDER
+from pybench.result import Result
 from pybench.resultfile import ResultWriter
 from tests import synthetic
+from tests.test_openloop import open_round
 
 pytest.importorskip("plotly")
 pytest.importorskip("jinja2")
@@ -200,6 +203,10 @@ def test_hovering_shows_figures(visit: Visit) -> None:
     label = visit.page.locator("[data-chart=mps] .hoverlayer .hovertext").first
     label.wait_for()
     assert "95% CI" in label.text_content()
+    faded = visit.page.locator("[data-chart=mps] .faded")
+    assert faded.count() == len(ROWS) - 1, "the others stand back"
+    visit.page.locator("#theme").hover()
+    faded.first.wait_for(state="detached")
 
 
 def test_stamps_failures_environment_and_commands_are_there(visit: Visit) -> None:
@@ -224,6 +231,210 @@ def test_the_summary_is_a_sentence_with_an_interval(visit: Visit) -> None:
     ), headline
     stamps = "Not to be taken at face value: c_epoll at 10k (generator_bound)."
     assert visit.page.locator(".also").first.inner_text() == stamps
+
+
+# A page with many rows.
+
+
+@pytest.fixture(scope="module")
+def many_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of 38 rows, and one that measured nothing."""
+    folder = tmp_path_factory.mktemp("many")
+    return write_page(
+        folder,
+        [
+            *synthetic.make_many(counts=(10, 1000), rounds=2),
+            synthetic.make_failure("rsloop", 10),
+        ],
+    )
+
+
+def write_page(folder: Path, results: Sequence[Result]) -> Path:
+    writer = ResultWriter(folder / "r.jsonl", {"id": "x"})
+    for result in results:
+        writer.write(result)
+    writer.close()
+    target = folder / "report.html"
+    assert main(["report", str(folder / "r.jsonl"), "--html", str(target)]) == 0
+    return target
+
+
+@pytest.fixture
+def many(browser: Any, many_file: Path) -> Iterator[Visit]:
+    """A visit of its own to the page with many rows, which stays without complaint."""
+    here = Visit(browser, many_file, viewport={"width": 1280, "height": 900}, color_scheme="light")
+    yield here
+    assert here.complaints == [] and here.requests == [here.url]
+    here.context.close()
+
+
+FAMILY = {row: family for row, family, _ in synthetic.MANY_ROWS} | {"rsloop": "other"}
+FASTEST = {
+    *("asyncio_proto[py3.13]", "uvloop_proto", "rloop_proto", "curio", "twisted", "gevent"),
+    *("raw_selector", "thread", "c_uring", "c-echo", "fastecho"),
+}
+
+
+def listed(visit: Visit, table: str = "mps") -> list[str]:
+    """The names of a table's visible rows."""
+    rows = visit.page.locator(f'[data-table="{table}"] tbody tr:not([hidden])')
+    names = rows.evaluate_all("rows => rows.map(row => row.dataset.row)")
+    assert isinstance(names, list)
+    return names
+
+
+def press(visit: Visit, name: str) -> Any:
+    """Click the button of that name."""
+    button = visit.page.get_by_role("button", name=name, exact=True)
+    button.click()
+    return button
+
+
+def test_many_rows_are_all_listed_and_the_fastest_of_each_family_drawn(many: Visit) -> None:
+    assert len(listed(many)) == 39 and listed(many)[:2] == ["asyncio", "asyncio[py3.13]"]
+    families = [FAMILY[row] for row in listed(many)]
+    assert families == sorted(families, key=FAMILY_ORDER.index), "one family after the other"
+    for chart in ("mps", "lat", "distribution"):
+        assert many.lines(chart) == FASTEST, chart
+    assert many.page.inner_text("#status") == (
+        "Tables list all 39 rows; charts draw 11, the fastest of each family."
+    )
+    assert "averaged over the columns" in many.page.text_content(".picks .note")
+
+
+def test_a_family_is_switched_off_and_shown_alone(many: Visit) -> None:
+    button = press(many, "uvloop 4")
+    assert button.get_attribute("aria-pressed") == "false"
+    assert not any(FAMILY[row] == "uvloop" for row in listed(many))
+    assert many.lines("mps") == FASTEST - {"uvloop_proto"}
+    only = press(many, "Only uvloop")
+    uvloop = [row for row in FAMILY if FAMILY[row] == "uvloop"]
+    assert only.get_attribute("aria-pressed") == "true"
+    assert button.get_attribute("aria-pressed") == "true"
+    for table in ("mps", "lat95", "cpu"):
+        assert listed(many, table) == uvloop, table
+    assert many.lines("mps") == set(uvloop), "few enough to draw them all"
+    assert many.page.inner_text("#status") == ("Tables list 4 of 39 rows; charts draw them all.")
+    press(many, "asyncio 8")
+    assert len(listed(many)) == 12 == len(many.lines("mps"))
+    assert only.get_attribute("aria-pressed") == "false"
+    press(many, "C 4")
+    four = "Tables list 16 of 39 rows; charts draw 12, the fastest, up to 4 of each family."
+    assert many.page.inner_text("#status") == four
+    press(many, "All families")
+    assert len(listed(many)) == 39 and many.lines("mps") == FASTEST
+
+
+def test_only_one_family_again_is_all_of_them(many: Visit) -> None:
+    press(many, "Only trio")
+    assert {FAMILY[row] for row in listed(many)} == {"trio"}
+    press(many, "Only trio")
+    assert len(listed(many)) == 39
+
+
+def test_rows_are_found_by_name(many: Visit) -> None:
+    box = many.page.get_by_role("searchbox")
+    box.fill("PY3.13")
+    found = {"asyncio_proto[py3.13]", "asyncio[py3.13]"}
+    assert set(listed(many)) == found == many.lines("mps")
+    box.fill("echo, trio")
+    found = {"exec:go-echo", "c-echo", "fastecho", "trio", "anyio_trio"}
+    assert set(listed(many)) == found == many.lines("mps")
+    press(many, "plug-ins 2")
+    assert set(listed(many)) == found - {"fastecho"}, "the search and the families both count"
+    box.fill("nosuchrow")
+    assert listed(many) == [] and many.page.locator("[data-chart=mps] .empty").is_visible()
+    box.fill("")
+    assert len(listed(many)) == 37
+
+
+def test_any_row_is_drawn_by_one_click(many: Visit) -> None:
+    many.page.get_by_text("Choose the rows of the charts").click()
+    best = many.page.get_by_role("button", name="Fastest of each family")
+    button = press(many, "tornado")
+    assert button.get_attribute("aria-pressed") == "true"
+    assert best.get_attribute("aria-pressed") == "false"
+    assert many.lines("mps") == FASTEST | {"tornado"}
+    press(many, "c-echo")
+    assert many.lines("mps") == (FASTEST | {"tornado"}) - {"c-echo"}
+    assert len(listed(many)) == 39, "tables list the others all the same"
+    many.page.get_by_label("Only these rows in the tables too").check()
+    assert set(listed(many)) == (FASTEST | {"tornado"}) - {"c-echo"}
+    press(many, "All")
+    assert len(many.lines("mps")) == 38 and len(listed(many)) == 39
+    labels = many.page.locator("[data-chart=mps] .annotation-text").all_inner_texts()
+    assert len(labels) == 38, "each line has its name beside it"
+    press(many, "Without C")
+    assert many.lines("mps") == {row for row in FAMILY if FAMILY[row] not in ("C", "other")}
+    best.click()
+    assert many.lines("mps") == FASTEST
+
+
+def test_sorting_goes_back_to_the_families(many: Visit) -> None:
+    before = listed(many)
+    by_name = many.page.evaluate("names => [...names].sort((a, b) => a.localeCompare(b))", before)
+    assert by_name != before
+    name = many.page.locator('[data-table="mps"] thead th').nth(0)
+    for order, expected in [
+        ("ascending", by_name),
+        ("descending", by_name[::-1]),
+        ("none", before),
+    ]:
+        name.get_by_role("button").click()
+        assert name.get_attribute("aria-sort") == order
+        assert listed(many) == expected
+    press(many, "Only C")
+    speed = many.page.locator('[data-table="mps"] thead th').nth(1)
+    speed.get_by_role("button").click()
+    assert listed(many) == ["c_uring", "c_epoll", "c_poll", "c_th"]
+
+
+def test_families_are_filtered_with_the_keyboard(many: Visit) -> None:
+    many.page.get_by_role("searchbox").focus()
+    for _ in range(40):
+        many.page.keyboard.press("Tab")
+        focused = many.page.evaluate("document.activeElement.dataset.only || ''")
+        if focused == "greenlets":
+            break
+    many.page.keyboard.press("Enter")
+    assert set(listed(many)) == {"gevent", "eventlet"}
+    assert many.page.locator("#status").get_attribute("role") == "status"
+
+
+@pytest.mark.parametrize("width", [360, 390])
+def test_many_rows_on_a_small_screen(browser: Any, many_file: Path, width: int) -> None:
+    """Nothing scrolls sideways, and the chart has its names under it."""
+    here = Visit(browser, many_file, viewport={"width": width, "height": 800}, has_touch=True)
+    for summary in here.page.locator("summary").all():
+        summary.click()
+    assert here.page.evaluate("document.documentElement.scrollWidth") <= width
+    legend = here.page.locator("[data-chart=mps] .legend li").all_inner_texts()
+    assert set(legend) == FASTEST
+    assert here.complaints == []
+    here.context.close()
+
+
+def test_few_rows_need_no_filter(visit: Visit) -> None:
+    assert visit.page.locator("#search, [data-family], #follow").count() == 0
+
+
+def test_the_knee_of_an_open_loop_is_marked(browser: Any, tmp_path: Path) -> None:
+    results = [
+        open_round(rate, number, func=func, kept=rate <= knee)
+        for func, knee in (("selector", 2000), ("c_epoll", 8000))
+        for rate in (1000, 2000, 4000, 8000)
+        for number in (1, 2)
+    ]
+    here = Visit(browser, write_page(tmp_path, results), color_scheme="light")
+    shapes = here.page.evaluate("document.querySelector('[data-chart=lat] .plot').layout.shapes")
+    assert [(s["x0"], s["x1"]) for s in shapes] == [(2000, 2000)], "c_epoll has none in sight"
+    line = here.page.locator("[data-chart=lat] .shapelayer path").bounding_box()
+    point = here.page.locator("[data-chart=lat] .trace").first.locator(".point").nth(1)
+    dot = point.bounding_box()
+    assert abs(line["x"] + line["width"] / 2 - dot["x"] - dot["width"] / 2) < 3
+    assert abs(line["y"] - dot["y"] - dot["height"] / 2) < 3, "it begins at the point"
+    assert here.complaints == []
+    here.context.close()
 
 
 def test_light_and_dark(browser: Any, page_file: Path) -> None:

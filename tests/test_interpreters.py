@@ -17,19 +17,18 @@ from pybench import interpreters
 from pybench.errors import UsageError
 from pybench.interpreters import identify
 from pybench.spec import Campaign
-from tests.conftest import SHORT
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-HERE = ".".join(platform.python_version_tuple()[:2])
+SHORT = ("--runtime", "400ms", "--warmup", "50ms")
 
 
 def environment(folder: Path, *, libraries: bool) -> Path:
     """A virtual environment in which this pybench is found, and the libraries of this Python."""
     venv.create(folder, symlinks=True)
-    places = [Path(pybench.__file__).parents[1]]
-    places += [Path(sysconfig.get_path("purelib"))] if libraries else []
     [site] = folder.glob("lib/python*/site-packages")
-    (site / "here.pth").write_text("\n".join(map(str, places)))
+    (site / "pybench").symlink_to(Path(pybench.__file__).parent)
+    if libraries:
+        (site / "here.pth").write_text(sysconfig.get_path("purelib"))
     return folder / "bin" / "python"
 
 

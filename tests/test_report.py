@@ -14,20 +14,23 @@ from typing import Any
 
 import pytest
 
+from pybench.backends import ROWS
 from pybench.cli import main
 from pybench.errors import UsageError
 from pybench.report import run_summary
 from pybench.report.choose import chosen_cells, parse_cells, spread_counts
 from pybench.report.load import load_files
 from pybench.report.metrics import METRICS, choose_metrics
-from pybench.report.model import Group, group_rounds, server_name
+from pybench.report.model import Group, fastest_first, group_rounds, server_name
 from pybench.report.reference import build_reference
 from pybench.report.style import FAMILY_ORDER, family, row_order, row_styles
 from pybench.report.tables import build_tables
 from pybench.report.text import count_label, duration_text, letters, rate_text, ratio_text
+from pybench.report.words import summary_sentences
 from pybench.result import Result
 from pybench.resultfile import ResultWriter, read_sections
 from tests import synthetic
+from tests.test_openloop import open_round
 
 DATA = Path(__file__).parent / "data"
 SMALL = DATA / "results_small.jsonl"
@@ -494,6 +497,76 @@ def test_a_row_has_one_colour_in_every_picture(plots: Path) -> None:
             assert light in path.read_text(), (row, path.name)
 
 
+def test_many_rows_stand_in_panels_of_their_families() -> None:
+    """Each family with the fastest C row beside it; each row labelled once, not on another."""
+    pytest.importorskip("matplotlib")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from pybench.report import plots
+
+    group = one_group(synthetic.make_many(counts=(10, 1000), rounds=2))
+    styles = row_styles(group.rows, group.families)
+    figure = plots._mps(group, styles, None)
+    assert figure is not None
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.canvas.draw()
+    panels = {axis.get_title("left"): axis for axis in figure.axes if axis.get_visible()}
+    assert list(panels) == [family for family in FAMILY_ORDER if family != "other"]
+    labels = {name: [note.get_text() for note in axis.texts] for name, axis in panels.items()}
+    for name, found in labels.items():
+        rows = {row for row in group.rows if group.families[row] == name}
+        assert set(found) == rows | {"c_uring"} and len(found) == len(set(found)), name
+    extents = [words_box(note, renderer) for axis in panels.values() for note in axis.texts]
+    assert all(not a.overlaps(b) for a, b in itertools.combinations(extents, 2))
+    assert all(box.x1 <= figure.bbox.x1 for box in extents), "nothing is cut off"
+
+
+def words_box(note: Any, renderer: Any) -> Any:
+    """The box of an annotation's words without its arrow, a little smaller."""
+    from matplotlib.text import Text
+
+    return Text.get_window_extent(note, renderer).padded(-2)
+
+
+def test_a_program_is_not_the_fastest_python_row() -> None:
+    rows = (("asyncio", "asyncio", 30_000.0), ("selector", "selectors", 60_000.0))
+    results = [
+        synthetic.make_result(row, 100, mps=mps, family=family)
+        for row, family, mps in [*rows, ("go", "programs", 90_000.0), ("mine", "C", 95_000.0)]
+    ]
+    first = summary_sentences(one_group(results))[0]
+    assert first.startswith("selector serves 2.0x asyncio") and "; mine 1.58x that" in first
+
+
+def test_many_rows_of_an_open_loop_are_summed_up_together() -> None:
+    results = [
+        open_round(rate, func=f"row{number:02}", kept=rate <= knee)
+        for number, knee in enumerate([*[1000] * 9, *[2000] * 5, 500])
+        for rate in (1000, 2000, 4000)
+    ]
+    first, listed, cost = summary_sentences(one_group(results))
+    assert first == "5 of 15 rows keep up to 2.0k messages/s, the most of all."
+    assert "; 1.0k messages/s by row00, row01," in listed
+    assert listed.endswith("; none of the rates by row14.")
+    assert "(the least and the most of 5 rows)" not in cost, "five are told one by one"
+    few = [result for result in results if result.func < "row03"]
+    assert len(summary_sentences(one_group(few))) == 4
+
+
+def test_bars_of_many_rows_stand_under_their_families() -> None:
+    pytest.importorskip("matplotlib")
+    from pybench.report import plots
+
+    group = one_group(synthetic.make_many(counts=(10,), rounds=2))
+    places, heads = plots._bar_places(group, group.rows)
+    assert set(places) == set(group.rows)
+    for row, place in places.items():
+        above = max((top for top in heads.items() if top[1] < place), key=lambda top: top[1])
+        assert above[0] == group.families[row]
+    few = one_group(synthetic.make_campaign(funcs=["thread", "c_epoll"], counts=(10,), rounds=1))
+    assert plots._bar_places(few, few.rows) == ({"thread": 0, "c_epoll": 1}, {})
+
+
 def test_pictures_of_the_2016_file(tmp_path: Path) -> None:
     """No histograms, no Jain, a row with one count: what is there is drawn, the rest left out."""
     pytest.importorskip("matplotlib")
@@ -551,6 +624,58 @@ def test_one_line_style_per_family() -> None:
 )
 def test_families(row: str, expected: str) -> None:
     assert family(row) == expected and expected in FAMILY_ORDER
+
+
+@pytest.mark.parametrize(
+    ("row", "recorded", "expected"),
+    [
+        ("fastecho", "plug-ins", "plug-ins"),
+        ("c-echo", "programs", "programs"),
+        ("trio", "frameworks", "frameworks"),
+        ("gevent", "gevent", "greenlets"),
+        ("mine", "a family of tomorrow", "other"),
+        ("uvloop", "", "uvloop"),
+    ],
+)
+def test_the_family_is_what_the_results_say(row: str, recorded: str, expected: str) -> None:
+    """Of rows that this machine does not know, of newer versions, and in files of older ones."""
+    group = one_group(
+        [synthetic.make_failure(row, 10), synthetic.make_result(row, 10, 2, family=recorded)]
+    )
+    assert group.families == {row: expected}
+    assert row_styles(group.rows, group.families)[row].family == expected
+
+
+def test_every_registered_row_has_a_colour_of_its_own_that_can_be_seen() -> None:
+    """At least 3:1 on the page's light and dark grounds; so have the rows from the reserve."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = (
+            p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
+        )
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    names = [*ROWS, *(f"mine:{i}" for i in range(36))]
+    styles = row_styles(names)
+    for shade in ("light", "dark"):
+        assert len({getattr(styles[name], shade) for name in names}) == len(names)
+    for name, style in styles.items():
+        assert 1.05 / (luminance(style.light) + 0.05) >= 3, name
+        assert (luminance(style.dark) + 0.05) / (luminance("#11151b") + 0.05) >= 3, name
+
+
+def test_the_fastest_first() -> None:
+    """By the share of the fastest in each column, so that no column counts more than another."""
+    rates = {"asyncio": (1000.0, 10.0), "uvloop": (800.0, 100.0), "selector": (0.0, 90.0)}
+    results = [
+        synthetic.make_result(row, conns, mps=mps)
+        for row, speeds in rates.items()
+        for conns, mps in zip((10, 100), speeds, strict=True)
+        if mps
+    ]
+    group = one_group([*results, synthetic.make_failure("thread", 10)])
+    assert fastest_first([group]) == ["uvloop", "asyncio", "selector"]
 
 
 def test_labels_keep_their_distance_and_their_order() -> None:

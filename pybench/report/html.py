@@ -20,10 +20,10 @@ from pybench import __version__
 from pybench.compare import flat_items
 from pybench.errors import UsageError
 from pybench.report.metrics import METRICS, Metric
-from pybench.report.model import Cell, Group, Round
+from pybench.report.model import Cell, Group, Round, fastest_first, kept_rate
 from pybench.report.plots import connection_span, percentile_curve
 from pybench.report.reference import Reference
-from pybench.report.style import FAMILY_ORDER, row_styles
+from pybench.report.style import MANY, RowStyle, by_family, row_styles
 from pybench.report.tables import GroupTables, Table, build_tables, collect_stamps
 from pybench.report.text import MISSING, count_label, sentence_case
 from pybench.report.words import summary_sentences
@@ -60,20 +60,25 @@ def write_page(
     Raises UsageError when the file cannot be written.
     """
     parts = [build_tables(group, list(METRICS.values())) for group in groups]
-    rows = sorted({row for group in groups for row in group.rows})
+    families = {row: family for group in groups for row, family in group.families.items()}
+    styles = row_styles(families, families)
+    many = len(styles) > MANY
     page = _template().render(
         title=_page_title(groups),
         version=__version__,
         sections=[
-            _section(p, r, i) for i, (p, r) in enumerate(zip(parts, references, strict=True))
+            _section(p, r, i, many=many)
+            for i, (p, r) in enumerate(zip(parts, references, strict=True))
         ],
-        families=_families(rows),
+        families=[{"name": name, "rows": own} for name, own in by_family(styles, families).items()],
+        many=many,
+        most=MANY,
         environment=environment(groups),
         commands=commands(campaigns, command),
         css=Markup(_text("page.css")),
         script=Markup(_text("page.js")),
         plotly=Markup(plotly.offline.get_plotlyjs().replace("</script", "<\\/script")),
-        data=Markup(_json({"groups": [_charts(group) for group in groups], "rows": _looks(rows)})),
+        data=Markup(_json(_data(groups, styles, many=many))),
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,19 +107,30 @@ def _page_title(groups: Sequence[Group]) -> str:
     return f"pybench: {sentence_case(groups[0].title)}" if len(groups) == 1 else "pybench report"
 
 
+def _row_order(group: Group, *, many: bool) -> list[str]:
+    """The group's rows in the order of the tables; of a page with many rows family by family."""
+    if not many:
+        return group.rows
+    return [row for rows in by_family(group.rows, group.families).values() for row in rows]
+
+
 # What the template shows.
 
 
-def _section(part: GroupTables, reference: Reference | None, number: int) -> dict[str, Any]:
+def _section(
+    part: GroupTables, reference: Reference | None, number: int, *, many: bool
+) -> dict[str, Any]:
     """One group for the template."""
     stamps = {stamp.mark: f"{stamp.code}: {stamp.text}" for stamp in part.stamps}
-    tables = {table.metric.name: _table(table, stamps) for table in part.tables}
+    order = _row_order(part.group, many=many)
+    tables = {table.metric.name: _table(table, stamps, order) for table in part.tables}
     return {
         "id": f"g{number}",
         "number": number,
         "title": sentence_case(part.group.title),
         "open_loop": part.group.open_loop,
         "axis": part.group.setting.axis,
+        "families": part.group.families,
         "sentences": summary_sentences(part.group),
         "tables": tables,
         "counts": {
@@ -128,13 +144,16 @@ def _section(part: GroupTables, reference: Reference | None, number: int) -> dic
     }
 
 
-def _table(table: Table, stamps: Mapping[str, str]) -> dict[str, Any]:
-    """Heads and cells; a cell has its text, the number it sorts by, its share of the column's
-    largest, its marks and what they mean."""
+def _table(table: Table, stamps: Mapping[str, str], order: Sequence[str]) -> dict[str, Any]:
+    """Heads and cells, rows in that order.
+
+    A cell has its text, the number it sorts by, its share of the table's largest, its marks and
+    what they mean.
+    """
     shown = {key: table.metric.value(entry.summary) for key, entry in table.entries.items()}
     largest = max(shown.values(), default=0.0) or 1.0
     lines = []
-    for row in table.rows:
+    for row in sorted(table.rows, key=order.index):
         cells = []
         for count in table.counts:
             entry = table.entries.get((row, count))
@@ -226,16 +245,6 @@ def _reference(reference: Reference) -> dict[str, Any]:
     }
 
 
-def _families(rows: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows under their families, for the buttons."""
-    styles = row_styles(rows)
-    return [
-        {"name": family, "rows": [row for row in styles if styles[row].family == family]}
-        for family in FAMILY_ORDER
-        if any(style.family == family for style in styles.values())
-    ]
-
-
 def environment(groups: Sequence[Group]) -> list[tuple[str, str]]:
     """Every scalar of the rounds' environments; several values of one key are listed, at most 4."""
     values: dict[str, dict[str, None]] = {}
@@ -280,7 +289,18 @@ def campaign_command(campaign: Mapping[str, Any]) -> str:
 # What the charts draw.
 
 
-def _looks(rows: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _data(groups: Sequence[Group], styles: Mapping[str, RowStyle], *, many: bool) -> dict[str, Any]:
+    """Everything for the script. most: rows that a chart draws unasked."""
+    return {
+        "groups": [_charts(group, _row_order(group, many=many)) for group in groups],
+        "rows": _looks(styles),
+        "fastest": fastest_first(groups),
+        "most": MANY,
+        "many": many,
+    }
+
+
+def _looks(styles: Mapping[str, RowStyle]) -> dict[str, dict[str, Any]]:
     """The style of every row for the script; dashes in pixels of a line 2 px wide."""
     return {
         row: {
@@ -290,14 +310,16 @@ def _looks(rows: Sequence[str]) -> dict[str, dict[str, Any]]:
             "dash": ",".join(f"{2 * part:g}px" for part in style.dash) or "solid",
             "marker": style.plotly_marker,
         }
-        for row, style in row_styles(rows).items()
+        for row, style in styles.items()
     }
 
 
-def _charts(group: Group) -> dict[str, Any]:
-    """Everything that the charts of a group need, rows in their order."""
+def _charts(group: Group, order: Sequence[str]) -> dict[str, Any]:
+    """Everything that the charts of a group need, rows in that order."""
+    knees = {row: kept_rate(group, row) for row in order} if group.open_loop else {}
     return {
-        "rows": group.rows,
+        "rows": order,
+        "knees": knees,
         "counts": group.counts,
         "labels": [count_label(c) for c in group.counts],
         "axis": group.setting.axis,

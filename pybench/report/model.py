@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from pybench.legacy import LegacyRound, LegacyTime
-from pybench.report.style import row_order
+from pybench.report.style import family, row_order
 from pybench.report.text import count_label
 from pybench.result import Result, ServerUsage, Warning
 from pybench.spec import row_label
@@ -63,7 +63,7 @@ class Round:
     """One round of one cell.
 
     campaign: id of the interleaved campaign, empty when there was none.
-    rate: pings per second asked for, 0 in a closed loop.
+    rate: pings per second asked for, 0 in a closed loop.  family: as in `Result`.
     python: what the interpreter is called in `func`, empty where none was asked for.
     func_anywhere: `func` without it.
     values: quantity -> number, only what was measured; names as in `metrics.py`.
@@ -79,6 +79,7 @@ class Round:
     rate: int = 0
     python: str = ""
     func_anywhere: str = ""
+    family: str = ""
     status: str = "ok"
     error: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
@@ -170,6 +171,12 @@ class Group:
         return sorted({func for func, _ in self.cells}, key=row_order)
 
     @cached_property
+    def families(self) -> dict[str, str]:
+        """row -> its family, for every row: what its results say, else what its name does."""
+        recorded = {r.func: r.family for r in self.rounds if r.family}
+        return {row: family(row, recorded.get(row, "")) for row in self.rows}
+
+    @cached_property
     def counts(self) -> list[int]:
         """Connection counts, rates in an open loop, rising."""
         return sorted({conns for _, conns in self.cells})
@@ -212,6 +219,21 @@ class Group:
         """The cell's summary; None when there is nothing to summarize."""
         cell = self.cells.get((func, conns))
         return None if cell is None else cell.summary(quantity)
+
+
+def fastest_first(groups: Sequence[Group]) -> list[str]:
+    """The rows that were measured, by messages/s relative to the fastest row of each column.
+
+    That share is averaged over all columns in which any row was measured; 0 where the row was not.
+    """
+    scores: dict[str, float] = {}
+    for group in groups:
+        for count in group.counts_with("mps"):
+            found = {row: s.mean for row in group.rows if (s := group.summary(row, count, "mps"))}
+            best = max(found.values())
+            for row, mean in found.items():
+                scores[row] = scores.get(row, 0.0) + (mean / best if best else 0.0)
+    return sorted(scores, key=lambda row: (-scores[row], row_order(row)))
 
 
 def kept_rate(group: Group, row: str) -> int | None:
@@ -340,6 +362,7 @@ def _round_of_result(
         rate=result.rate,
         python=python.get("name", ""),
         func_anywhere=row_label(result.row or result.func, tuple(result.env_set.items())),
+        family=result.family,
         status=result.status,
         error=result.error,
         values=_values_of_result(result) if result.ok else {},

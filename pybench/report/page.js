@@ -3,7 +3,6 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const root = document.documentElement;
-  const hidden = new Set();
   const all = (selector, base = document) => [...base.querySelectorAll(selector)];
 
   // Theme: the system's wish until the button is used; the choice is kept where the browser lets us.
@@ -42,54 +41,154 @@
     return `rgb(${parts(colour(row)).map((part, i) => Math.round(0.42 * part + 0.58 * ground[i]))})`;
   }
 
-  function drawSwatches() {
-    for (const place of all("[data-swatch]")) {
-      const row = place.dataset.swatch;
-      const dash = data.rows[row].dash;
-      const stroke = dash === "solid" ? "" : ` stroke-dasharray="${dash.replaceAll("px", "")}"`;
-      place.innerHTML =
-        `<svg width="26" height="12" aria-hidden="true"><line x1="1" y1="6" x2="25" y2="6"` +
-        ` stroke="${colour(row)}" stroke-width="2.5"${stroke}/></svg>`;
-    }
+  const MARKS = {
+    circle: "M16 6a3 3 0 1 1-6 0a3 3 0 1 1 6 0z",
+    square: "M10 3h6v6h-6z",
+    "triangle-up": "M13 2l4 7h-8z",
+    "triangle-down": "M13 10l4-7h-8z",
+    diamond: "M13 2l4 4l-4 4l-4-4z",
+    cross: "M11.5 2h3v2.5h2.5v3h-2.5v2.5h-3v-2.5h-2.5v-3h2.5z",
+    x: "M10.5 2l2.5 2.5l2.5-2.5l1.5 1.5l-2.5 2.5l2.5 2.5l-1.5 1.5l-2.5-2.5l-2.5 2.5l-1.5-1.5l2.5-2.5l-2.5-2.5z",
+  };
+
+  function swatch(row) {
+    const { dash, marker } = data.rows[row];
+    const stroke = dash === "solid" ? "" : ` stroke-dasharray="${dash.replaceAll("px", "")}"`;
+    return (
+      `<svg width="26" height="12" aria-hidden="true"><line x1="1" y1="6" x2="25" y2="6"` +
+      ` stroke="${colour(row)}" stroke-width="2.2"${stroke}/>` +
+      `<path d="${MARKS[marker]}" fill="${colour(row)}"/></svg>`
+    );
   }
 
-  // Rows on and off: one set for all charts and tables.
+  function drawSwatches() {
+    for (const place of all("[data-swatch]")) place.innerHTML = swatch(place.dataset.swatch);
+  }
 
-  function setRows(rows, on) {
-    for (const row of rows) on ? hidden.delete(row) : hidden.add(row);
-    for (const button of all("[data-toggle]")) {
-      button.setAttribute("aria-pressed", String(!hidden.has(button.dataset.toggle)));
+  const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+
+  // Which rows: the filter (families, search) rules tables and charts; the charts draw those of its
+  // rows that are picked. While nobody picked, these are the fastest of each family.
+
+  const names = Object.keys(data.rows);
+  const off = new Set(); // families
+  let words = [];
+  let picked = data.many ? null : new Set(names);
+  let drawn = new Set();
+  const follow = document.getElementById("follow");
+
+  function passes(row) {
+    const lower = row.toLowerCase();
+    return !off.has(data.rows[row].family) && (!words.length || words.some((word) => lower.includes(word)));
+  }
+
+  // All rows when they are few, else equally many of each family; and how many that is.
+
+  function fastest(rows) {
+    const measured = data.fastest.filter((name) => rows.includes(name));
+    if (measured.length <= data.most) return { rows, each: 0 };
+    const families = new Map();
+    for (const row of measured) {
+      const family = data.rows[row].family;
+      families.set(family, [...(families.get(family) || []), row]);
     }
-    for (const line of all("[data-row]")) line.hidden = hidden.has(line.dataset.row);
+    const take = (each) => [...families.values()].flatMap((own) => own.slice(0, each));
+    let each = 1;
+    while (take(each + 1).length <= data.most) each += 1;
+    return { rows: take(each), each };
+  }
+
+  function showRows() {
+    const shown = names.filter(passes);
+    const choice = picked ? { rows: shown.filter((row) => picked.has(row)), each: 0 } : fastest(shown);
+    drawn = new Set(choice.rows);
+    const listed = data.many && !follow.checked ? new Set(shown) : drawn;
+    for (const button of all("[data-toggle]")) {
+      button.setAttribute("aria-pressed", String(drawn.has(button.dataset.toggle)));
+      button.hidden = !passes(button.dataset.toggle);
+    }
+    for (const group of all(".picks .family")) group.hidden = !group.querySelector("button:not([hidden])");
+    for (const line of all("[data-row]")) line.hidden = !listed.has(line.dataset.row);
+    if (data.many) showFilter(listed.size, choice);
     drawCharts();
   }
 
-  const names = Object.keys(data.rows);
+  function showFilter(listed, choice) {
+    const count = Object.values(data.rows).reduce((found, row) => found.add(row.family), new Set()).size;
+    const press = (button, on) => button.setAttribute("aria-pressed", String(on));
+    for (const button of all("[data-family]")) press(button, !off.has(button.dataset.family));
+    for (const button of all("[data-only]")) {
+      press(button, off.size === count - 1 && !off.has(button.dataset.only));
+    }
+    for (const button of all("[data-every-family]")) press(button, !off.size);
+    for (const button of all("[data-show=best]")) press(button, !picked);
+    const of = listed === names.length ? `all ${listed}` : `${listed} of ${names.length}`;
+    const which = choice.each > 1 ? `fastest, up to ${choice.each}` : "fastest";
+    let charts = `draw ${choice.rows.length}`;
+    if (choice.each) charts = `draw ${choice.rows.length}, the ${which} of each family`;
+    else if (listed && choice.rows.length === listed) charts = "draw them all";
+    document.getElementById("status").textContent = `Tables list ${of} rows; charts ${charts}.`;
+  }
+
+  function pick(rows) {
+    picked = rows && new Set(rows);
+    showRows();
+  }
+
   for (const button of all("[data-toggle]")) {
     button.addEventListener("click", () => {
-      setRows([button.dataset.toggle], hidden.has(button.dataset.toggle));
+      const row = button.dataset.toggle;
+      pick(drawn.has(row) ? [...(picked || drawn)].filter((other) => other !== row) : [...(picked || drawn), row]);
     });
   }
   const SHOW = {
-    all: () => setRows(names, true),
-    none: () => setRows(names, false),
-    "no-c": () => {
-      setRows(names, true);
-      setRows(names.filter((row) => data.rows[row].family === "C"), false);
-    },
+    best: () => pick(null),
+    all: () => pick(names),
+    none: () => pick([]),
+    "no-c": () => pick(names.filter((row) => data.rows[row].family !== "C")),
   };
   for (const button of all("[data-show]")) {
     button.addEventListener("click", SHOW[button.dataset.show]);
   }
+
+  for (const button of all("[data-family]")) {
+    button.addEventListener("click", () => {
+      const { family } = button.dataset;
+      off.has(family) ? off.delete(family) : off.add(family);
+      showRows();
+    });
+  }
+  for (const button of all("[data-only]")) {
+    button.addEventListener("click", () => {
+      const again = button.getAttribute("aria-pressed") === "true";
+      off.clear();
+      if (!again) {
+        for (const row of names) off.add(data.rows[row].family);
+        off.delete(button.dataset.only);
+      }
+      pick(null); // whoever wants one family wants to see it
+    });
+  }
+  for (const button of all("[data-every-family]")) {
+    button.addEventListener("click", () => {
+      off.clear();
+      showRows();
+    });
+  }
+  const search = document.getElementById("search");
+  search?.addEventListener("input", () => {
+    words = search.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
+    showRows();
+  });
+  follow?.addEventListener("change", showRows);
 
   // Tables: a head sorts by its column; figures start with the largest, missing ones stay last.
 
   function sortTable(head) {
     const table = head.closest("table");
     const column = [...head.parentNode.children].indexOf(head);
-    const before = head.getAttribute("aria-sort");
-    const first = column === 0 ? "ascending" : "descending";
-    const order = before === "none" ? first : before === "ascending" ? "descending" : "ascending";
+    const cycle = column === 0 ? ["none", "ascending", "descending"] : ["descending", "ascending"];
+    const order = cycle[(cycle.indexOf(head.getAttribute("aria-sort")) + 1) % cycle.length];
     for (const other of all("thead th", table)) other.setAttribute("aria-sort", "none");
     head.setAttribute("aria-sort", order);
     const sign = order === "ascending" ? 1 : -1;
@@ -97,6 +196,7 @@
     const lines = [...body.rows];
     const value = (line) => line.cells[column].dataset.sort;
     lines.sort((a, b) => {
+      if (order === "none") return a.dataset.place - b.dataset.place;
       if (column === 0) return sign * a.dataset.row.localeCompare(b.dataset.row);
       if (value(a) === "" || value(b) === "") return (value(a) === "") - (value(b) === "");
       return sign * (Number(value(a)) - Number(value(b))) || a.dataset.place - b.dataset.place;
@@ -124,8 +224,6 @@
     }
     return `${+ns.toPrecision(3)} ns`;
   }
-
-  const escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 
   // Axes with ranges and ticks of our own, so that labels can be placed beside the lines.
 
@@ -195,7 +293,7 @@
 
   // One function per chart: what to draw of a group, for the rows that are on.
 
-  const shownRows = (group) => group.rows.filter((row) => !hidden.has(row));
+  const shownRows = (group) => group.rows.filter((row) => drawn.has(row));
   const empty = { traces: [] };
 
   function lineStyle(row) {
@@ -240,7 +338,21 @@
       const last = lines[row].at(-1);
       return { x: last.x, y: last.y, text: row, colour: colour(row) };
     });
-    return { traces, xaxis, yaxis, annotations: size.labels ? endLabels(ends, xaxis, yaxis, size) : [] };
+    const shapes = name === "mps" ? [] : rows.flatMap((row) => knee(group, row, lines[row], yaxis));
+    return { traces, xaxis, yaxis, shapes, annotations: size.labels ? endLabels(ends, xaxis, yaxis, size) : [] };
+  }
+
+  // A thin line from the point at the highest rate that the row kept down to the axis.
+
+  function knee(group, row, points, yaxis) {
+    const at = points.find((point) => point.x === group.knees[row]);
+    if (!at || at === points.at(-1)) return [];
+    const bottom = yaxis.type === "log" ? 10 ** yaxis.range[0] : yaxis.range[0];
+    return [{
+      type: "line", layer: "below", opacity: 0.7,
+      x0: at.x, x1: at.x, y0: bottom, y1: at.y,
+      line: { color: colour(row), width: 1 },
+    }];
   }
 
   function countsAxis(group, counts) {
@@ -380,14 +492,15 @@
     const narrow = chart.clientWidth < 560;
     const kind = chart.dataset.chart;
     const bars = kind === "cpu" || kind === "fairness";
-    const longest = Math.max(...group.rows.map((row) => row.length));
+    const rows = shownRows(group);
+    const longest = Math.max(0, ...rows.map((row) => row.length));
     const margin = {
       l: bars ? 16 + 7.4 * longest : 58,
       r: !bars && !narrow ? 26 + 7.4 * (longest + 2) : 14,
       t: 12,
       b: 46,
     };
-    const full = narrow ? 330 : 440;
+    const full = narrow ? 330 : Math.max(440, 15 * rows.length + margin.t + margin.b);
     const size = {
       width: Math.max(50, chart.clientWidth - margin.l - margin.r),
       height: full - margin.t - margin.b,
@@ -408,6 +521,7 @@
     const nothing = !draw.traces.length;
     chart.querySelector(".empty").hidden = !nothing;
     plot.hidden = nothing;
+    showLegend(chart, nothing || bars || size.labels ? [] : draw.traces.map((trace) => trace.name));
     if (nothing) return;
     const axis = (a) => ({
       type: a.type,
@@ -440,8 +554,32 @@
       xaxis: { ...axis(draw.xaxis), showgrid: bars },
       yaxis: { ...axis(draw.yaxis), showgrid: !bars, tickfont: { size: 12, color: bars ? css("--ink") : css("--muted") } },
       annotations: draw.annotations,
+      shapes: draw.shapes || [],
     };
     Plotly.react(plot, draw.traces, layout, { displayModeBar: false, responsive: false });
+    if (!bars) emphasize(plot);
+  }
+
+  // Names under a chart that has no room for them beside its lines.
+
+  function showLegend(chart, rows) {
+    const legend = chart.querySelector(".legend");
+    legend.innerHTML = rows.map((row) => `<li>${swatch(row)}${escaped(row)}</li>`).join("");
+    legend.hidden = !rows.length;
+  }
+
+  // The line under the pointer stands out while there are many.
+
+  function emphasize(plot) {
+    if (plot.dataset.watched) return;
+    plot.dataset.watched = "true";
+    const fade = (kept) => {
+      all(".scatterlayer .trace", plot).forEach((line, i) => {
+        line.classList.toggle("faded", kept !== null && i !== kept && drawn.size > 3);
+      });
+    };
+    plot.on("plotly_hover", (event) => fade(event.points[0].curveNumber));
+    plot.on("plotly_unhover", () => fade(null));
   }
 
   function drawCharts() {
@@ -473,5 +611,6 @@
   const kept = storage((place) => place.getItem("pybench-theme"));
   if (kept === "dark" || kept === "light") root.dataset.theme = kept;
   showTheme();
+  showRows();
   root.dataset.ready = "true";
 })();

@@ -1,14 +1,15 @@
 """The report's pictures as SVG and PNG, drawn by matplotlib on white.
 
 Every picture names its setting, labels rows directly at the lines' ends, and draws stamped cells
-with a hollow marker. Nothing here opens a window or touches matplotlib's global state.
+with a hollow marker. More rows than one chart can show get a panel per family, with the fastest C
+row in each to compare with. Nothing here opens a window or touches matplotlib's global state.
 """
 
 import math
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -19,8 +20,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 
 from pybench.errors import UsageError
 from pybench.report.choose import Wanted, chosen_cells, spread_counts
-from pybench.report.model import Cell, Group, kept_rate
-from pybench.report.style import RowStyle, row_styles
+from pybench.report.model import Cell, Group, fastest_first, kept_rate
+from pybench.report.style import MANY, RowStyle, by_family, mixed, row_styles
 from pybench.report.text import (
     count_label,
     duration_text,
@@ -34,7 +35,8 @@ INK: Final = "#1f2328"
 MUTED: Final = "#59636e"
 RULE: Final = "#d8dee4"
 
-_PANELS: Final = 4  # small multiples in one picture, at most
+_PANELS: Final = 4  # counts side by side in one picture, at most
+_COLUMNS: Final = 3  # panels of families side by side
 _DPI: Final = 150
 _CHARS_PER_INCH: Final = 14.5  # of a subtitle
 _MARGIN: Final = 1.16  # around the outermost counts
@@ -75,7 +77,7 @@ def write_plots(
     written: list[Path] = []
     with rc_context(cast(Any, _RC)):
         for group, suffix in zip(groups, suffixes(groups), strict=True):
-            styles = row_styles(group.rows)
+            styles = row_styles(group.rows, group.families)
             for name, draw in _PICTURES.items():
                 figure = draw(group, styles, wanted)
                 if figure is not None:
@@ -110,38 +112,45 @@ def _figure(
     subtitle: str,
     size: tuple[float, float],
     columns: int = 1,
+    rows: int = 1,
     *,
     right: float = 0.98,
     head: float = 0.85,
+    apart: tuple[float, float] = (0.08, 0.2),
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with its heading and a row of panels under it.
+    """A figure with its heading and rows of panels under it.
 
     size: inches.  right: where the panels end, as a fraction; labels stand behind it.
-    head: inches above the panels.
+    head: inches above the panels.  apart: room beside and below a panel, as shares of its size.
     """
     lines = textwrap.wrap(subtitle, int((size[0] - 0.4) * _CHARS_PER_INCH))
     more = 0.18 * (len(lines) - 1)
     height = size[1] + more
     figure = Figure(figsize=(size[0], height), facecolor="white")
-    axes = figure.subplots(1, columns, sharey=True, squeeze=False)[0]
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
     figure.subplots_adjust(
         left=0.75 / size[0],
         right=right,
         top=1 - (head + more) / height,
         bottom=0.75 / height,
-        wspace=0.08,
+        wspace=apart[0],
+        hspace=apart[1],
     )
     left = 0.16 / size[0]
     figure.text(left, 1 - 0.32 / height, title, fontsize=14, fontweight="bold")
     for number, line in enumerate(lines):
         figure.text(left, 1 - (0.56 + 0.18 * number) / height, line, fontsize=9.5, color=MUTED)
-    for axis in axes:
-        axis.grid(True, axis="y", color=RULE, linewidth=0.8)
-        axis.set_axisbelow(True)
-        for side in ("top", "right", "left"):
-            axis.spines[side].set_visible(False)
-        axis.tick_params(length=3, color=RULE)
-    return figure, list(axes)
+    return figure, [_plain(axis) for axis in axes]
+
+
+def _plain(axis: Axes) -> Axes:
+    """The axes without a frame, with pale horizontal lines behind everything."""
+    axis.grid(True, axis="y", color=RULE, linewidth=0.8)
+    axis.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axis.spines[side].set_visible(False)
+    axis.tick_params(length=3, color=RULE)
+    return axis
 
 
 def _subtitle(group: Group, text: str, lines: Sequence[Line] = ()) -> str:
@@ -167,7 +176,8 @@ def _counts_axis(axis: Axes, group: Group, counts: Sequence[int], *, apart: floa
     axis.xaxis.set_major_locator(FixedLocator(sorted(kept)))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count_label(round(value))))
-    axis.set_xlim(counts[0] / _MARGIN, counts[-1] * _MARGIN)
+    margin = _MARGIN if len(counts) > 1 else 2.0  # the points beside each other stay together
+    axis.set_xlim(counts[0] / margin, counts[-1] * margin)
     axis.set_xlabel(group.setting.axis)
 
 
@@ -200,19 +210,23 @@ def _draw_lines(axis: Axes, lines: Sequence[Line], styles: Mapping[str, RowStyle
                 markeredgecolor=style.light,
                 markerfacecolor="white" if hollow else style.light,
                 zorder=4,
+                clip_on=False,
             )
 
 
 def _label_ends(
-    figure: Figure, axis: Axes, lines: Sequence[Line], styles: Mapping[str, RowStyle]
+    figure: Figure,
+    axis: Axes,
+    lines: Sequence[Line],
+    styles: Mapping[str, RowStyle],
+    size: float = 9.0,
 ) -> None:
     """Names beside the lines' ends, pushed apart, each tied to its line; a legend if they are many.
 
-    The limits of the axes must be final.
+    size: of the letters, points.  The limits of the axes must be final.
     """
     figure.canvas.draw()
     box = axis.get_window_extent()
-    size = 9.0
     gap = size * 1.28 * figure.dpi / 72
     if gap * len(lines) > box.height * 1.08:
         _legend(axis, lines, styles)
@@ -221,28 +235,32 @@ def _label_ends(
     order = sorted(range(len(lines)), key=lambda i: (float(ends[i][1]), lines[i].row))
     places = spread([float(ends[i][1]) for i in order], gap, box.y0 - gap / 2, box.y1 + gap / 2)
     for i, y_pixel in zip(order, places, strict=True):
-        line, style = lines[i], styles[lines[i].row]
-        y = (y_pixel - box.y0) / box.height
-        axis.annotate(
-            line.row,
-            xy=(line.x[-1], line.y[-1]),
-            xytext=(1.035, y),
-            textcoords="axes fraction",
-            color=style.light,
-            fontsize=size,
-            fontweight="bold",
-            va="center",
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": style.light,
-                "alpha": 0.45,
-                "linewidth": 0.8,
-                "shrinkA": 1,
-                "shrinkB": 5,
-                "relpos": (0, 0.5),
-            },
-        )
+        line = lines[i]
+        _label_end(axis, line, (y_pixel - box.y0) / box.height, styles[line.row].light, size)
+
+
+def _label_end(axis: Axes, line: Line, y: float, colour: str, size: float) -> None:
+    """The line's name at that height of the axes, tied to the line's end."""
+    axis.annotate(
+        line.row,
+        xy=(line.x[-1], line.y[-1]),
+        xytext=(1.035, y),
+        textcoords="axes fraction",
+        color=colour,
+        fontsize=size,
+        fontweight="bold",
+        va="center",
+        annotation_clip=False,
+        arrowprops={
+            "arrowstyle": "-",
+            "color": colour,
+            "alpha": 0.45,
+            "linewidth": 0.8,
+            "shrinkA": 1,
+            "shrinkB": 5,
+            "relpos": (0, 0.5),
+        },
+    )
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -312,28 +330,138 @@ def _rows_lines(
     return lines
 
 
+@dataclass(frozen=True)
+class _Chart:
+    """A line chart before it is drawn, in one panel or in one for each family.
+
+    x_axis: sets up one panel's axis.  y_axis: that of all panels, once everything is drawn.
+    draw: what draws the lines.  mark: adds to a panel whose limits are final.
+    reference: the row that every family is shown beside.  right: where a single panel ends.
+    """
+
+    title: str
+    subtitle: str
+    lines: Sequence[Line]
+    x_axis: Callable[[Axes], None]
+    y_axis: Callable[[Axes], None]
+    draw: Callable[[Axes, Sequence[Line], Mapping[str, RowStyle]], None] = _draw_lines
+    mark: Callable[[Axes, Sequence[Line], Mapping[str, RowStyle]], None] | None = None
+    reference: str | None = None
+    right: float = 0.83
+
+
+def _draw_chart(chart: _Chart, styles: Mapping[str, RowStyle]) -> Figure:
+    families = _lines_by_family(chart.lines, styles)
+    if len(chart.lines) > MANY and len(families) > 1:
+        return _draw_families(chart, families, styles)
+    figure, (axis,) = _figure(chart.title, chart.subtitle, (9, 5.6), right=chart.right)
+    chart.draw(axis, chart.lines, styles)
+    chart.x_axis(axis)
+    chart.y_axis(axis)
+    if chart.mark:
+        chart.mark(axis, chart.lines, styles)
+    _label_ends(figure, axis, chart.lines, styles)
+    return figure
+
+
+def _lines_by_family(
+    lines: Sequence[Line], styles: Mapping[str, RowStyle]
+) -> dict[str, list[Line]]:
+    known = {line.row: line for line in lines}
+    groups = by_family(known, {row: styles[row].family for row in known})
+    return {family: [known[row] for row in rows] for family, rows in groups.items()}
+
+
+def _draw_families(
+    chart: _Chart, families: Mapping[str, Sequence[Line]], styles: Mapping[str, RowStyle]
+) -> Figure:
+    """A panel per family on common axes; each but C's own has the fastest C row, thin and grey."""
+    figure, axes = _family_panels(chart, families)
+    reference = [line for line in chart.lines if line.row == chart.reference]
+    grey = {line.row: replace(styles[line.row], light=MUTED) for line in reference}
+    panels = []
+    for axis, (family, own) in zip(axes, families.items(), strict=True):
+        beside = [line for line in reference if line not in own]
+        for line in beside:
+            mark = "o" if len(line.x) == 1 else ""
+            axis.plot(line.x, line.y, marker=mark, color=MUTED, linewidth=1.0, ms=4, zorder=2)
+        chart.draw(axis, own, styles)
+        chart.x_axis(axis)
+        axis.set_title(family, fontsize=10.5, color=INK, loc="left", fontweight="bold")
+        panels.append((axis, [*own, *beside], {**styles, **grey} if beside else styles))
+    chart.y_axis(axes[0])
+    for axis in axes[:-_COLUMNS]:
+        axis.set_xlabel("")
+    for axis, lines, looks in panels:
+        if chart.mark:
+            chart.mark(axis, lines, looks)
+        _label_ends(figure, axis, lines, looks, size=7.5)
+    return figure
+
+
+def _family_panels(
+    chart: _Chart, families: Mapping[str, Sequence[Line]]
+) -> tuple[Figure, list[Axes]]:
+    """As many panels as families, with room for the names beside each."""
+    columns = min(_COLUMNS, len(families))
+    rows = math.ceil(len(families) / columns)
+    room = 0.35 + 0.075 * max(len(line.row) for line in chart.lines)  # inches, as all here
+    wide, below = 2.7, 0.62
+    high = max(1.9, 0.145 * (1 + max(map(len, families.values()))))
+    width = 0.75 + columns * (wide + room)
+    figure, axes = _figure(
+        chart.title,
+        chart.subtitle,
+        (width, 1.8 + rows * high + (rows - 1) * below),
+        columns,
+        rows,
+        right=1 - room / width,
+        head=1.05,
+        apart=(room / wide, below / high),
+    )
+    for axis in axes[len(families) :]:
+        axis.set_visible(False)
+    return figure, axes[: len(families)]
+
+
 # The pictures.
 
 
-def _draw_mps(group: Group, styles: Mapping[str, RowStyle], rows: Sequence[str]) -> Figure | None:
+def _fastest_c(group: Group) -> str | None:
+    """The row that stands in the panels of all families."""
+    return next((row for row in fastest_first([group]) if group.families[row] == "C"), None)
+
+
+def _draw_mps(
+    group: Group, styles: Mapping[str, RowStyle], rows: Sequence[str], title: str
+) -> Figure | None:
     lines = _rows_lines(group, "mps", centre="mean", rows=rows, bars=True)
     if not lines:
         return None
     several = any(any(line.error or ()) for line in lines)
     text = "Bars: 2.5 standard deviations of the rounds" if several else "One round"
-    figure, (axis,) = _figure(
-        "Messages per second", _subtitle(group, text, lines), (9, 5.6), right=0.83
+
+    def y_axis(axis: Axes) -> None:
+        axis.set_ylim(0, None)
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: rate_text(v) if v else "0"))
+
+    chart = _Chart(
+        title,
+        _subtitle(group, text, lines),
+        lines,
+        x_axis=lambda axis: _counts_axis(axis, group, _counts_of(lines)),
+        y_axis=y_axis,
+        reference=_fastest_c(group),
     )
-    _draw_lines(axis, lines, styles)
-    _counts_axis(axis, group, sorted({int(x) for line in lines for x in line.x}))
-    axis.set_ylim(0, None)
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: rate_text(v) if v else "0"))
-    _label_ends(figure, axis, lines, styles)
-    return figure
+    return _draw_chart(chart, styles)
+
+
+def _counts_of(lines: Sequence[Line]) -> list[int]:
+    return sorted({int(x) for line in lines for x in line.x})
 
 
 def _mps(group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None) -> Figure | None:
-    return _draw_mps(group, styles, group.rows)
+    return _draw_mps(group, styles, group.rows, "Messages per second")
 
 
 def _mps_no_c(
@@ -342,7 +470,10 @@ def _mps_no_c(
     if group.open_loop:
         return None
     rows = [row for row in group.rows if styles[row].family != "C"]
-    return _draw_mps(group, styles, rows) if rows != group.rows else None
+    if rows == group.rows:
+        return None
+    title = "Messages per second" + (", without C" if len(rows) > MANY else "")
+    return _draw_mps(group, styles, rows, title)
 
 
 def _latency(percent: int) -> Callable[..., Figure | None]:
@@ -353,14 +484,15 @@ def _latency(percent: int) -> Callable[..., Figure | None]:
         lines = _rows_lines(group, quantity, centre="median", rows=group.rows, bars=False)
         if not lines:
             return None
-        subtitle = _subtitle(group, "Median of the rounds; lower is better", lines)
-        title = f"Latency, {percent}th percentile"
-        figure, (axis,) = _figure(title, subtitle, (9, 5.6), right=0.83)
-        _draw_lines(axis, lines, styles)
-        _counts_axis(axis, group, sorted({int(x) for line in lines for x in line.x}))
-        _time_axis(axis)
-        _label_ends(figure, axis, lines, styles)
-        return figure
+        chart = _Chart(
+            f"Latency, {percent}th percentile",
+            _subtitle(group, "Median of the rounds; lower is better", lines),
+            lines,
+            x_axis=lambda axis: _counts_axis(axis, group, _counts_of(lines)),
+            y_axis=_time_axis,
+            reference=_fastest_c(group),
+        )
+        return _draw_chart(chart, styles)
 
     return draw
 
@@ -371,6 +503,8 @@ def _latency_by_rate(
     """Latency against the rate that was asked for: flat, then the knee, then the queue grows."""
     if not group.open_loop or not group.rows_with("due99_ns"):
         return None
+    if len(group.rows_with("due99_ns")) > MANY:
+        return _latency_by_rate_in_families(group, styles)
     panels = [
         _rows_lines(group, f"due{percent}_ns", centre="median", rows=group.rows, bars=False)
         for percent in (50, 99)
@@ -380,11 +514,7 @@ def _latency_by_rate(
         "Latency by rate", _subtitle(group, text, panels[1]), (12, 5.8), 2, right=0.85, head=1.05
     )
     for axis, percent, lines in zip(axes, (50, 99), panels, strict=True):
-        sent = _rows_lines(group, f"lat{percent}_ns", centre="median", rows=group.rows, bars=False)
-        for line in sent:
-            style = styles[line.row]
-            colour = paler(style.light, 0.45)
-            axis.plot(line.x, line.y, color=colour, linestyle=_dash(style), linewidth=1.0, zorder=2)
+        _draw_sent(axis, group, percent, group.rows, styles)
         _draw_lines(axis, lines, styles)
         decades = math.log10(group.counts[-1] / group.counts[0])
         _counts_axis(axis, group, group.counts, apart=0.1 * decades)
@@ -394,6 +524,41 @@ def _latency_by_rate(
         _draw_knees(axis, group, lines, styles)
     _label_ends(figure, axes[1], panels[1], styles)
     return figure
+
+
+def _latency_by_rate_in_families(group: Group, styles: Mapping[str, RowStyle]) -> Figure:
+    lines = _rows_lines(group, "due99_ns", centre="median", rows=group.rows, bars=False)
+    decades = math.log10(group.counts[-1] / group.counts[0])
+
+    def draw(axis: Axes, own: Sequence[Line], styles: Mapping[str, RowStyle]) -> None:
+        _draw_sent(axis, group, 99, [line.row for line in own], styles)
+        _draw_lines(axis, own, styles)
+
+    def mark(axis: Axes, own: Sequence[Line], styles: Mapping[str, RowStyle]) -> None:
+        _draw_knees(axis, group, own, styles)
+
+    text = "From the due time, thin: from the actual send; line down: the knee. Lower is better"
+    chart = _Chart(
+        "Latency by rate, 99th percentile",
+        _subtitle(group, text, lines),
+        lines,
+        x_axis=lambda axis: _counts_axis(axis, group, group.counts, apart=0.17 * decades),
+        y_axis=_time_axis,
+        draw=draw,
+        mark=mark,
+        reference=_fastest_c(group),
+    )
+    return _draw_chart(chart, styles)
+
+
+def _draw_sent(
+    axis: Axes, group: Group, percent: int, rows: Sequence[str], styles: Mapping[str, RowStyle]
+) -> None:
+    """The latency from the actual send, thin and pale."""
+    for line in _rows_lines(group, f"lat{percent}_ns", centre="median", rows=rows, bars=False):
+        style = styles[line.row]
+        colour = paler(style.light, 0.45)
+        axis.plot(line.x, line.y, color=colour, linestyle=_dash(style), linewidth=1.0, zorder=2)
 
 
 def _draw_knees(
@@ -426,7 +591,7 @@ def _cpu(group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None) -
     if not counts:
         return None
     stamped = any(group.cells[r, c].codes for r in rows for c in counts if (r, c) in group.cells)
-    figure, axes = _bar_panels(
+    figure, axes, places = _bar_panels(
         group,
         "The worker's CPU time per message",
         "Microseconds, means: user mode (dark) and system (light)"
@@ -436,7 +601,7 @@ def _cpu(group: Group, styles: Mapping[str, RowStyle], _wanted: Wanted | None) -
     )
     totals = [s.mean for r in rows for c in counts if (s := group.summary(r, c, "cpu_us_per_msg"))]
     for axis, count in zip(axes, counts, strict=True):
-        for place, row in enumerate(rows):
+        for row, place in places.items():
             user = group.summary(row, count, "user_us_per_msg")
             system = group.summary(row, count, "sys_us_per_msg")
             if user is None or system is None:
@@ -464,16 +629,20 @@ def _shared_counts(group: Group, quantity: str) -> list[int]:
 
 def paler(colour: str, share: float = 0.6) -> str:
     """The `#rrggbb` colour mixed with that share of white."""
-    parts = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(p + (255 - p) * share):02x}" for p in parts)
+    return mixed(colour, "#ffffff", share)
 
 
 def _bar_panels(
     group: Group, title: str, text: str, rows: Sequence[str], counts: Sequence[int]
-) -> tuple[Figure, list[Axes]]:
-    """One panel per count, one line per row, the first row on top."""
+) -> tuple[Figure, list[Axes], dict[str, float]]:
+    """One panel per count, one line per row, the first row on top; and row -> its place.
+
+    Many rows stand under the names of their families.
+    """
+    places, heads = _bar_places(group, rows)
+    height = max(places.values()) + 1
     width = 2.0 + 2.6 * max(2, len(counts))
-    size = (width, 2.1 + 0.3 * len(rows))
+    size = (width, 2.1 + (0.24 if heads else 0.3) * height)
     figure, axes = _figure(title, _subtitle(group, text), size, len(counts), head=1.05)
     longest = max(len(row) for row in rows)
     figure.subplots_adjust(left=(0.25 + 0.085 * longest) / width)
@@ -482,12 +651,31 @@ def _bar_panels(
         axis.grid(True, axis="x", color=RULE, linewidth=0.8)
         where = group.setting.at(count).removeprefix("at ")
         axis.set_title(where, fontsize=10, color=INK, loc="left")
-        axis.set_ylim(len(rows) - 0.4, -0.6)
-    axes[0].yaxis.set_major_locator(FixedLocator(range(len(rows))))
-    axes[0].yaxis.set_major_formatter(FuncFormatter(lambda v, _: rows[round(v)]))
-    for axis in axes:
+        axis.set_ylim(height - 0.4, min(-0.6, min(heads.values(), default=0) - 0.6))
         axis.tick_params(axis="y", length=0, labelcolor=INK)
-    return figure, axes
+    names = {place: name for name, place in [*places.items(), *heads.items()]}
+    axes[0].yaxis.set_major_locator(FixedLocator(sorted(names)))
+    axes[0].yaxis.set_major_formatter(FuncFormatter(lambda v, _: names.get(v, "")))
+    for tick in axes[0].get_yticklabels():
+        if tick.get_position()[1] in heads.values():
+            tick.set(color=MUTED, fontweight="bold", fontsize=9)
+    return figure, axes, places
+
+
+def _bar_places(group: Group, rows: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]:
+    """row -> its place from the top, and family -> that of its name; no names with few rows."""
+    if len(rows) <= MANY:
+        return {row: float(place) for place, row in enumerate(rows)}, {}
+    places: dict[str, float] = {}
+    heads: dict[str, float] = {}
+    place = 0.0
+    for family, own in by_family(rows, group.families).items():
+        heads[family] = place
+        for row in own:
+            place += 1
+            places[row] = place
+        place += 1.3
+    return places, heads
 
 
 def _fairness(
@@ -497,7 +685,7 @@ def _fairness(
     rows = group.rows_with("conn_p5")
     if not counts:
         return None
-    figure, axes = _bar_panels(
+    figure, axes, places = _bar_panels(
         group,
         "Fairness: messages per connection",
         "Relative to the row's median connection: 5 to 95% of the connections (thick)"
@@ -515,7 +703,7 @@ def _fairness(
     reach = max((span[-1] for span in spans.values()), default=1.0)
     for axis, count in zip(axes, counts, strict=True):
         axis.axvline(1.0, color=MUTED, linewidth=0.8, zorder=1)
-        for place, row in enumerate(rows):
+        for row, place in places.items():
             if (row, count) in spans:
                 _draw_span(axis, group, spans[row, count], (row, count), place, styles[row])
         _span_axis(axis, reach, starved=bool(starving))
@@ -550,7 +738,7 @@ def _draw_span(
     group: Group,
     span: tuple[float, float, float, float, float],
     key: tuple[str, int],
-    place: int,
+    place: float,
     style: RowStyle,
 ) -> None:
     colour = style.light
@@ -576,7 +764,7 @@ def _draw_span(
     _note_fairness(axis, group, key, place)
 
 
-def _note_fairness(axis: Axes, group: Group, key: tuple[str, int], place: int) -> None:
+def _note_fairness(axis: Axes, group: Group, key: tuple[str, int], place: float) -> None:
     """Jain's index and the starved connections at the right edge, in red when they are bad."""
     jain = group.summary(*key, "jain")
     starved = max(group.cells[key].values("starved"), default=0)
@@ -625,25 +813,28 @@ def _distribution(
         for cell in cells
     }
     stamped = "; !: stamped, see the tables" if any(cell.codes for cell in cells) else ""
-    lines = []
-    for cell in cells:
-        x, y = percentile_curve(cell)
-        lines.append(Line(names[id(cell)], x, y))
+    lines = [Line(names[id(cell)], *percentile_curve(cell)) for cell in cells]
     shown = dict(styles) | {names[id(cell)]: styles[cell.func] for cell in cells}
     where = "" if several else f" {group.setting.at(cells[0].conns)}"
-    figure, (axis,) = _figure(
+    last = max(line.x[-1] for line in lines)
+    fastest = _fastest_c(group)
+    chart = _Chart(
         f"Latency by percentile{where}",
         _subtitle(group, f"All rounds together; lower is better{stamped}"),
-        (9, 5.6),
+        lines,
+        x_axis=lambda axis: _percentile_axis(axis, last),
+        y_axis=_time_axis,
+        draw=_draw_curves,
+        reference=next((names[id(cell)] for cell in cells if cell.func == fastest), None),
         right=0.80 if several else 0.83,
     )
+    return _draw_chart(chart, shown)
+
+
+def _draw_curves(axis: Axes, lines: Sequence[Line], styles: Mapping[str, RowStyle]) -> None:
     for line in lines:
-        style = shown[line.row]
+        style = styles[line.row]
         axis.plot(line.x, line.y, color=style.light, linestyle=_dash(style), linewidth=1.7)
-    _percentile_axis(axis, max(line.x[-1] for line in lines))
-    _time_axis(axis)
-    _label_ends(figure, axis, lines, shown)
-    return figure
 
 
 def percentile_curve(cell: Cell) -> tuple[list[float], list[float]]:
@@ -655,11 +846,19 @@ def percentile_curve(cell: Cell) -> tuple[list[float], list[float]]:
     return xs, [min(percentile_ns(cell.histogram, 1 - 1 / x), largest) for x in xs]
 
 
+def _inches(axis: Axes) -> float:
+    """How wide the axis is."""
+    return float(axis.get_position().width * axis.get_figure(root=True).get_figwidth())  # type: ignore[union-attr]
+
+
 def _percentile_axis(axis: Axes, last: float) -> None:
     """HdrHistogram's axis: each step to the right is ten times as rare."""
     axis.set_xscale("log")
     axis.set_xlim(1, last * 1.05)
-    ticks = [1.0, 2.0, *(10.0**p for p in range(1, math.floor(math.log10(last)) + 1))]
+    powers = math.floor(math.log10(last))
+    ticks = [1.0, 2.0, *(10.0**p for p in range(1, powers + 1))]
+    if _inches(axis) < 1.2 * powers:  # 0% and 50% would touch
+        ticks.remove(2.0)
     axis.xaxis.set_major_locator(FixedLocator(ticks))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 - 100 / v:.10g}%"))

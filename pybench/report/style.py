@@ -6,7 +6,7 @@ from a reserve by a hash of their name: the same in every report unless two of o
 """
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,9 @@ from pybench.backends import ALIASES, ROWS
 from pybench.backends.plugins import LOOP_FAMILY, PLUGIN_FAMILY, PROGRAM_FAMILY, PROGRAM_PREFIX
 
 OTHER: Final = "other"
+
+MANY: Final = 12
+"""How many rows one chart can show; reports of more show them by family."""
 
 # Lengths of strokes and gaps, in line widths; empty is a solid line.
 _DASHES: Final[dict[str, tuple[float, ...]]] = {
@@ -33,18 +36,37 @@ _DASHES: Final[dict[str, tuple[float, ...]]] = {
 
 FAMILY_ORDER: Final = tuple(_DASHES)
 
+# What families were called in older results files.
+_FORMER: Final = {"gevent": "greenlets"}
+
 # (on white, on near-black), both at 3:1 or more against their ground.
 _COLOURS: Final[dict[str, tuple[str, str]]] = {
     "asyncio": ("#a8201a", "#ff7b72"),
     "asyncio_proto": ("#e8590c", "#ffa05c"),
     "asyncio_sock": ("#c08000", "#f2cc60"),
+    "asyncio_buffered": ("#7a2e0a", "#ffc9ad"),
+    "asyncio_eager": ("#c2405c", "#f08ca0"),
     "uvloop": ("#0b3d91", "#5b93f5"),
     "uvloop_proto": ("#1f78d1", "#45bdf7"),
     "uvloop_sock": ("#4698d8", "#a6d8ff"),
+    "uvloop_buffered": ("#4a55b8", "#93a5ff"),
+    "rloop": ("#005f6b", "#2fa9ba"),
+    "rloop_proto": ("#008ba0", "#54d2e6"),
+    "rloop_sock": ("#2a9db0", "#a4e9f2"),
+    "aiofastnet": ("#17594f", "#3aad98"),
+    "aiofastnet_proto": ("#24897a", "#68d8c1"),
+    "aiofastnet_buffered": ("#469c8c", "#b0efe0"),
+    "trio": ("#5a7d00", "#b3d943"),
+    "anyio": ("#7f9400", "#d6ea84"),
+    "curio": ("#3d5510", "#85ab3c"),
+    "twisted": ("#8c6a12", "#dcb84a"),
+    "tornado": ("#64512a", "#b59a62"),
     "gevent": ("#00845a", "#3ddc97"),
+    "eventlet": ("#2c9c4a", "#92f0a6"),
     "selector": ("#c2418f", "#ee6fb4"),
     "raw_selector": ("#d772b4", "#ffa6da"),
     "thread": ("#6b3fa0", "#b98cff"),
+    "socketserver": ("#9a67dc", "#d8bfff"),
     "c_epoll": ("#1f2328", "#f0f3f6"),
     "c_poll": ("#59636e", "#b4bec9"),
     "c_th": ("#86909a", "#8b95a1"),
@@ -65,6 +87,8 @@ _RESERVE: Final = (
     ("#4d6b00", "#c3d94e"),
     ("#00697a", "#63c7d8"),
 )
+
+_TONES: Final = 3
 
 # Names in matplotlib and in Plotly.
 _MARKERS: Final = (
@@ -101,12 +125,19 @@ def base_row(name: str) -> str:
     return canonical(name).partition("[")[0]
 
 
-def family(name: str) -> str:
-    """The row's family; one that is not registered is judged by how its name begins."""
-    row = ROWS.get(base_row(name))
-    if row is not None:
-        return row.family
+def family(name: str, recorded: str = "") -> str:
+    """The row's family, one of FAMILY_ORDER.
+
+    recorded: what the results say, which knows plug-ins and rows of newer versions. Without it the
+    registry decides, and for a row that is not in it how its name begins.
+    """
+    if recorded:
+        current = _FORMER.get(recorded, recorded)
+        return current if current in _DASHES else OTHER
     base = base_row(name)
+    if base in ROWS:
+        registered = ROWS[base].family
+        return registered if registered in _DASHES else OTHER
     if base.startswith(PROGRAM_PREFIX):
         return PROGRAM_FAMILY
     if "@" in base:
@@ -127,28 +158,59 @@ def row_order(name: str) -> tuple[int, int, str]:
     return (0, known.index(row), name) if row in ROWS else (1, 0, name)
 
 
-def row_styles(names: Iterable[str]) -> dict[str, RowStyle]:
-    """The style of each row; no two share a colour until the reserve is used up."""
+def by_family(rows: Iterable[str], families: Mapping[str, str]) -> dict[str, list[str]]:
+    """family -> its rows, families in their order and rows in the one given, none empty.
+
+    families: row -> its family, of every row.
+    """
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(families[row], []).append(row)
+    return {name: found[name] for name in FAMILY_ORDER if name in found}
+
+
+def row_styles(
+    names: Iterable[str], families: Mapping[str, str] | None = None
+) -> dict[str, RowStyle]:
+    """The style of each row; two share a colour only when the reserve is used up.
+
+    families: row -> its family where the results say so.
+    """
     ordered = sorted(set(names), key=row_order)
     taken: set[int] = set()
     in_family: dict[str, int] = {}
     styles = {}
     for name in ordered:
-        group = family(name)
+        group = (families or {}).get(name) or family(name)
         place = in_family.get(group, 0)
         in_family[group] = place + 1
-        light, dark = _COLOURS.get(canonical(name)) or _RESERVE[_reserve_slot(name, taken)]
+        light, dark = _COLOURS.get(canonical(name)) or _reserve_colour(name, taken)
         marker, plotly_marker = _MARKERS[place % len(_MARKERS)]
         styles[name] = RowStyle(group, light, dark, _DASHES[group], marker, plotly_marker)
     return styles
 
 
-def _reserve_slot(name: str, taken: set[int]) -> int:
-    """The slot that the name hashes to, or the next free one; marks it as taken."""
-    first = zlib.crc32(name.encode()) % len(_RESERVE)
-    for step in range(len(_RESERVE)):
-        slot = (first + step) % len(_RESERVE)
-        if slot not in taken:
-            taken.add(slot)
-            return slot
-    return first
+def _reserve_colour(name: str, taken: set[int]) -> tuple[str, str]:
+    """The colour that the name hashes to, or the next free one; marks it as taken.
+
+    After the reserve come its colours again in deeper tones, which keeps them off their ground.
+    """
+    size = len(_RESERVE)
+    first = zlib.crc32(name.encode()) % size
+    free = (
+        tone * size + (first + step) % size
+        for tone in range(_TONES)
+        for step in range(size)
+        if tone * size + (first + step) % size not in taken
+    )
+    slot = next(free, first)
+    taken.add(slot)
+    light, dark = _RESERVE[slot % size]
+    share = slot // size * 0.3
+    return mixed(light, "#000000", share), mixed(dark, "#ffffff", share)
+
+
+def mixed(colour: str, other: str, share: float) -> str:
+    """The `#rrggbb` colour with that share of another in it."""
+    parts = ((int(colour[i : i + 2], 16), int(other[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in parts)

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
+from pybench.backends.plugins import PROGRAM_FAMILY
 from pybench.compare import Ratio, compare_cells
 from pybench.report.model import Group, kept_rate
-from pybench.report.style import family
+from pybench.report.style import MANY
 from pybench.report.text import count_label, duration_text, plain_text, rate_text, ratio_text
 
 
 def summary_sentences(group: Group) -> list[str]:
     """The fastest Python row against asyncio's like and against C; stamps; CPU per message.
 
-    Of an open loop: each row's knee, and what a message costs at the highest rate that all keep.
+    Of an open loop: each row's knee, together when they are many, and what a message costs at the
+    highest rate that several keep.
     At the largest connection count that has most of the rows, and at the smallest one when they
     are ten times apart or more. Empty when there is nothing to compare.
     """
@@ -31,8 +33,27 @@ def summary_sentences(group: Group) -> list[str]:
 
 def _open_loop_sentences(group: Group) -> list[str]:
     knees = {row: kept_rate(group, row) for row in group.rows}
-    sentences = [_knee_sentence(group, row, knee) for row, knee in knees.items()]
+    if len(knees) > MANY:
+        sentences = _knees_sentences(knees)
+    else:
+        sentences = [_knee_sentence(group, row, knee) for row, knee in knees.items()]
     return [s for s in [*sentences, _equal_rate_sentence(group, knees)] if s]
+
+
+def _knees_sentences(knees: Mapping[str, int | None]) -> list[str]:
+    """How many rows keep the highest rate that any keeps, then all rows by the rate they keep."""
+    rates = sorted({knee for knee in knees.values() if knee is not None}, reverse=True)
+    by_rate = {rate: [row for row in knees if knees[row] == rate] for rate in rates}
+    parts = [f"{rate_text(rate)} messages/s by {', '.join(by_rate[rate])}" for rate in rates]
+    failing = [row for row, knee in knees.items() if knee is None]
+    if failing:
+        parts.append(f"none of the rates by {', '.join(failing)}")
+    listed = f"The highest rates kept: {'; '.join(parts)}."
+    if not rates:
+        return [listed]
+    best = by_rate[rates[0]]
+    who = f"{best[0]} keeps" if len(best) == 1 else f"{len(best)} of {len(knees)} rows keep"
+    return [f"{who} up to {rate_text(rates[0])} messages/s, the most of all.", listed]
 
 
 def _knee_sentence(group: Group, row: str, knee: int | None) -> str:
@@ -60,6 +81,8 @@ def _equal_rate_sentence(group: Group, knees: Mapping[str, int | None]) -> str:
             costs.sort(key=lambda item: item[1])
             parts = [f"{plain_text(us)} us in {row}" for row, us in costs]
             text = f"{', '.join(parts[:-1])} and {parts[-1]}"
+            if len(costs) > MANY // 2:
+                text = f"{parts[0]} to {parts[-1]} (the least and the most of {len(costs)} rows)"
             return f"A message costs the worker {text} of CPU {group.setting.at(rate)} each."
     return ""
 
@@ -74,8 +97,9 @@ def _speed(group: Group, row: str, count: int) -> float:
 
 
 def _champion_and_base(group: Group, count: int) -> tuple[str, str] | None:
-    """The fastest row that is not C, and what to hold it against: asyncio's way of the same API."""
-    rows = [row for row in _rows_at(group, count) if family(row) != "C"]
+    """The fastest Python row, and what to hold it against: asyncio's way of the same API."""
+    others = ("C", PROGRAM_FAMILY)
+    rows = [row for row in _rows_at(group, count) if group.families[row] not in others]
     if len(rows) < 2:
         return None
     champion = max(rows, key=lambda row: _speed(group, row, count))
@@ -101,7 +125,7 @@ def _speed_sentence(group: Group, count: int) -> str:
 
 
 def _best_c_row(group: Group, count: int) -> str | None:
-    c_rows = [row for row in _rows_at(group, count) if family(row) == "C"]
+    c_rows = [row for row in _rows_at(group, count) if group.families[row] == "C"]
     return max(c_rows, key=lambda row: _speed(group, row, count), default=None)
 
 
