@@ -28,6 +28,7 @@ other commands:
   pybench report FILE...     tables, plots and pages from results files
   pybench compare BASE NEW   is NEW faster or slower than BASE
   pybench serve [OPTION...]  run the load server, for `--server` on another machine
+  pybench check SPEC         does a backend of yours keep the contract, and if not, why
   pybench calibrate          learn this machine's noise and limits, for the stamps (half a minute)
   each of them explains itself with --help
 """
@@ -75,6 +76,7 @@ def _dispatch(arguments: list[str]) -> int:
         "compare": lambda rest: _report("compare", rest),
         "serve": _serve,
         "calibrate": _calibrate,
+        "check": _check,
     }
     word = arguments[0] if arguments else ""
     if word in commands:
@@ -113,6 +115,35 @@ def _calibrate(arguments: list[str]) -> int:
         path = calibration.save(found)
         _warn(f"kept in {path}")
     write_calibration(found, sys.stdout)
+    return OK
+
+
+def _check(arguments: list[str]) -> int:
+    from pybench import testing
+    from pybench.spec import MAX_CONNS
+    from pybench.units import NS_PER_S, parse_count, parse_duration_ns
+
+    parser = _Parser(
+        prog="pybench check",
+        description="Check that a backend keeps the contract (docs/plugins.md), in some seconds. "
+        "Exit status 1 when it does not, with what was seen and what to do.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("spec", metavar="SPEC", help="one backend, as --func takes it")
+    parser.add_argument("--conns", default=str(testing.MANY), metavar="N", help="(default 50)")
+    parser.add_argument(
+        "--timeout", default="10s", metavar="TIME", help="when it counts as hung (default 10s)"
+    )
+    options = parser.parse_args(arguments)
+    conns = parse_count(options.conns)
+    if not 1 <= conns <= MAX_CONNS:
+        raise UsageError(f"--conns: {conns} is out of range: 1 to {MAX_CONNS}")
+    timeout_s = parse_duration_ns(options.timeout) / NS_PER_S
+    report = testing.examine(options.spec, conns=conns, timeout_s=timeout_s)
+    if report.findings:
+        print(testing.describe(options.spec, report))
+        return FAILED
+    print(f"{options.spec} keeps the contract: {' '.join(report.checks)}")
     return OK
 
 
@@ -224,6 +255,8 @@ def _list_rows() -> int:
     width = max(len(row.name) for row in rows)
     for row in rows:
         reason = backends.unavailable(row)
+        if row.source and (row.name in backends.ROWS or row.name in backends.ALIASES):
+            reason = "pybench has a row of that name: the distribution must choose another"
         source = f" (plug-in of {row.source})" if row.source else ""
         note = "" if reason is None else f"\n{'':{width}}  unavailable: {reason}"
         print(f"{row.name:{width}}  {row.description}{source}{note}")

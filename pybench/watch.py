@@ -21,14 +21,18 @@ class DeadlineError(Exception):
 
 
 class Watch:
-    """The eyes of one round. A context manager. The load server is watched from `add` on."""
+    """The eyes of one round. A context manager. The load server is watched from `add` on.
 
-    def __init__(self, worker: WorkerProcess, interrupts: Interrupts) -> None:
+    interrupts: None leaves signals to whoever else handles them.
+    """
+
+    def __init__(self, worker: WorkerProcess, interrupts: Interrupts | None) -> None:
         self._worker = worker
         self._selector = selectors.DefaultSelector()
         self._selector.register(worker.exit_fd, selectors.EVENT_READ, self._on_exit)
         self._selector.register(worker.events_fd, selectors.EVENT_READ, self._on_words)
-        self._selector.register(interrupts, selectors.EVENT_READ, interrupts.check)
+        if interrupts is not None:
+            self._selector.register(interrupts, selectors.EVENT_READ, interrupts.check)
 
     def __enter__(self) -> "Watch":
         return self

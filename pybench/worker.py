@@ -68,11 +68,12 @@ class Events:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._start: tuple[int, resource.struct_rusage] | None = None
+        self._ready_calls = 0
 
     def ready(self) -> None:
         """The backend's callback: all connections are accepted. Usage is counted from here."""
-        if self._start is not None:
-            raise RuntimeError("the backend called ready() twice")
+        self._ready_calls += 1
+        self._check_ready_calls()
         self._start = (time.monotonic_ns(), resource.getrusage(resource.RUSAGE_SELF))
         self.send("ready")
 
@@ -81,6 +82,7 @@ class Events:
         now_ns, usage = time.monotonic_ns(), resource.getrusage(resource.RUSAGE_SELF)
         if self._start is None:
             raise RuntimeError("the backend returned without having called ready()")
+        self._check_ready_calls()  # an event loop may only have logged what was raised then
         start_ns, before = self._start
         self.send(
             "done",
@@ -89,6 +91,10 @@ class Events:
             wall_s=(now_ns - start_ns) / 1e9,
             max_rss_kb=peak_rss_kb(),
         )
+
+    def _check_ready_calls(self) -> None:
+        if self._ready_calls > 1:
+            raise RuntimeError("the backend called ready() twice")
 
     def failed(self, exc: BaseException) -> None:
         """Send why the backend could not do its work."""
@@ -116,8 +122,8 @@ def own_traceback(exc: BaseException) -> str:
     frames = exc.__traceback__
     while frames is not None and _is_machinery(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
-    if frames is None:
-        return ""
+    if frames is None:  # a file that cannot be parsed has not run, but its line is known
+        return "".join(traceback.format_exception_only(exc)) if isinstance(exc, SyntaxError) else ""
     return "".join(traceback.format_exception(type(exc), exc, frames))
 
 

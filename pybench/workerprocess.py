@@ -173,10 +173,14 @@ class WorkerProcess:
             return f"worker killed by signal {-code}{name}"
         return f"worker ended with exit status {code} before it was done"
 
+    def printed(self, size: int) -> str:
+        """What the backend printed, the last `size` bytes of it. For a process that has ended."""
+        end = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, end - size))
+        return self._output.read().decode(errors="replace")
+
     def _output_tail(self) -> str:
         """The last line of what the backend printed, for the error line."""
-        size = self._output.seek(0, os.SEEK_END)
-        self._output.seek(max(0, size - OUTPUT_TAIL_BYTES))
-        lines = self._output.read().decode(errors="replace").split("\n")
+        lines = self.printed(OUTPUT_TAIL_BYTES).split("\n")
         last = [line.strip() for line in lines if line.strip()][-1:]
         return f"; it last printed: {last[0]}" if last else ""

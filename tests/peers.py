@@ -2,7 +2,8 @@
 
 A `Host` is a fresh Python process that runs one row's `serve` in its main thread, one call after
 the other, and reports what happened as JSON lines; `python tests/peers.py ROW` is its program. The
-peers are plain non-blocking sockets of the test process. Every wait has a deadline.
+peers are plain non-blocking sockets of the test process, from `pybench.peers`. Every wait has a
+deadline.
 """
 
 import contextlib
@@ -10,21 +11,28 @@ import json
 import os
 import resource
 import select
-import selectors
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-DEADLINE_S = 30.0
+from pybench.peers import (
+    DEADLINE_S,
+    SMALL_BUFFER,
+    connect,
+    exchange,
+    push,
+    read_to_end,
+    reset,
+)
+
+__all__ = ["DEADLINE_S", "QUIET_S", "Host", "connect", "exchange", "jam", "read_to_end", "reset"]
+
 QUIET_S = 0.3
-SMALL_BUFFER = 16 * 1024
 
 
 # ---- the host's program ----
@@ -217,110 +225,20 @@ class Host:
                 pipe.close()
 
 
-def connect(
-    address: tuple[str, int], count: int, *, small_buffers: bool = False
-) -> list[socket.socket]:
-    """`count` connections that do not block; small_buffers: a peer that holds little unread."""
-    socks = []
-    for _ in range(count):
-        sock = socket.socket()
-        if small_buffers:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
-        sock.settimeout(DEADLINE_S)
-        sock.connect(address)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setblocking(False)
-        socks.append(sock)
-    return socks
-
-
-def reset(sock: socket.socket) -> None:
-    """Close so that the other side sees a reset."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
-
-
 def jam(sock: socket.socket, data: bytes, host: Host) -> tuple[int, float]:
     """Send without reading until the host takes no more.
 
     Returns how many bytes went out, and the CPU seconds that the host used in the QUIET_S seconds
     in which nothing moved.
     """
-    sent = 0
+    sent = push(sock, data, 0.0)
     while sent < len(data):
         cpu_before = host.cpu_s()
-        if not select.select([], [sock], [], QUIET_S)[1]:
+        more = push(sock, data[sent : sent + 65536], QUIET_S)
+        if not more:
             return sent, host.cpu_s() - cpu_before
-        sent += sock.send(data[sent : sent + 65536])
+        sent += more
     raise AssertionError(f"the host swallowed {sent} bytes that nobody read back")
-
-
-@dataclass
-class _Talk:
-    """One connection's part of an exchange."""
-
-    sock: socket.socket
-    to_send: bytes
-    expected: int
-    piece: int
-    sent: int = 0
-    received: bytearray = field(default_factory=bytearray)
-
-    @property
-    def wants(self) -> int:
-        sending = selectors.EVENT_WRITE if self.sent < len(self.to_send) else 0
-        reading = selectors.EVENT_READ if len(self.received) < self.expected else 0
-        return sending | reading
-
-    def step(self, events: int) -> None:
-        if events & selectors.EVENT_WRITE:
-            self.sent += self.sock.send(self.to_send[self.sent : self.sent + self.piece])
-        if events & selectors.EVENT_READ:
-            data = self.sock.recv(65536)
-            assert data, f"closed after {len(self.received)} of {self.expected} bytes"
-            self.received += data
-
-
-def exchange(
-    socks: Iterable[socket.socket],
-    messages: Iterable[bytes],
-    *,
-    expected: int | None = None,
-    piece: int = 1 << 20,
-) -> list[bytes]:
-    """Send each its message, `piece` bytes at a time, all at once, reading what comes back.
-
-    expected: bytes to read from each; the length of its message if None. Returns them.
-    """
-    talks = [
-        _Talk(sock, message, len(message) if expected is None else expected, piece)
-        for sock, message in zip(socks, messages, strict=True)
-    ]
-    deadline = time.monotonic() + DEADLINE_S
-    with selectors.DefaultSelector() as selector:
-        for talk in talks:
-            selector.register(talk.sock, talk.wants, talk)
-        while selector.get_map():
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            assert ready, f"nothing moves: {[len(talk.received) for talk in talks]} came back"
-            for key, events in ready:
-                key.data.step(events)
-                if not key.data.wants:
-                    selector.unregister(key.fileobj)
-                elif key.data.wants != key.events:
-                    selector.modify(key.fileobj, key.data.wants, key.data)
-    return [bytes(talk.received) for talk in talks]
-
-
-def read_to_end(sock: socket.socket) -> bytes:
-    """All that still arrives; a reset is an end as well."""
-    sock.settimeout(DEADLINE_S)
-    data = bytearray()
-    with contextlib.suppress(ConnectionResetError):
-        while more := sock.recv(65536):
-            data += more
-    return bytes(data)
 
 
 if __name__ == "__main__":

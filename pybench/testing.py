@@ -1,0 +1,168 @@
+"""Is a backend what pybench measures? `check_backend` says what is wrong with it, and why.
+
+    from pybench.testing import check_backend
+
+    def test_my_backend():
+        check_backend("my_package.echo:serve")
+
+It needs no pytest and no load server. The contract is in `backends/base.py` and docs/plugins.md;
+the checks are in `contract.py`.
+"""
+
+import inspect
+import os
+import resource
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from pybench import backends, contract
+from pybench.contract import Finding, Plan, Report
+from pybench.errors import BackendFault, UsageError
+
+__all__ = ["BackendFault", "check_backend"]
+
+MANY = 50
+TIMEOUT_S = 10.0
+SPARE_FILES = 64
+_INSIDE = "PYBENCH_CHECKS"  # in the environment of the workers of a check
+
+
+def check_backend(
+    target: str | Callable[..., Any], *, conns: int = MANY, timeout_s: float = TIMEOUT_S
+) -> None:
+    """Return when the backend keeps the contract of `backends.base.Serve`; takes some seconds.
+
+    target: as `--func` takes it (`module:callable`, `file.py:callable`, the name of a row, `exec:`
+        and so on), or the callable itself, which must be found under its name in its module.
+    conns: how many connect at once in the check that has the most, >= 1.
+    timeout_s: how long the backend may take for any one thing before it counts as hung.
+    Raises BackendFault, an AssertionError, with every finding; UsageError when target is no
+    backend at all.
+    """
+    name = target if isinstance(target, str) else target_of(target)
+    report = examine(name, conns=conns, timeout_s=timeout_s)
+    if report.findings:
+        checks = tuple(finding.check for finding in report.findings)
+        raise BackendFault(describe(name, report), checks)
+
+
+def examine(target: str, *, conns: int = MANY, timeout_s: float = TIMEOUT_S) -> Report:
+    """What the checks find. Arguments and UsageError as for `check_backend`."""
+    if _INSIDE in os.environ:
+        raise UsageError(
+            "a check is called where the backend is imported: "
+            "put it below `if __name__ == '__main__':` or in a function"
+        )
+    if conns < 1:
+        raise UsageError(f"conns: {conns} is out of range, at least 1")
+    if timeout_s <= 0:
+        raise UsageError(f"timeout_s: {timeout_s:g} is out of range, more than 0")
+    row = backends.find(target)
+    path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
+    env = (("PYTHONPATH", path), (_INSIDE, "1"))  # what is imported here is imported there
+    with _files(conns + SPARE_FILES):
+        return contract.examine(Plan(row=row, conns=conns, timeout_s=timeout_s, env=env))
+
+
+@contextmanager
+def _files(needed: int) -> Iterator[None]:
+    """May open so many files meanwhile. Raises UsageError when the machine does not allow it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    wanted = needed + used
+    if wanted > hard:
+        raise UsageError(
+            f"conns: {wanted} files would be open, the limit is {hard} (ulimit -Hn): ask for fewer"
+        )
+    if wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    try:
+        yield
+    finally:
+        if wanted > soft:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+# ---- the message ----
+
+
+def describe(target: str, report: Report) -> str:
+    """The findings of a report, one line each, with the backend's own traceback below."""
+    count = len(report.findings)
+    lines = [f"{target} breaks the contract, {count} finding{'' if count == 1 else 's'}:"]
+    told: set[str] = set()
+    for finding in report.findings:
+        lines.append(_line(finding))
+        if finding.details and finding.details in told:
+            lines.append("    (with the traceback above)")
+        elif finding.details:
+            lines.append(textwrap.indent(finding.details.rstrip(), "    "))
+        told.add(finding.details)
+    if not report.complete:
+        lines.append("The other checks need this to work first and were not made.")
+    return "\n".join(lines)
+
+
+def _line(finding: Finding) -> str:
+    return (
+        f"{finding.check}: expected: {finding.expected}; seen: {finding.seen}; "
+        f"what to do: {finding.hint}"
+    )
+
+
+# ---- from a callable to its name ----
+
+
+def target_of(serve: Callable[..., Any]) -> str:
+    """`module:callable` or `file.py:callable` for a callable, which a fresh process can import.
+
+    Raises UsageError for what has no such name: a lambda, a nested function, a partial.
+    """
+    module_name = getattr(serve, "__module__", None)
+    name = getattr(serve, "__qualname__", None)
+    if not callable(serve):
+        raise UsageError(f"{serve!r} is neither callable nor the text of a backend")
+    if module_name is None or name is None:
+        raise _nameless(serve, "it has no name of its own")
+    if "<" in name:  # <lambda>, or <locals> of a function
+        raise _nameless(serve, "it exists only while its function runs" if "<locals>" in name
+                        else "a lambda has no name")  # fmt: skip
+    module = sys.modules.get(module_name)
+    if module is None or _attribute(module, name) != serve:
+        raise _nameless(serve, f"{module_name} has something else, or nothing, called {name!r}")
+    file = inspect.getattr_static(module, "__file__", None)
+    if module_name != "__main__" and (file is None or _is_importable(module_name, Path(file))):
+        return f"{module_name}:{name}"
+    if file is None or not file.endswith(".py"):
+        raise _nameless(serve, f"{module_name} is no file that could be imported again")
+    return f"{Path(file).absolute()}:{name}"
+
+
+def _nameless(serve: object, why: str) -> UsageError:
+    return UsageError(
+        f"{serve!r} cannot be checked, because a fresh process could not import it: {why}; "
+        "make it a function of a module, or give its text, 'module:callable'"
+    )
+
+
+def _attribute(found: Any, name: str) -> Any:
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _is_importable(module_name: str, file: Path) -> bool:
+    """Whether that import finds that file; a test runner may have loaded it in another way."""
+    spec = PathFinder.find_spec(module_name.partition(".")[0])
+    if spec is None:
+        return False
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    here = file.absolute()
+    return here == Path(spec.origin or "").absolute() or any(
+        here.is_relative_to(folder.absolute()) for folder in folders
+    )
