@@ -157,7 +157,7 @@ class _Session:
             try:
                 self._baseline.check(taken)
             except AssertionError as exc:
-                pytest.fail(str(exc), pytrace=False)
+                raise pytest.fail.Exception(str(exc), pytrace=False) from None
             except Inconclusive as exc:
                 undecided = undecided or exc
         if undecided is not None:

@@ -95,6 +95,7 @@ def test_baseline(session: Session, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "1 failed" in done.stdout and "in the baseline" in done.stdout
     assert "surely not at least 0.9" in done.stdout
+    assert "Traceback" not in done.stdout and "During handling" not in done.stdout
     assert len(json.loads((tmp_path / "c.json").read_text())["ratios"]) == 1
     done = session(
         text.replace("test_it", "test_new"), "--pybench-compare", "b.json",
