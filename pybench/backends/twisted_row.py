@@ -101,6 +101,8 @@ def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], N
     finally:
         signal.signal(signal.SIGINT, on_ctrl_c)  # the reactor leaves its own there
         reactor.disconnectAll()
+        reactor.removeReader(reactor.waker)
+        reactor.waker.connectionLost(connectionDone)  # its pipe; the reactor never closes it
         listener.setblocking(True)
     if failures:
         raise failures[0]
