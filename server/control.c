@@ -87,6 +87,7 @@ static int parse_text(char *out, size_t size, const char *name, const char *text
 struct draft {
     char addr[ADDRESS_TEXT];
     uint64_t version, port, conns, msize, warmup, runtime, think_min, think_max, rate, threads;
+    uint64_t busy_poll;
     char timestamps[16];
     char engine[16];
     char token[CONTROL_TOKEN_MAX + 1];
@@ -109,7 +110,12 @@ struct key {
         name, offsetof(struct draft, field), sizeof(((struct draft *)0)->field), 0, 0, needed \
     }
 
-enum { MAX_CONNS = 1000000, MAX_THINK_US = 1000000000, MAX_RATE = 1000000000 };
+enum {
+    MAX_CONNS = 1000000,
+    MAX_THINK_US = 1000000000,
+    MAX_RATE = 1000000000,
+    MAX_BUSY_POLL_US = 1000000,
+};
 
 static const struct key V2_KEYS[] = {
     NUMBER("v", version, 2, 2, true),
@@ -122,6 +128,7 @@ static const struct key V2_KEYS[] = {
     NUMBER("think_min_us", think_min, 0, MAX_THINK_US, false),
     NUMBER("think_max_us", think_max, 0, MAX_THINK_US, false),
     NUMBER("rate", rate, 1, MAX_RATE, false),
+    NUMBER("busy_poll_us", busy_poll, 0, MAX_BUSY_POLL_US, false),
     TEXT("timestamps", timestamps, false),
     NUMBER("threads", threads, 1, CONTROL_THREADS_MAX, false),
     TEXT("engine", engine, false),
@@ -169,6 +176,7 @@ static int draft_finish(struct request *out, const struct draft *draft, int vers
         .think_min_ns = draft->think_min * think_unit,
         .think_max_ns = draft->think_max * think_unit,
         .rate = draft->rate,
+        .busy_poll_ns = draft->busy_poll * NS_PER_US,
         .kernel_times = strcmp(draft->timestamps, "kernel") == 0,
         .threads = (unsigned)draft->threads,
     };
@@ -376,6 +384,8 @@ static void write_totals(FILE *out, const struct outcome *o)
     put(out, "connect_ns", o->connect_ns);
     put(out, "user_ns", o->user_ns);
     put(out, "sys_ns", o->sys_ns);
+    put(out, "busy_poll_us", o->busy_poll_ns / NS_PER_US);
+    put(out, "idle_ns", o->idle_ns);
     put(out, "waits", o->waits);
     put(out, "events", o->events);
     put(out, "events_squared", o->events_squared);

@@ -40,6 +40,7 @@ struct request {
     uint64_t think_min_ns;
     uint64_t think_max_ns; /* 0: no thinking */
     uint64_t rate;         /* pings per second over all connections; 0: closed loop */
+    uint64_t busy_poll_ns; /* look for echoes that long before sleeping; 0: sleep at once */
     bool kernel_times;     /* ask the kernel when each echo arrived */
     unsigned threads;      /* 0: as the server was told */
     char engine[16];       /* empty: the default */
@@ -55,6 +56,8 @@ struct outcome {
     uint64_t in_flight_ns; /* that connections spent awaiting an echo, added up: over the window it
                               is the mean number of pings in flight, Little's L */
     uint64_t user_ns, sys_ns;   /* CPU of the ping threads */
+    uint64_t busy_poll_ns;      /* as asked for */
+    uint64_t idle_ns;           /* of that CPU time, what was spent polling in vain */
     uint64_t waits, events;     /* waits of the ping threads, and ready connections they gave */
     uint64_t events_squared;    /* over events: the batch that the average message was read in */
     bool kernel_times;          /* whether the two below were measured */

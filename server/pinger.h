@@ -25,8 +25,9 @@
 struct plan {
     uint32_t msize;
     uint64_t think_min_ns, think_max_ns;
-    uint64_t interval_ns; /* open loop: between two pings of one connection; 0: closed loop */
-    uint32_t conns;       /* of the whole test */
+    uint64_t interval_ns;  /* open loop: between two pings of one connection; 0: closed loop */
+    uint32_t conns;        /* of the whole test */
+    uint64_t busy_poll_ns; /* see pinger_polls_until */
     bool kernel_times;
     uint64_t began_ns;              /* the schedule of an open loop counts from here */
     uint64_t window_begin_ns;       /* warm-up ends here */
@@ -78,6 +79,7 @@ struct pinger {
     uint64_t queue_ns, queue_samples;
     uint64_t lost[LOST_CAUSES];
     uint64_t user_ns, sys_ns;
+    uint64_t idle_ns;                       /* CPU time too, but spent polling in vain */
     uint64_t waits, events, events_squared; /* squared: the sum of each wait's events squared */
     uint64_t ended_ns;
 
@@ -100,6 +102,31 @@ static inline void pinger_waited(struct pinger *pinger, unsigned n)
     pinger->waits++;
     pinger->events += n;
     pinger->events_squared += (uint64_t)n * n;
+}
+
+/* Busy polling: a thread that found nothing at now_ns looks on until then before it sleeps, and no
+ * further than to the next due ping. Who sleeps must be woken, and it is the client's send that
+ * does it: an interrupt of another CPU, at the expense of what is measured. */
+static inline uint64_t pinger_polls_until(const struct pinger *pinger, uint64_t now_ns)
+{
+    uint64_t until_ns = now_ns + pinger->plan->busy_poll_ns;
+
+    if (pinger->waiting.count > 0 && pinger->waiting.heap[0].at_ns < until_ns)
+        return pinger->waiting.heap[0].at_ns;
+    return until_ns;
+}
+
+/* Whether to poll before sleeping at all: not while the last echoes are waited for. */
+static inline bool pinger_polls(const struct pinger *pinger)
+{
+    return pinger->plan->busy_poll_ns > 0 && pinger->phase != PHASE_DRAIN;
+}
+
+/* Count time that passed polling in vain, if it lies in the window. */
+static inline void pinger_idled(struct pinger *pinger, uint64_t ns)
+{
+    if (pinger->phase == PHASE_WINDOW)
+        pinger->idle_ns += ns;
 }
 
 /* Whether the thread has nothing left to do. */

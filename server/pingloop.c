@@ -242,17 +242,42 @@ static void fire_due(struct pinger *p, uint64_t now)
         ping(p, c, clock_now_ns());
 }
 
+/* Look for events without sleeping, for as long as a busy poll lasts. */
+static int poll_busily(struct pinger *p, int most)
+{
+    struct loop *loop = p->loop;
+    int n = epoll_wait(loop->epoll_fd, loop->events, most, 0);
+    uint64_t from, until, now;
+
+    if (n != 0)
+        return n;
+    now = from = clock_now_ns();
+    until = pinger_polls_until(p, from);
+    while (now < until && (n = epoll_wait(loop->epoll_fd, loop->events, most, 0)) == 0)
+        now = clock_now_ns();
+    pinger_idled(p, now - from);
+    return n;
+}
+
 static int wait_for_events(struct pinger *p, uint64_t now)
 {
     struct loop *loop = p->loop;
+    int most = p->waiting.count > 0 ? EVENTS_WHILE_PACING : loop->events_max;
     struct timespec left;
 
+    if (pinger_polls(p)) {
+        int n = poll_busily(p, most);
+
+        if (n != 0)
+            return n;
+        now = clock_now_ns();
+    }
     if (p->phase == PHASE_DRAIN)
         return epoll_wait(loop->epoll_fd, loop->events, loop->events_max, 10);
     if (p->waiting.count == 0)
         return epoll_wait(loop->epoll_fd, loop->events, loop->events_max, -1);
     left = clock_until(p->waiting.heap[0].at_ns, now);
-    return epoll_pwait2(loop->epoll_fd, loop->events, EVENTS_WHILE_PACING, &left, NULL);
+    return epoll_pwait2(loop->epoll_fd, loop->events, most, &left, NULL);
 }
 
 /* The kernel stamps in real time. Looked at anew each round: that clock is steered. */

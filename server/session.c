@@ -310,6 +310,7 @@ static int open_pingers(struct test *test, struct failure *fail)
         .think_min_ns = test->request.think_min_ns,
         .think_max_ns = test->request.think_max_ns,
         .conns = conns,
+        .busy_poll_ns = test->request.busy_poll_ns,
         .kernel_times = test->request.kernel_times,
     };
     if (test->request.rate)
@@ -503,6 +504,7 @@ static void merge_pinger(struct outcome *o, const struct pinger *pinger)
     o->total += pinger->sent_messages;
     o->user_ns += pinger->user_ns;
     o->sys_ns += pinger->sys_ns;
+    o->idle_ns += pinger->idle_ns;
     o->waits += pinger->waits;
     o->events += pinger->events;
     o->events_squared += pinger->events_squared;
@@ -527,6 +529,7 @@ static int send_result(struct test *test, struct failure *fail)
     o->threads = test->started;
     o->engine = test->engine->name;
     o->rate = test->request.rate;
+    o->busy_poll_ns = test->request.busy_poll_ns;
     o->kernel_times = test->request.kernel_times;
     free(counts);
     reply = control_result(&length, test->request.version, o);

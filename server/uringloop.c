@@ -84,7 +84,7 @@ static int ring_params_init(struct io_uring *ring, unsigned cq_entries)
 {
     struct io_uring_params params = {
         .flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-                 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_R_DISABLED,
+                 IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_R_DISABLED,
         .cq_entries = cq_entries,
     };
 
@@ -400,6 +400,30 @@ static void start_all(struct pinger *p)
     }
 }
 
+/* Whether there is something to reap: completions, or work that the kernel has put off until it is
+ * entered. Both are seen in shared memory. */
+static inline bool has_work(struct io_uring *ring)
+{
+    return io_uring_cq_ready(ring) > 0 ||
+           (IO_URING_READ_ONCE(*ring->sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
+}
+
+/* Look for work without sleeping, for as long as a busy poll lasts, and without a system call.
+ * Returns whether there are completions now. */
+static bool poll_busily(struct pinger *p)
+{
+    struct io_uring *ring = &p->loop->ring;
+    uint64_t from = clock_now_ns(), now = from;
+    uint64_t until = pinger_polls_until(p, from);
+
+    while (now < until && !has_work(ring))
+        now = clock_now_ns();
+    pinger_idled(p, now - from);
+    if (has_work(ring))
+        io_uring_get_events(ring);
+    return io_uring_cq_ready(ring) > 0;
+}
+
 /* Submit what is queued and wait for a completion, no longer than the next due ping. */
 static void submit_and_wait(struct pinger *p, uint64_t now)
 {
@@ -407,6 +431,12 @@ static void submit_and_wait(struct pinger *p, uint64_t now)
     uint64_t until_ns = p->phase == PHASE_DRAIN ? now + DRAIN_POLL_NS : UINT64_MAX;
     struct __kernel_timespec left;
 
+    if (pinger_polls(p)) {
+        io_uring_submit_and_get_events(&p->loop->ring);
+        if (io_uring_cq_ready(&p->loop->ring) > 0 || poll_busily(p))
+            return;
+        now = clock_now_ns();
+    }
     if (p->phase != PHASE_DRAIN && p->waiting.count > 0)
         until_ns = p->waiting.heap[0].at_ns;
     if (until_ns == UINT64_MAX) {

@@ -279,6 +279,30 @@ def test_kernel_times_are_refused_where_they_cannot_be_had(any_server):
     assert error["code"] == "unsupported"
 
 
+def test_a_busy_poll_is_idle_time(server):
+    """Who polls in vain does not sleep, and says so; who has much to do finds it at once."""
+    slow = {"conns": 2, "warmup_ms": 100, "runtime_ms": 500, "rate": 2000}
+    with Peer() as peer:
+        sleeping = server.run(peer.port, **slow)
+        polling = server.run(peer.port, **slow, busy_poll_us=100_000)
+    assert (sleeping.count("busy_poll_us"), sleeping.count("idle_ns")) == (0, 0)
+    assert polling.count("busy_poll_us") == 100_000
+    assert polling.count("idle_ns") > 50_000_000  # most of the 500 ms, if the CPU was to be had
+    assert polling.count("messages") == pytest.approx(1000, abs=20)
+    used = polling.count("user_ns") + polling.count("sys_ns")
+    assert used > sleeping.count("user_ns") + sleeping.count("sys_ns")
+
+
+def test_a_busy_poll_ends_in_sleep(server):
+    """A poll is bounded: with a ping each 50 ms, a millisecond of it is hardly felt."""
+    with Peer() as peer:
+        answer = server.run(
+            peer.port, conns=1, warmup_ms=0, runtime_ms=500, rate=20, busy_poll_us=1000
+        )
+    assert 0 < answer.count("idle_ns") < 250_000_000
+    assert answer.count("messages") == pytest.approx(10, abs=2)
+
+
 def test_batches_are_counted(server):
     with Peer() as peer:
         answer = server.run(peer.port, conns=30)
@@ -640,6 +664,7 @@ GOOD = "test v=2 addr=127.0.0.1 port=9 conns=1 msize=1 warmup_ms=0 runtime_ms=1"
         (GOOD + " threads=0\n", "threads=0"),
         (GOOD + " rate=0\n", "rate=0"),
         (GOOD + " timestamps=nic\n", "timestamps=nic"),
+        (GOOD + " busy_poll_us=1000001\n", "busy_poll_us=1000001"),
         (GOOD + " think_min_us=5\n", "think"),
         (GOOD + " token=" + "x" * 300 + "\n", "token"),
         (GOOD + "\r\n", "runtime_ms=1?"),
