@@ -35,6 +35,7 @@ from pybench.control import ControlConnection, Measurement
 from pybench.explain.stacks import read_stacks
 from pybench.explain.tools import PerfObserver
 from pybench.loadserver import LoadServer
+from pybench.placement import BUSY_POLL_US
 from pybench.spec import Cell
 from pybench.workerprocess import WorkerProcess
 
@@ -140,7 +141,7 @@ class Bench:
             self._client(pair, cell) as (port, is_ready),
             ControlConnection(self.server.address) as control,
         ):
-            control.request(cell, "127.0.0.1", port, 1)
+            control.request(cell, "127.0.0.1", port, threads=1, busy_poll_us=BUSY_POLL_US)
             _await(control, lambda: control.connected)
             is_ready()
             control.ready()

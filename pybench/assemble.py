@@ -176,6 +176,8 @@ def _server(server: Server, measurement: Measurement) -> ServerUsage:
         events=measurement.events,
         events_squared=measurement.events_squared,
         timestamps="kernel" if measurement.queue is not None else "",
+        busy_poll_us=measurement.busy_poll_us,
+        idle_s=measurement.idle_ns / NS_PER_S,
     )
 
 

@@ -57,7 +57,7 @@ def estimated_queue_share(result: Result) -> float | None:
     in_flight = result.mps * latency.mean / 1e9
     if in_flight <= 0:
         return None
-    cpu = (server.user_s + server.sys_s) / result.window_s
+    cpu = server.busy_s / result.window_s
     busy = min(cpu / _left(result), float(server.threads))
     reading = busy / 2 if result.rate or result.think_us[1] else busy
     share = min(1.0, reading * server.events_squared / server.events / in_flight)
@@ -74,7 +74,7 @@ def server_busy(result: Result) -> float:
     server = result.server
     if server is None or not server.threads or not result.window_s:
         return 0.0
-    cpu = (server.user_s + server.sys_s) / server.threads / result.window_s
+    cpu = server.busy_s / server.threads / result.window_s
     return min(1.0, cpu / _left(result))
 
 
@@ -102,7 +102,7 @@ def _held_by_server(result: Result, in_flight: int) -> float:
     server, client = result.server, result.client
     if server is None or client is None or not client.messages or not result.messages:
         return 0.0
-    per_ping = (server.user_s + server.sys_s) / server.threads / result.messages
+    per_ping = server.busy_s / server.threads / result.messages
     per_echo = (client.user_s + client.sys_s) / client.messages
     if per_echo <= 0 or in_flight < 1:
         return 0.0

@@ -221,6 +221,12 @@ def _run_parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--timestamps", metavar="kernel", help="have the kernel note when each echo arrives"
     )
+    where.add_argument(
+        "--busy-poll",
+        metavar="TIME",
+        help="how long the load server looks for echoes before it sleeps; auto (default): 200us "
+        "where it has CPUs of its own, else 0",
+    )
     where.add_argument("--cpu", metavar="N", help="CPU of the worker (default the first)")
     where.add_argument("--server-cpus", metavar="LIST", help="CPUs of the embedded load server")
     where.add_argument("--no-pin", action="store_true", help="pin nothing to CPUs")

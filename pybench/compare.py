@@ -53,6 +53,7 @@ _SETTING_WORDS: Final = {
     "threads": "server threads",
     "machine": "machine",
     "timestamps": "timestamps",
+    "busy_poll_us": "busy poll of the load server",
     "conns": "connections of an open loop",
 }
 

@@ -45,6 +45,8 @@ class Measurement:
     percentiles: 19 of messages per connection, 5% to 95%.  user_ns, sys_ns: the ping threads' CPU.
     waits, events, events_squared: of the ping threads; the last is the sum over the waits of the
     square of the ready connections that each gave.
+    busy_poll_us: how long they looked for echoes before sleeping.  idle_ns: of their CPU time, what
+    was spent looking in vain.
     in_flight_ns: time that connections spent awaiting an echo, added up; pings that the ends of the
     window cut in two count as far as they lie inside. None from servers that do not say.
     queue: with kernel times, what echoes lay in the load server's machine before they were read.
@@ -72,6 +74,8 @@ class Measurement:
     waits: int = 0
     events: int = 0
     events_squared: int = 0
+    busy_poll_us: int = 0
+    idle_ns: int = 0
     in_flight_ns: int | None = None
     queue: "Queue | None" = None
     corrected: "Corrected | None" = None
@@ -241,6 +245,8 @@ def _measurement(
         waits=_number(result.get("waits", "0")),
         events=_number(result.get("events", "0")),
         events_squared=_number(result.get("events_squared", "0")),
+        busy_poll_us=_number(result.get("busy_poll_us", "0")),
+        idle_ns=_number(result.get("idle_ns", "0")),
         in_flight_ns=_number(result["in_flight_ns"]) if "in_flight_ns" in result else None,
         queue=_queue(result),
         corrected=corrected,
@@ -310,8 +316,14 @@ def shown(line: bytes) -> str:
     return repr(text + ("..." if len(line) > 60 else ""))
 
 
-def request_line(cell: Cell, addr: str, port: int, threads: int | None) -> bytes:
-    """The request for one test of the worker that listens on addr and port."""
+def request_line(
+    cell: Cell, addr: str, port: int, *, threads: int | None = None, busy_poll_us: int = 0
+) -> bytes:
+    """The request for one test of the worker that listens on addr and port.
+
+    threads, busy_poll_us: as in `placement.Placement`. A busy poll is asked for only where there is
+    to be one: older servers do not know the word.
+    """
     words = [
         f"test v=2 addr={addr} port={port} conns={cell.conns} msize={cell.msize}",
         f"warmup_ms={cell.warmup_ns // NS_PER_MS} runtime_ms={cell.runtime_ns // NS_PER_MS}",
@@ -326,6 +338,8 @@ def request_line(cell: Cell, addr: str, port: int, threads: int | None) -> bytes
         words.append(f"timestamps={cell.timestamps}")
     if threads is not None:
         words.append(f"threads={threads}")
+    if busy_poll_us:
+        words.append(f"busy_poll_us={busy_poll_us}")
     if token := os.environ.get(TOKEN_VARIABLE):
         words.append(f"token={token}")
     return " ".join(words).encode("ascii", "replace") + b"\n"
@@ -354,7 +368,7 @@ def unsupported(server: HostPort, bind: str, cell: Cell) -> str | None:
             ControlConnection(server) as control,
             selectors.DefaultSelector() as selector,
         ):
-            control.request(trial, bind, listener.getsockname()[1], None)
+            control.request(trial, bind, listener.getsockname()[1])
             selector.register(control, selectors.EVENT_READ)
             while not control.connected and selector.select(CONNECT_TIMEOUT_S):
                 control.receive()
@@ -418,9 +432,17 @@ class ControlConnection:
         """The result, once it is whole."""
         return self.parser.measurement
 
-    def request(self, cell: Cell, addr: str, port: int, threads: int | None) -> None:
-        """Ask for the test of cell against the worker at addr and port."""
-        self._send(request_line(cell, addr, port, threads))
+    def request(
+        self,
+        cell: Cell,
+        addr: str,
+        port: int,
+        *,
+        threads: int | None = None,
+        busy_poll_us: int = 0,
+    ) -> None:
+        """Ask for the test of cell against the worker at addr and port; see `request_line`."""
+        self._send(request_line(cell, addr, port, threads=threads, busy_poll_us=busy_poll_us))
 
     def ready(self) -> None:
         """Say that the worker has accepted all connections."""

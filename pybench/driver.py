@@ -72,7 +72,7 @@ def measure(cell: Cell, number: int, setting: Setting, on_progress: OnProgress) 
     row = cell.row
     started_at = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
     blank = assemble.unmeasured(cell, number, started_at, setting.env)
-    cpu, threads = setting.placement.worker_cpu, setting.placement.server_threads
+    cpu = setting.placement.worker_cpu
     patience, monitor = setting.patience, Monitor(setting.placement)
     try:
         with ExitStack() as stack:
@@ -83,7 +83,7 @@ def measure(cell: Cell, number: int, setting: Setting, on_progress: OnProgress) 
             control = stack.enter_context(ControlConnection(setting.server))
             watch.add(control)
             monitor.connecting()
-            control.request(cell, setting.bind, port, threads)
+            request(control, cell, port, setting)
             _await_ready(watch, worker, control, patience)
             monitor.connected()
             monitor.begin()
@@ -100,6 +100,18 @@ def measure(cell: Cell, number: int, setting: Setting, on_progress: OnProgress) 
     server = assemble.Server(address=setting.server, connect_s=control.connect_s)
     result = assemble.measured(blank, measurement, usage, cpu=cpu, server=server)
     return assemble.judged(result, monitor, local_server=_is_local(setting))
+
+
+def request(control: ControlConnection, cell: Cell, port: int, setting: Setting) -> None:
+    """Ask for the test of a cell against the worker on a port, as the placement has it."""
+    placement = setting.placement
+    control.request(
+        cell,
+        setting.bind,
+        port,
+        threads=placement.server_threads,
+        busy_poll_us=placement.busy_poll_us,
+    )
 
 
 def _is_local(setting: Setting) -> bool:

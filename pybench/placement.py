@@ -1,4 +1,5 @@
 """Which CPU the worker gets and which the load server: decided once for a campaign, then recorded.
+So is whether the load server may keep its CPUs busy.
 
 The worker has one CPU to itself; the server has the others, without that CPU's SMT sibling where
 there are enough. The driver itself is never pinned.
@@ -15,6 +16,12 @@ from pybench.spec import Campaign
 from pybench.units import parse_cpus
 
 MAX_DEFAULT_THREADS = 3
+BUSY_POLL_US = 200
+"""How long an embedded load server with CPUs of its own looks for echoes before it sleeps.
+
+Whoever sleeps is woken by the other side's send, which costs that side an interrupt of another CPU.
+Longer than the slowest row takes for a message, so that no row pays for it; more gains nothing.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +31,14 @@ class Placement:
     worker_cpu: None when the worker is not pinned.  server_cpus: None when the embedded server is
     not pinned, or none is started.  server_threads: None leaves it to the server.
     shared_cpus: CPUs of the server that are the worker's own, or its SMT siblings.
+    busy_poll_us: how long the server looks for echoes before it sleeps.
     """
 
     worker_cpu: int | None
     server_cpus: tuple[int, ...] | None
     server_threads: int | None
     shared_cpus: tuple[int, ...]
+    busy_poll_us: int = 0
 
     def to_record(self) -> dict[str, Any]:
         """The placement as results record it."""
@@ -56,6 +65,7 @@ def place(campaign: Campaign) -> Placement:
             server_cpus=None,
             server_threads=campaign.server_threads,
             shared_cpus=(),
+            busy_poll_us=_busy_poll(campaign, nobody_pays=False),
         )
     near = smt_siblings(worker)
     if campaign.server_cpus is not None:
@@ -64,12 +74,22 @@ def place(campaign: Campaign) -> Placement:
     else:
         others = tuple(cpu for cpu in allowed if cpu != worker)
         server = tuple(cpu for cpu in others if cpu not in near) or others or allowed
+    shared = tuple(cpu for cpu in server if cpu in near)
+    threads = campaign.server_threads or min(len(server), MAX_DEFAULT_THREADS)
     return Placement(
         worker_cpu=worker,
         server_cpus=server,
-        server_threads=campaign.server_threads or min(len(server), MAX_DEFAULT_THREADS),
-        shared_cpus=tuple(cpu for cpu in server if cpu in near),
+        server_threads=threads,
+        shared_cpus=shared,
+        busy_poll_us=_busy_poll(campaign, nobody_pays=not shared and threads <= len(server)),
     )
+
+
+def _busy_poll(campaign: Campaign, *, nobody_pays: bool) -> int:
+    """As asked for; unasked only where it takes no CPU time from the worker or another thread."""
+    if campaign.busy_poll_us is not None:
+        return campaign.busy_poll_us
+    return BUSY_POLL_US if nobody_pays else 0
 
 
 def _unpinned(campaign: Campaign, allowed: tuple[int, ...]) -> Placement:
@@ -82,6 +102,7 @@ def _unpinned(campaign: Campaign, allowed: tuple[int, ...]) -> Placement:
         server_cpus=None,
         server_threads=threads,
         shared_cpus=allowed if alone else (),
+        busy_poll_us=_busy_poll(campaign, nobody_pays=False),
     )
 
 

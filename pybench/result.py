@@ -74,7 +74,8 @@ class ServerUsage:
 
     user_s, sys_s: CPU time of its ping threads.  waits: for events; events: ready connections that
     they gave; events_squared: sum over the waits of the square of that.  timestamps: `kernel` when
-    the kernel's receive times were asked for.
+    the kernel's receive times were asked for.  busy_poll_us: how long the threads looked for events
+    before they slept.  idle_s: of their CPU time, what they spent looking in vain.
     """
 
     address: str
@@ -89,6 +90,13 @@ class ServerUsage:
     events: int = 0
     events_squared: int = 0
     timestamps: str = ""
+    busy_poll_us: int = 0
+    idle_s: float = 0.0
+
+    @property
+    def busy_s(self) -> float:
+        """CPU time of the ping threads that was spent on pings."""
+        return max(0.0, self.user_s + self.sys_s - self.idle_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

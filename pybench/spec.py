@@ -34,6 +34,7 @@ MAX_MSIZE = 1 << 20
 MAX_TIME_NS = 24 * 3600 * NS_PER_S
 MAX_THINK_NS = 1000 * NS_PER_S
 MAX_RATE = 1_000_000_000
+MAX_BUSY_POLL_NS = NS_PER_S
 DEFAULT_PORT = 33331
 ENGINES = ("epoll", "uring")
 TIMESTAMPS = ("kernel",)
@@ -127,6 +128,8 @@ class Campaign:
     id: ties the sections of one results file that belong together.
     rate: pings per second, each a cell of its own; empty for the closed loop.  rate_auto: sweep
     the rate instead.  engine, timestamps: as in `Cell`.  env_sets: every row runs also with each.
+    busy_poll_us: how long the load server looks for echoes before it sleeps; None leaves the choice
+    to placement.
     pythons: every row runs under each; empty for the driver's own. Programs run once.
     """
 
@@ -151,6 +154,7 @@ class Campaign:
     rate_auto: bool = False
     engine: str | None = None
     timestamps: str | None = None
+    busy_poll_us: int | None = None
     env_sets: tuple[EnvSet, ...] = ()
     pythons: tuple[Interpreter, ...] = ()
 
@@ -223,6 +227,7 @@ class Campaign:
             rate_auto=rate_auto,
             engine=read("engine", _one_of(ENGINES), None),
             timestamps=read("timestamps", _one_of(TIMESTAMPS), None),
+            busy_poll_us=read("busy_poll", _busy_poll, None),
             env_sets=tuple(dict.fromkeys(read.each("env", parse_env))),
             pythons=read.all_given("python", identify),
         )
@@ -247,6 +252,7 @@ class Campaign:
             for name in ("func", "conns", "think_us", "server_cpus"):
                 values[name] = None if values[name] is None else tuple(values[name])
             values["rate"] = tuple(values.get("rate", ()))
+            values.setdefault("busy_poll_us", 0)  # there was none before it was recorded
             values["env_sets"] = tuple(
                 tuple((str(name), str(value)) for name, value in env)
                 for env in values.get("env_sets", ())
@@ -262,7 +268,7 @@ class Campaign:
 OPTIONS = frozenset(
     {"func", "conns", "msize", "runtime", "warmup", "think", "rounds", "seed"}
     | {"server", "bind", "server_threads", "cpu", "server_cpus", "no_pin", "skip_impossible"}
-    | {"rate", "engine", "timestamps", "env", "python"}
+    | {"rate", "engine", "timestamps", "busy_poll", "env", "python"}
 )
 _EXAMPLES = {"func": "asyncio_proto,c_epoll", "conns": "100,1k"}
 _NEEDED = object()
@@ -434,6 +440,21 @@ def _think(text: str) -> tuple[int, int]:
     if any(time % NS_PER_US for time in times):
         raise UsageError(f"{text} is not a whole number of microseconds")
     return times[0] // NS_PER_US, times[1] // NS_PER_US
+
+
+def _busy_poll(text: str) -> int | None:
+    """A time in whole microseconds, or `auto`, which is None."""
+    if text.strip() == "auto":
+        return None
+    try:
+        value = parse_duration_ns(text)
+    except UsageError as exc:
+        raise UsageError(f"{exc} (or auto)") from exc
+    if value > MAX_BUSY_POLL_NS:
+        raise UsageError(f"{text} is out of range: 0 to {format_duration(MAX_BUSY_POLL_NS)}")
+    if value % NS_PER_US:
+        raise UsageError(f"{text} is not a whole number of microseconds")
+    return value // NS_PER_US
 
 
 def _bind(text: str) -> str:

@@ -29,10 +29,10 @@ def test_bad_words(text: str) -> None:
 
 
 def test_request_has_think_time_and_threads_only_when_there_are_any() -> None:
-    plain = request_line(CELL, "::1", 80, None)
+    plain = request_line(CELL, "::1", 80)
     assert plain == b"test v=2 addr=::1 port=80 conns=9 msize=64 warmup_ms=0 runtime_ms=1500\n"
     cell = Cell(func="x", conns=9, msize=64, runtime_ns=10**9, warmup_ns=0, think_us=(5, 70))
-    full = request_line(cell, "::1", 80, 2)
+    full = request_line(cell, "::1", 80, threads=2)
     assert full.endswith(b" runtime_ms=1000 think_min_us=5 think_max_us=70 threads=2\n")
 
 

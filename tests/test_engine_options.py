@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from pybench import cli
+from pybench import cli, placement
 from pybench.control import ReplyParser, request_line, unsupported
 from pybench.errors import ProtocolError, UsageError
 from pybench.loadserver import LoadServer
+from pybench.placement import BUSY_POLL_US
 from pybench.report.style import base_row, canonical, family, row_order
 from pybench.resultfile import read_sections
 from pybench.spec import Campaign, Cell, parse_env
@@ -66,6 +68,9 @@ def test_bad_variables(text: str) -> None:
         ({"timestamps": "user"}, "--timestamps: 'user'"),
         ({"timestamps": "kernel", "engine": "uring"}, "only --engine epoll can"),
         ({"rate": "10", "think": "1ms"}, "--rate and --think exclude each other"),
+        ({"busy_poll": "2s"}, "--busy_poll: 2s is out of range: 0 to 1s"),
+        ({"busy_poll": "0.5us"}, "whole number of microseconds"),
+        ({"busy_poll": "long"}, "or auto"),
         ({"rate": "0"}, "--rate: 0 is out of range"),
         ({"rate": "fast"}, "or auto"),
         ({"env": ["A"]}, "--env: 'A'"),
@@ -82,6 +87,8 @@ def test_what_cannot_be_is_said(options: dict[str, Any], said: str) -> None:
         {"rate": "1k,2500", "engine": "uring"},
         {"rate": "auto", "timestamps": "kernel"},
         {"env": "A=1,B=2"},
+        {"busy_poll": "50us"},
+        {"busy_poll": "auto"},
         {"env": ["A=1", "B=2"], "rate": [100, "1k"]},
     ],
 )
@@ -97,6 +104,12 @@ def test_a_header_from_before_has_none_of_them() -> None:
     assert Campaign.from_record(record).cells == campaign().cells
 
 
+def test_a_campaign_from_before_is_resumed_without_a_busy_poll() -> None:
+    record = campaign().to_record()
+    assert record.pop("busy_poll_us") is None
+    assert Campaign.from_record(record).busy_poll_us == 0
+
+
 def test_a_row_with_variables_has_the_looks_of_its_row() -> None:
     assert family("cpp_epoll[A=1]") == "C"
     assert canonical("cpp_epoll[A=1]") == "c_epoll[A=1]"
@@ -110,10 +123,12 @@ def test_a_row_with_variables_has_the_looks_of_its_row() -> None:
 
 def test_the_request_has_what_was_asked_for() -> None:
     asked = dataclasses.replace(CELL, engine="uring", rate_per_s=500, timestamps="kernel")
-    words = request_line(asked, "127.0.0.1", 9, None).decode().split()
+    words = request_line(asked, "127.0.0.1", 9).decode().split()
     assert {"engine=uring", "rate=500", "timestamps=kernel"} <= set(words)
-    plain = request_line(CELL, "127.0.0.1", 9, None)
-    assert not any(word in plain for word in (b"engine", b"rate", b"timestamps"))
+    plain = request_line(CELL, "127.0.0.1", 9)
+    assert not any(word in plain for word in (b"engine", b"rate", b"timestamps", b"busy_poll"))
+    polling = request_line(CELL, "127.0.0.1", 9, busy_poll_us=50)
+    assert polling == plain.replace(b"\n", b" busy_poll_us=50\n")
 
 
 RESULT = (
@@ -165,6 +180,47 @@ def test_engine(engine: str, run: Run, load_server: LoadServer, tmp_path: Path) 
     assert result.server_queue_source == "estimate"
     assert result.server_queue is not None and 0 <= result.server_queue <= 1
     assert ("uring engine" in done.stdout) == (engine == "uring")
+
+
+@pytest.mark.parametrize(
+    ("options", "polls_us"),
+    [
+        ({}, BUSY_POLL_US),
+        ({"busy_poll": "50us"}, 50),
+        ({"busy_poll": "0"}, 0),
+        ({"no_pin": True}, 0),
+        ({"cpu": "0", "server_cpus": "0"}, 0),
+        ({"cpu": "0", "server_cpus": "1", "server_threads": "2"}, 0),
+        ({"server": "127.0.0.1:9"}, 0),
+        ({"server": "127.0.0.1:9", "busy_poll": "1ms"}, 1000),
+    ],
+)
+def test_the_load_server_polls_where_nobody_pays_for_it(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], polls_us: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setattr(placement, "smt_siblings", lambda cpu: frozenset({cpu}))
+    assert placement.place(campaign(**options)).busy_poll_us == polls_us
+
+
+def test_a_sibling_is_not_kept_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    monkeypatch.setattr(placement, "smt_siblings", lambda cpu: frozenset({0, 1}))
+    assert placement.place(campaign()).busy_poll_us == 0
+
+
+def test_idle_time_is_recorded_and_told_apart(run: Run, tmp_path: Path) -> None:
+    done = run(*ROUND, "--busy-poll", "100us", "--rate", "100")
+    assert done.returncode == 0, done.stderr
+    done = run(*ROUND, "--busy-poll", "0", "--rate", "100")
+    assert done.returncode == 0, done.stderr
+    polled, slept = (s.results[0].server for s in read_sections(tmp_path / "r.jsonl"))
+    assert polled is not None and slept is not None
+    assert (polled.busy_poll_us, slept.busy_poll_us) == (100, 0)
+    assert polled.idle_s > 0 == slept.idle_s
+    assert polled.busy_s == pytest.approx(polled.user_s + polled.sys_s - polled.idle_s)
+    both = run("report", "r.jsonl")
+    assert "busy poll 100us" in both.stdout and "no busy poll" in both.stdout
 
 
 def test_kernel_timestamps_measure_the_queue(run: Run, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
+from pybench import driver
 from pybench.control import ControlConnection
 from pybench.driver import Setting
 from pybench.errors import PybenchError, WorkerError
@@ -52,8 +53,7 @@ def observe(cell: Cell, setting: Setting, observer: Observer) -> Observed:
     Raises PybenchError when the round or the observer fails, InterruptError on Ctrl-C. Neither the
     worker nor the observer is left.
     """
-    cpu, threads = setting.placement.worker_cpu, setting.placement.server_threads
-    patience = setting.patience
+    cpu, patience = setting.placement.worker_cpu, setting.patience
     length_s = (cell.warmup_ns + cell.runtime_ns) / NS_PER_S
     with ExitStack() as stack:
         stack.callback(observer.close)
@@ -72,7 +72,7 @@ def observe(cell: Cell, setting: Setting, observer: Observer) -> Observed:
         observer.attach(worker.pid)
         control = stack.enter_context(ControlConnection(setting.server))
         watch.add(control)
-        control.request(cell, setting.bind, worker.port, threads)
+        driver.request(control, cell, worker.port, setting)
         wait("all connections", lambda: control.connected and worker.ready, patience.connect)
         observer.begin()
         control.ready()

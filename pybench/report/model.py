@@ -17,6 +17,7 @@ from pybench.report.text import count_label
 from pybench.result import Result, ServerUsage, Warning
 from pybench.spec import row_label
 from pybench.stats import Summary, merge_histograms, summarize
+from pybench.units import NS_PER_US, format_duration
 
 LOCAL = "local"
 _OF_PYTHON = ("implementation", "gil")
@@ -28,7 +29,8 @@ class Setting:
 
     server: name of the load server, `local` for one on a loopback address, else its host.
     engine, threads: of the load server; empty and 0 when not known.  machine: where the client ran.
-    timestamps: `kernel` where each echo's arrival was noted.  conns: connections of an open loop,
+    timestamps: `kernel` where each echo's arrival was noted.  busy_poll_us: how long the load
+    server looked for echoes before it slept.  conns: connections of an open loop,
     whose tables go by rate; 0 for a closed loop, whose tables go by connections.
     """
 
@@ -41,6 +43,7 @@ class Setting:
     threads: int = 0
     machine: str = ""
     timestamps: str = ""
+    busy_poll_us: int = 0
     conns: int = 0
 
     @property
@@ -286,6 +289,9 @@ def _title(setting: Setting, settings: Sequence[Setting]) -> str:
         parts.append(f"{setting.engine} engine")
     if setting.timestamps:
         parts.append(f"{setting.timestamps} timestamps")
+    if differs("busy_poll_us"):
+        poll = format_duration(setting.busy_poll_us * NS_PER_US)
+        parts.append(f"busy poll {poll}" if setting.busy_poll_us else "no busy poll")
     if differs("threads"):
         parts.append(f"{setting.threads} server threads")
     if differs("machine") and setting.machine:
@@ -322,23 +328,25 @@ def rounds_of_section(
     """
     campaign = campaign or {}
     servers = Counter(_server_of(r.server) for r in results if r.server)
-    unknown = (str(campaign.get("server") or ""), "", 0, "")
+    unknown = (str(campaign.get("server") or ""), "", 0, "", 0)
     usual = servers.most_common(1)[0][0] if servers else unknown
     env = next((r.env for r in results if r.env), {})
     return [_round_of_result(r, str(campaign.get("id", "")), usual, env) for r in results]
 
 
-_Server = tuple[str, str, int, str]
+_Server = tuple[str, str, int, str, int]
 
 
 def _server_of(server: ServerUsage) -> _Server:
-    return server.address, server.engine, server.threads, server.timestamps
+    return server.address, server.engine, server.threads, server.timestamps, server.busy_poll_us
 
 
 def _round_of_result(
     result: Result, campaign: str, usual: _Server, env: Mapping[str, Any]
 ) -> Round:
-    address, engine, threads, timestamps = _server_of(result.server) if result.server else usual
+    address, engine, threads, timestamps, busy_poll_us = (
+        _server_of(result.server) if result.server else usual
+    )
     env, python = result.env or env, result.python
     if "version" in python:  # what the driver runs under is of no account
         env = {**env, "python": python["version"]} | {key: python[key] for key in _OF_PYTHON}
@@ -357,6 +365,7 @@ def _round_of_result(
             threads=threads,
             machine=machine_name(env),
             timestamps=timestamps,
+            busy_poll_us=busy_poll_us,
             conns=result.conns if result.rate else 0,
         ),
         rate=result.rate,
