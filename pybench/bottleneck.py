@@ -16,6 +16,13 @@ SATURATED: Final = 0.97
 """From this busy share on, such an engine counts as always busy: only then can it have a queue."""
 
 
+POLLS: Final = 0.9
+"""Below this busy share a load server that is told to poll has time to do so."""
+
+RECEIVING: Final = 1 / 3
+"""Of what a ping costs an engine: on loopback a send takes twice the time of a receive, because it
+does the receiving side's work too (`pybench calibrate` measures both)."""
+
 FAIR_SHARE: Final = 0.5
 """Of a CPU, beside one other process that wants it."""
 
@@ -42,7 +49,9 @@ def estimated_queue_share(result: Result) -> float | None:
     its fair share of the CPU or more; one that wants little is given it when it wakes.
 
     Where pings wait for a schedule or a think time, the load server wakes up twice for each, and no
-    echo waits for the one that sends: half of the busy time counts.
+    echo waits for the one that sends: half of the busy time counts. One that polls meanwhile is
+    not woken for an echo, and finds it at once: of a ping's cost only the receiving is left, and of
+    the two waits only the second.
 
     An engine with hidden batches is held against the worker instead, when it is always busy: two
     queues in a circle, in which each ping needs s of the one or c of the other, in exponentially
@@ -59,7 +68,7 @@ def estimated_queue_share(result: Result) -> float | None:
         return None
     cpu = server.busy_s / result.window_s
     busy = min(cpu / _left(result), float(server.threads))
-    reading = busy / 2 if result.rate or result.think_us[1] else busy
+    reading = busy * _reading_share(result)
     share = min(1.0, reading * server.events_squared / server.events / in_flight)
     greed = min(1.0, cpu / server.threads / FAIR_SHARE)
     lost = greed * (busy - cpu) / server.threads
@@ -67,6 +76,14 @@ def estimated_queue_share(result: Result) -> float | None:
     if server.engine in BATCHES_HIDDEN and busy >= SATURATED * server.threads:
         share = max(share, _held_by_server(result, round(in_flight)))
     return min(1.0, max(0.0, share))
+
+
+def _reading_share(result: Result) -> float:
+    """The part of the load server's busy time in which echoes wait for it."""
+    if not (result.rate or result.think_us[1]):
+        return 1.0
+    polls = result.server is not None and result.server.busy_poll_us > 0
+    return RECEIVING / 2 if polls and server_busy(result) < POLLS else 1 / 2
 
 
 def server_busy(result: Result) -> float:

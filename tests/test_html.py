@@ -1,6 +1,7 @@
 """The HTML page in a headless browser: it works, keeps to itself, and fits a phone."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import pytest
 
 from pybench.cli import main
+from pybench.report import html
 from pybench.report.style import FAMILY_ORDER
 from pybench.result import Result
 from pybench.resultfile import ResultWriter
+from pybench.spec import Campaign
 from tests import synthetic
 from tests.test_openloop import open_round
 
@@ -479,3 +482,12 @@ def test_the_page_without_scripts_still_has_its_tables(browser: Any, page_file: 
     assert page.locator('[data-table="mps"] tbody tr').count() == len(ROWS) + 1
     assert page.locator(".headline").is_visible()
     context.close()
+
+
+def test_the_command_that_is_put_together_again_can_be_typed() -> None:
+    record = Campaign.from_options(
+        {"func": "selector", "conns": "10", "busy_poll": "50us", "seed": 1}, str
+    ).to_record()
+    words = shlex.split(html.campaign_command(record))
+    assert words[:3] == ["python", "-m", "pybench"]
+    assert words[words.index("--busy-poll") + 1] == "50us"

@@ -209,6 +209,22 @@ def test_no_echo_waits_for_the_sending_of_a_paced_ping() -> None:
     assert bottleneck.estimated_queue_share(paced) == pytest.approx(0.25 * 11 / 100)
 
 
+def test_who_polls_is_not_woken_for_the_echo_of_a_paced_ping() -> None:
+    polling = dataclasses.replace(SERVER, busy_poll_us=200, sys_s=5.0, idle_s=1.0)
+    paced = dataclasses.replace(FULL, rate=1000, server=polling)
+    assert bottleneck.estimated_queue_share(paced) == pytest.approx(0.5 / 6 * 11 / 100)
+    closed = dataclasses.replace(paced, rate=0)
+    assert bottleneck.estimated_queue_share(closed) == pytest.approx(0.5 * 11 / 100)
+    no_time = dataclasses.replace(paced, server=dataclasses.replace(polling, user_s=5.5))
+    assert bottleneck.estimated_queue_share(no_time) == pytest.approx(0.95 / 2 * 11 / 100)
+
+
+def test_idle_time_is_no_sign_of_a_bottleneck() -> None:
+    full = changed("server", user_s=3.0, sys_s=7.0, waits=10_000, events_squared=100_000_000)
+    idle = dataclasses.replace(full, server=dataclasses.replace(full.server, idle_s=9.0))
+    assert bottleneck.estimated_queue_share(idle) == pytest.approx(0.1)
+
+
 def test_hidden_batches_are_judged_by_who_is_always_busy() -> None:
     uring = dataclasses.replace(SERVER, engine="uring", user_s=5.0, sys_s=4.8)
     bound = dataclasses.replace(FULL, server=uring)

@@ -40,6 +40,7 @@ _OPTIONS: Final = (
     ("rate", "--rate"),
     ("engine", "--engine"),
     ("timestamps", "--timestamps"),
+    ("busy_poll_us", "--busy-poll"),
     ("seed", "--seed"),
     ("server", "--server"),
 )
@@ -277,7 +278,7 @@ def campaign_command(campaign: Mapping[str, Any]) -> str:
             value = campaign.get(key)
             if value not in (None, "", []):
                 text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-                words += [option, text]
+                words += [option, f"{text}us" if key.endswith("_us") else text]
     if not words:
         return ""
     program = Path(words[0]).name
