@@ -98,6 +98,16 @@ COMPARISONS = (
     Comparison(
         "c_uring / c_epoll", Pair("uring", "c_uring"), Pair("uring", "c_epoll"), 1.3, (100,)
     ),
+    Comparison(
+        "bare uring generator / bare epoll one",
+        Pair("bare_load_uring", "bare_echo_uring"),
+        Pair("bare_load_epoll", "bare_echo_uring"),
+    ),
+    Comparison(
+        "bare uring echo / bare epoll echo",
+        Pair("bare_load_uring", "bare_echo_uring"),
+        Pair("bare_load_uring", "bare_echo_epoll"),
+    ),
     Comparison("c_poll / c_epoll", Pair("uring", "c_poll"), Pair("uring", "c_epoll")),
     Comparison("c_th / c_epoll", Pair("uring", "c_th"), Pair("uring", "c_epoll")),
     Comparison(

@@ -12,6 +12,7 @@ import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cache, partial
 from pathlib import Path
 
@@ -432,6 +433,42 @@ def test_cpu_time_is_sampled_and_drawn(explained: tuple[Path, str]) -> None:
     assert "tcp_sendmsg" in graph
     assert "_PyEval" in graph
     ET.fromstring(graph)
+
+
+def test_only_the_worker_counts_where_its_cpu_is_observed() -> None:
+    """Two processes share a CPU that perf listens to: each one's samples can be had alone."""
+    needs("sample")
+    if not stacks._privileged() and stacks._paranoid() > 0:
+        pytest.skip("a CPU may not be observed")
+    cpu = min(os.sched_getaffinity(0))
+    burn = (
+        f"import os, time; os.sched_setaffinity(0, {{{cpu}}}); print(flush=True); input()\n"
+        "end = time.process_time() + 0.2\n"
+        "while time.process_time() < end: pass"
+    )
+    observer = stacks._recorder(cpu)
+    with ExitStack() as stack:
+        stack.callback(observer.discard)
+        stack.callback(observer.close)
+        pair = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", burn], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                )
+            )
+            for _ in range(2)
+        ]
+        for process in pair:
+            assert process.stdout is not None and process.stdout.readline()
+        observer.attach(pair[0].pid)
+        observer.begin()
+        for process in pair:
+            process.communicate(b"\n")
+        observer.end()
+        alone = [stacks.read_stacks(observer.output, process.pid).total() for process in pair]
+        everybody = stacks.read_stacks(observer.output).total()
+    assert min(alone) > 20
+    assert sum(alone) <= everybody
 
 
 def test_strace_counts_the_same(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from pybench.cli import main
-from pybench.report import html
 from pybench.report.style import FAMILY_ORDER
 from pybench.result import Result
 from pybench.resultfile import ResultWriter
@@ -485,9 +484,11 @@ def test_the_page_without_scripts_still_has_its_tables(browser: Any, page_file: 
 
 
 def test_the_command_that_is_put_together_again_can_be_typed() -> None:
+    from pybench.report.html import campaign_command
+
     record = Campaign.from_options(
         {"func": "selector", "conns": "10", "busy_poll": "50us", "seed": 1}, str
     ).to_record()
-    words = shlex.split(html.campaign_command(record))
+    words = shlex.split(campaign_command(record))
     assert words[:3] == ["python", "-m", "pybench"]
     assert words[words.index("--busy-poll") + 1] == "50us"

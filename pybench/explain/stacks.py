@@ -65,9 +65,9 @@ def tcp_share(layers: dict[str, float]) -> float:
     return layers.get(TCP, 0.0)
 
 
-def _recorder() -> PerfObserver:
-    stacks = f"dwarf,{STACK_BYTES}"
-    return PerfObserver("record", "-e", "cpu-clock", "-F", str(HERTZ), "--call-graph", stacks)
+def _recorder(cpu: int | None = None) -> PerfObserver:
+    how = ["-e", "cpu-clock", "-F", str(HERTZ), "--call-graph", f"dwarf,{STACK_BYTES}"]
+    return PerfObserver("record", *how, cpu=cpu)
 
 
 def find_sampler() -> None:
@@ -77,13 +77,18 @@ def find_sampler() -> None:
         try_out(observer)
     finally:
         observer.discard()
-    paranoid = PARANOID.read_text().strip() if PARANOID.exists() else "-1"
-    if int(paranoid) > 1 and not _privileged():
+    paranoid = _paranoid()
+    if paranoid > 1 and not _privileged():
         # perf would silently leave the kernel out, and every share would be wrong.
         raise ToolError(
             f"perf sees no kernel time: kernel.perf_event_paranoid is {paranoid}"
             " (run as root, or `sysctl -w kernel.perf_event_paranoid=1`)"
         )
+
+
+def _paranoid() -> int:
+    """How much perf is kept from processes without privileges: see perf_event_open(2)."""
+    return int(PARANOID.read_text()) if PARANOID.exists() else -1
 
 
 def _privileged() -> bool:
@@ -101,11 +106,14 @@ def sample(cell: Cell, setting: Setting) -> Profile:
     Raises PybenchError and InterruptError as `observe` does, ToolError when nothing was sampled.
     """
     short = dataclasses.replace(cell, runtime_ns=min(SAMPLED_NS, cell.runtime_ns), warmup_ns=0)
-    observer = _recorder()
+    cpu = setting.placement.worker_cpu
+    if cell.row.command is not None or not (_privileged() or _paranoid() < 1):
+        cpu = None  # a program may be several processes; a CPU may not be everybody's to observe
+    observer = _recorder(cpu)
     try:
         with _named_python_functions():
             observed = observe(short, setting, observer)
-        stacks = read_stacks(observer.output)
+        stacks = read_stacks(observer.output, observer.pid if cpu is not None else None)
     finally:
         observer.discard()
         if observer.pid is not None:  # where the interpreter listed its functions for perf script
@@ -129,14 +137,18 @@ def _named_python_functions() -> Iterator[None]:
         del os.environ[name]
 
 
-def read_stacks(data: Path) -> Counter[Stack]:
-    """How many samples each stack has in what `perf record` wrote. Raises ToolError."""
-    return Counter(parse_perf_script(_script(data)))
+def read_stacks(data: Path, pid: int | None = None) -> Counter[Stack]:
+    """How many samples each stack has in what `perf record` wrote. Raises ToolError.
+
+    pid: of the only process that counts; None for all that are there.
+    """
+    return Counter(parse_perf_script(_script(data, pid)))
 
 
-def _script(data: Path) -> list[str]:
+def _script(data: Path, pid: int | None) -> list[str]:
     """The lines of `perf script`. Without inlined functions: looking those up takes minutes."""
     command = ["perf", "script", "-i", str(data), "--no-inline", "-F", "tid,ip,sym,dso"]
+    command += [] if pid is None else [f"--pid={pid}"]
     done = subprocess.run(
         command,
         capture_output=True,
