@@ -1,13 +1,13 @@
 """Do the cheap estimate and the kernel's receive times agree on which side is the bottleneck?
 
     python benchmarks/queue_agreement.py [--rows asyncio,selector,c_epoll] [--conns 10,100,1000]
-        [--rounds 10] [--runtime 1s]
+        [--rounds 10] [--runtime 1s] [--rate 4k,20k]
 
 Every round asks for the kernel's times, so that both figures are of the very same pings: the share
 of the mean latency that echoes spent in the load server's own queue, measured and estimated from
 ready events per wait and CPU time (pybench/bottleneck.py). Above 20% the row is stamped
-`generator_bound`. Exit status 1 when they agree in fewer than 9 of 10 rounds. Where the true share
-is about 20%, either side is right half of the time.
+`generator_bound`. --rate asks the same of an open loop. Exit status 1 when they agree in fewer than
+9 of 10 rounds. Where the true share is about 20%, either side is right half of the time.
 """
 
 import argparse
@@ -34,9 +34,12 @@ def main() -> int:
     parser.add_argument("--conns", default="10,100,1000")
     parser.add_argument("--rounds", default="10")
     parser.add_argument("--runtime", default="1s")
+    parser.add_argument("--rate", help="open loop: pings/s over all connections")
     args = parser.parse_args()
     options = {"func": args.rows, "conns": args.conns, "rounds": args.rounds}
     options |= {"runtime": args.runtime, "warmup": "300ms", "timestamps": "kernel"}
+    if args.rate is not None:
+        options["rate"] = args.rate
     try:
         results = _measure(options | {"engine": "epoll"})
     except PybenchError as exc:
@@ -54,19 +57,20 @@ def _measure(options: dict[str, str]) -> Sequence[Result]:
 
 def _print_table(results: Sequence[Result]) -> bool:
     """Print a line per row and count, and whether they agree often enough over all."""
-    cells: dict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
+    cells: dict[tuple[str, int, int], list[tuple[float, float]]] = defaultdict(list)
     for result in results:
         estimate = estimated_queue_share(result)
         if result.ok and result.server_queue is not None and estimate is not None:
-            cells[result.func, result.conns].append((result.server_queue, estimate))
-    print(f"{'row':12} {'conns':>6} {'kernel':>22} {'estimate':>22}  agree on the side")
+            cells[result.func, result.conns, result.rate].append((result.server_queue, estimate))
+    heads = f"{'row':13} {'conns':>6} {'rate':>7} {'kernel':>22} {'estimate':>22}"
+    print(f"{heads}  agree on the side")
     agreed = total = 0
-    for (func, conns), pairs in sorted(cells.items(), key=lambda item: item[0]):
+    for (func, conns, rate), pairs in sorted(cells.items(), key=lambda item: item[0]):
         agree = sum((a > QUEUE_SHARE) == (b > QUEUE_SHARE) for a, b in pairs)
         agreed, total = agreed + agree, total + len(pairs)
         measured, estimated = zip(*pairs, strict=True)
         print(
-            f"{func:12} {conns:6} {_span(measured):>22} {_span(estimated):>22}"
+            f"{func:13} {conns:6} {rate or '':>7} {_span(measured):>22} {_span(estimated):>22}"
             f"  {agree} of {len(pairs)}"
         )
     print(f"they agree in {agreed} of {total} rounds")

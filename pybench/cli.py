@@ -176,6 +176,13 @@ def _run_parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
+    _add_what(parser)
+    _add_where(parser)
+    _add_results(parser)
+    return parser
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to measure")
     what.add_argument(
         "--func",
@@ -213,6 +220,9 @@ def _run_parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--skip-impossible", action="store_true", help="leave out what this machine cannot run"
     )
+
+
+def _add_where(parser: argparse.ArgumentParser) -> None:
     where = parser.add_argument_group("where")
     where.add_argument("--server", metavar="HOST:PORT", help="use a running load server")
     where.add_argument("--bind", metavar="ADDR", help="address of the measured side")
@@ -230,6 +240,9 @@ def _run_parser() -> argparse.ArgumentParser:
     where.add_argument("--cpu", metavar="N", help="CPU of the worker (default the first)")
     where.add_argument("--server-cpus", metavar="LIST", help="CPUs of the embedded load server")
     where.add_argument("--no-pin", action="store_true", help="pin nothing to CPUs")
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
     out = parser.add_argument_group("results")
     out.add_argument("--output", metavar="FILE", help="append every round as a line of JSON")
     out.add_argument("--format", choices=get_args(Format), help="on stdout (default table)")
@@ -242,7 +255,6 @@ def _run_parser() -> argparse.ArgumentParser:
     )
     out.add_argument("--list", action="store_true", help="show all rows and leave")
     out.add_argument("--version", action="version", version=f"pybench {pybench.__version__}")
-    return parser
 
 
 def _run(arguments: list[str]) -> int:

@@ -204,15 +204,17 @@ def _refusal(base: Cell, new: Cell) -> str:
 def setting_differences(base: Setting, new: Setting) -> list[str]:
     """What keeps two settings apart, as `message size 64 against 1024`."""
     return [
-        f"{word} {_shown(getattr(base, name))} against {_shown(getattr(new, name))}"
+        f"{word} {_shown(name, getattr(base, name))} against {_shown(name, getattr(new, name))}"
         for name, word in _SETTING_WORDS.items()
         if getattr(base, name) != getattr(new, name)
     ]
 
 
-def _shown(value: object) -> str:
+def _shown(name: str, value: object) -> str:
     if isinstance(value, tuple):
         return f"{value[0]}-{value[1]} us"
+    if name == "busy_poll_us":  # 0 is a setting, and what results had before there was one
+        return f"{value} us"
     if isinstance(value, float):
         return f"{value:g} s"
     return str(value) if value not in ("", 0) else "(not recorded)"

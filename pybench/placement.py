@@ -20,7 +20,7 @@ BUSY_POLL_US = 200
 """How long an embedded load server with CPUs of its own looks for echoes before it sleeps.
 
 Whoever sleeps is woken by the other side's send, which costs that side an interrupt of another CPU.
-Longer than the slowest row takes for a message, so that no row pays for it; more gains nothing.
+Longer than any row of ours takes for a message, so that none pays for it; more gains nothing.
 """
 
 

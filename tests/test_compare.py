@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +295,21 @@ def test_refused_cells_are_shown_beside_good_ones(
     assert main(["compare", base, new]) == 0
     out = capsys.readouterr().out
     assert "not compared" in out and "Not compared: thread at 10: a single round in BASE" in out
+
+
+def test_rounds_with_and_without_a_busy_poll_are_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slept = synthetic.make_campaign(funcs=["selector"], counts=[10], rounds=3)
+    polled = [
+        replace(result, server=replace(result.server, busy_poll_us=200))
+        for result in slept
+        if result.server is not None
+    ]
+    base = str(write_results(tmp_path / "a.jsonl", slept))
+    new = str(write_results(tmp_path / "b.jsonl", polled))
+    assert main(["compare", base, new]) == 2
+    assert "busy poll of the load server 0 us against 200 us" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

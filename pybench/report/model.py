@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from pybench.legacy import LegacyRound, LegacyTime
 from pybench.report.style import family, row_order
@@ -328,25 +328,30 @@ def rounds_of_section(
     """
     campaign = campaign or {}
     servers = Counter(_server_of(r.server) for r in results if r.server)
-    unknown = (str(campaign.get("server") or ""), "", 0, "", 0)
+    unknown = _Server(str(campaign.get("server") or ""))
     usual = servers.most_common(1)[0][0] if servers else unknown
     env = next((r.env for r in results if r.env), {})
     return [_round_of_result(r, str(campaign.get("id", "")), usual, env) for r in results]
 
 
-_Server = tuple[str, str, int, str, int]
+class _Server(NamedTuple):
+    """What a setting has of the load server."""
+
+    address: str
+    engine: str = ""
+    threads: int = 0
+    timestamps: str = ""
+    busy_poll_us: int = 0
 
 
 def _server_of(server: ServerUsage) -> _Server:
-    return server.address, server.engine, server.threads, server.timestamps, server.busy_poll_us
+    return _Server(**{name: getattr(server, name) for name in _Server._fields})
 
 
 def _round_of_result(
     result: Result, campaign: str, usual: _Server, env: Mapping[str, Any]
 ) -> Round:
-    address, engine, threads, timestamps, busy_poll_us = (
-        _server_of(result.server) if result.server else usual
-    )
+    server = _server_of(result.server) if result.server else usual
     env, python = result.env or env, result.python
     if "version" in python:  # what the driver runs under is of no account
         env = {**env, "python": python["version"]} | {key: python[key] for key in _OF_PYTHON}
@@ -356,16 +361,16 @@ def _round_of_result(
         number=result.round,
         campaign=campaign,
         setting=Setting(
-            server=server_name(address),
+            server=server_name(server.address),
             msize=result.msize,
             think_us=result.think_us,
             runtime_s=result.runtime_s,
             warmup_s=result.warmup_s,
-            engine=engine,
-            threads=threads,
+            engine=server.engine,
+            threads=server.threads,
             machine=machine_name(env),
-            timestamps=timestamps,
-            busy_poll_us=busy_poll_us,
+            timestamps=server.timestamps,
+            busy_poll_us=server.busy_poll_us,
             conns=result.conns if result.rate else 0,
         ),
         rate=result.rate,
