@@ -33,7 +33,7 @@ from pybench.loadserver import LoadServer, executable
 from pybench.placement import Placement, place
 from pybench.progress import Reporter
 from pybench.result import Result
-from pybench.resultfile import ResultWriter, read_sections
+from pybench.result.file import ResultWriter, read_sections
 from pybench.spec import OPTIONS, Campaign, Cell, HostPort
 
 if sys.version_info >= (3, 11):

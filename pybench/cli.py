@@ -326,7 +326,7 @@ def _measure(order: _Order, fmt: Format, arguments: Sequence[str]) -> int:
     """Run the campaign, show its results, say how it ended."""
     from pybench import campaign
     from pybench.progress import Estimate, make_reporter, short_span
-    from pybench.resultfile import ResultWriter
+    from pybench.result.file import ResultWriter
 
     prepared = campaign.prepare(order.campaign, order.done)
     known = campaign.Known(order.done)

@@ -13,7 +13,7 @@ import pytest
 
 from pybench import calibrate, calibration, cli
 from pybench.calibration import Calibration
-from pybench.resultfile import read_sections
+from pybench.result.file import read_sections
 from tests.conftest import SHORT
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -13,7 +13,7 @@ import pytest
 from pybench import campaign
 from pybench.errors import PybenchError
 from pybench.progress import Estimate, LiveReporter, PlainReporter, make_reporter
-from pybench.resultfile import read_sections
+from pybench.result.file import read_sections
 from pybench.spec import Campaign
 from tests import processes
 from tests.conftest import SHORT, Running

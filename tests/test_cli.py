@@ -12,7 +12,7 @@ import pytest
 
 from pybench import backends, cli, preflight
 from pybench.loadserver import LoadServer, executable
-from pybench.resultfile import read_sections
+from pybench.result.file import read_sections
 from pybench.spec import Campaign
 from tests.conftest import SHORT, environment
 from tests.netns import namespaces

@@ -15,7 +15,7 @@ import pytest
 from pybench.cli import main
 from pybench.report.model import Cell, Group, group_rounds
 from pybench.result import Result
-from pybench.resultfile import ResultWriter
+from pybench.result.file import ResultWriter
 from tests import synthetic
 
 pytest.importorskip("scipy")

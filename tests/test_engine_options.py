@@ -16,7 +16,7 @@ from pybench.errors import ProtocolError, UsageError
 from pybench.loadserver import LoadServer
 from pybench.placement import BUSY_POLL_US
 from pybench.report.style import base_row, canonical, family, row_order
-from pybench.resultfile import read_sections
+from pybench.result.file import read_sections
 from pybench.spec import Campaign, Cell, parse_env
 from tests.conftest import SHORT
 from tests.fakeserver import fake_server

@@ -11,7 +11,7 @@ import pytest
 from pybench.cli import main
 from pybench.report.style import FAMILY_ORDER
 from pybench.result import Result
-from pybench.resultfile import ResultWriter
+from pybench.result.file import ResultWriter
 from pybench.spec import Campaign
 from tests import synthetic
 from tests.test_openloop import open_round

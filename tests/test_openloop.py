@@ -20,7 +20,7 @@ from pybench.report import run_summary
 from pybench.report.model import Group, group_rounds, kept_rate
 from pybench.report.words import summary_sentences
 from pybench.result import Latency, Result, Warning
-from pybench.resultfile import ResultWriter, read_sections
+from pybench.result.file import ResultWriter, read_sections
 from pybench.spec import Campaign
 from tests import synthetic
 from tests.conftest import Running

@@ -28,7 +28,7 @@ from pybench.report.tables import build_tables
 from pybench.report.text import count_label, duration_text, letters, rate_text, ratio_text
 from pybench.report.words import summary_sentences
 from pybench.result import Result
-from pybench.resultfile import ResultWriter, read_sections
+from pybench.result.file import ResultWriter, read_sections
 from tests import synthetic
 from tests.test_openloop import open_round
 

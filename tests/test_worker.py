@@ -13,7 +13,7 @@ from pybench import backends
 from pybench.errors import WorkerError
 from pybench.interrupts import Interrupts
 from pybench.loadserver import LoadServer
-from pybench.resultfile import read_sections
+from pybench.result.file import read_sections
 from pybench.spec import Cell
 from pybench.watch import Watch
 from pybench.workerprocess import WorkerProcess

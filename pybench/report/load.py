@@ -14,7 +14,7 @@ from pybench.report.model import (
     rounds_of_legacy,
     rounds_of_section,
 )
-from pybench.resultfile import read_sections
+from pybench.result.file import read_sections
 
 
 @dataclass(frozen=True, slots=True)

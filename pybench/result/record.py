@@ -1,7 +1,7 @@
 """One result line: what a round of a cell measured. The names are the file format (schema 1).
 
 Everything is frozen: a result is a fact. Times whose name ends in `_ns` are integer nanoseconds,
-`_us` microseconds, `_s` seconds. Reading and writing files is in `resultfile.py`.
+`_us` microseconds, `_s` seconds. Reading and writing files is in `result/file.py`.
 """
 
 import dataclasses
