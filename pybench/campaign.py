@@ -15,17 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pybench import (
-    assemble,
-    backends,
-    calibration,
-    checks,
-    driver,
-    environment,
-    interpreters,
-    preflight,
-    sweep,
-)
+from pybench import assemble, backends, calibration, checks, driver, environment, preflight, sweep
+from pybench.backends import interpreters
 from pybench.control import local_address_towards, unsupported
 from pybench.errors import PreflightError, ResultFormatError, UsageError
 from pybench.interrupts import InterruptError, Interrupts

@@ -26,9 +26,9 @@ import numpy as np
 from scipy import stats as scipy_stats
 
 from pybench import checks
+from pybench.backends.names import canonical
 from pybench.errors import UsageError
 from pybench.report.model import Cell, Group, Setting
-from pybench.report.style import canonical
 from pybench.report.text import count_label
 from pybench.result import Warning
 from pybench.stats import Summary, log_ratio_interval, student_t_quantile, summarize

@@ -56,7 +56,7 @@ class WorkerError(PybenchError):
 
 
 class BackendFault(PybenchError, AssertionError):
-    """A backend breaks the contract of `backends.base`.
+    """A backend breaks the contract of `backends.contract`.
 
     The message has several lines: what was asked of the backend, then a line for each finding,
     and below it the backend's own traceback when it raised.  checks: the names of the checks that

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pybench import backends
+from pybench.backends.interpreters import Interpreter, identify
 from pybench.errors import ResultFormatError, UsageError
-from pybench.interpreters import Interpreter, identify
 from pybench.units import (
     NS_PER_MS,
     NS_PER_S,

@@ -5,8 +5,8 @@
     def test_my_backend():
         check_backend("my_package.echo:serve")
 
-It needs no pytest and no load server. The contract is in `backends/base.py` and docs/plugins.md;
-the checks are in `contract.py`.
+It needs no pytest and no load server. The contract is in `backends/contract.py` and
+docs/plugins.md; the checks are in `contract.py`.
 """
 
 import inspect
@@ -35,7 +35,7 @@ _INSIDE = "PYBENCH_CHECKS"  # in the environment of the workers of a check
 def check_backend(
     target: str | Callable[..., Any], *, conns: int = MANY, timeout_s: float = TIMEOUT_S
 ) -> None:
-    """Return when the backend keeps the contract of `backends.base.Serve`; takes some seconds.
+    """Return when the backend keeps the contract of `backends.Serve`; takes some seconds.
 
     target: as `--func` takes it (`module:callable`, `file.py:callable`, the name of a row, `exec:`
         and so on), or the callable itself, which must be found under its name in its module.

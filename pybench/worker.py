@@ -25,8 +25,8 @@ from typing import Any
 
 from pybench import backends
 from pybench.backends import loading
+from pybench.backends.interpreters import describe_self
 from pybench.errors import PybenchError
-from pybench.interpreters import describe_self
 
 PR_SET_PDEATHSIG = 1
 MAX_BACKLOG = 65535  # the kernel lowers it to net.core.somaxconn

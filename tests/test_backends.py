@@ -1,4 +1,4 @@
-"""The contract of `backends.base.Serve`, one test body run over every row, and the registry."""
+"""The contract of `backends.Serve`, one test body run over every row, and the registry."""
 
 import contextlib
 import random
@@ -293,7 +293,7 @@ def test_find_names_what_comes_near() -> None:
 
 
 def test_a_missing_library_is_named_with_the_command_that_adds_it() -> None:
-    row = Row("trio", "", "trio", "pybench.backends.trio_row:serve", "no_such_trio", "trio")
+    row = Row("trio", "", "trio", "pybench.backends.rows.trio:serve", "no_such_trio", "trio")
     assert unavailable(row) == "no_such_trio: not installed (pip install pybench[trio])"
     with pytest.raises(UsageError, match=r"pip install pybench\[trio\]"):
         load(row)
@@ -306,7 +306,7 @@ def test_a_row_of_other_pythons_says_of_which() -> None:
 
 
 def test_a_missing_extension_is_told_from_a_missing_library() -> None:
-    row = Row("c_none", "", "C", "pybench.backends.c_rows:serve_none", "pybench.c_none")
+    row = Row("c_none", "", "C", "pybench.backends.rows.c:serve_none", "pybench.c_none")
     assert "pybench.c_none: extension not built" in (unavailable(row) or "")
 
 

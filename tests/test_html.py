@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from pybench.backends.names import FAMILY_ORDER
 from pybench.cli import main
-from pybench.report.style import FAMILY_ORDER
 from pybench.result import Result
 from pybench.result.file import ResultWriter
 from pybench.spec import Campaign

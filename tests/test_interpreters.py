@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import pybench
-from pybench import interpreters
+from pybench.backends import interpreters
+from pybench.backends.interpreters import identify
 from pybench.errors import UsageError
-from pybench.interpreters import identify
 from pybench.spec import Campaign
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

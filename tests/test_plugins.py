@@ -111,7 +111,7 @@ def test_the_page_explains_every_check() -> None:
 
 def test_the_page_says_what_the_contract_says() -> None:
     """Whoever changes one of them looks at the other."""
-    contract_text = " ".join((backends.base.Serve.__call__.__doc__ or "").split())
+    contract_text = " ".join((backends.Serve.__call__.__doc__ or "").split())
     page_text = " ".join(PAGE.split())
     for words in (
         "None is missing",

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pybench.backends import ROWS
+from pybench.backends.names import FAMILY_ORDER, family, row_order
 from pybench.cli import main
 from pybench.errors import UsageError
 from pybench.report import run_summary
@@ -23,7 +24,7 @@ from pybench.report.load import load_files
 from pybench.report.metrics import METRICS, choose_metrics
 from pybench.report.model import Group, fastest_first, group_rounds, server_name
 from pybench.report.reference import build_reference
-from pybench.report.style import FAMILY_ORDER, family, row_order, row_styles
+from pybench.report.style import row_styles
 from pybench.report.tables import build_tables
 from pybench.report.text import count_label, duration_text, letters, rate_text, ratio_text
 from pybench.report.words import summary_sentences

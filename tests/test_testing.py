@@ -199,9 +199,9 @@ def test_a_callable_gets_the_text_that_finds_it() -> None:
     name = contractbreakers.__name__
     assert testing.target_of(contractbreakers.takes_two) == f"{name}:takes_two"
     assert testing.target_of(contractbreakers.Good.serve) == f"{name}:Good.serve"
-    from pybench.backends.selector import serve
+    from pybench.backends.rows.selector import serve
 
-    assert testing.target_of(serve) == "pybench.backends.selector:serve"
+    assert testing.target_of(serve) == "pybench.backends.rows.selector:serve"
 
 
 def test_a_callable_of_a_module_that_no_import_finds(
@@ -248,7 +248,7 @@ def test_what_is_no_backend_at_all() -> None:
 
 
 SCRIPT = """\
-from pybench.backends.selector import serve as selector
+from pybench.backends.rows.selector import serve as selector
 from pybench.testing import check_backend
 
 def serve(listener, conns, msize, ready):

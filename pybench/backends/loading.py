@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from pybench.backends import plugins
-from pybench.backends.base import Serve
+from pybench.backends.contract import Serve
 from pybench.backends.row import Row
 from pybench.errors import UsageError
 

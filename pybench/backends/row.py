@@ -1,4 +1,4 @@
-"""What a row is. The registry is `backends/__init__.py`; rows of others come from `plugins.py`."""
+"""What a row is. The registry is `registry.py`; rows of others come from `plugins.py`."""
 
 from dataclasses import dataclass
 

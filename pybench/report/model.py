@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from pybench.backends.names import family, row_order
 from pybench.legacy import LegacyRound, LegacyTime
-from pybench.report.style import family, row_order
 from pybench.report.text import count_label
 from pybench.result import Result, ServerUsage, Warning
 from pybench.spec import row_label

@@ -18,10 +18,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from pybench.backends.names import by_family
 from pybench.errors import UsageError
 from pybench.report.choose import Wanted, chosen_cells, spread_counts
 from pybench.report.model import Cell, Group, fastest_first, kept_rate
-from pybench.report.style import MANY, RowStyle, by_family, mixed, row_styles
+from pybench.report.style import MANY, RowStyle, mixed, row_styles
 from pybench.report.text import (
     count_label,
     duration_text,

@@ -7,10 +7,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from pybench.backends.names import canonical, row_order
 from pybench.errors import UsageError
 from pybench.report.metrics import METRICS
 from pybench.report.model import Group
-from pybench.report.style import canonical, row_order
 from pybench.report.tables import find_row
 from pybench.report.text import count_label, ratio_text
 

@@ -10,10 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from pybench.backends import ALIASES, ROWS
-from pybench.backends.plugins import LOOP_FAMILY, PLUGIN_FAMILY, PROGRAM_FAMILY, PROGRAM_PREFIX
-
-OTHER: Final = "other"
+from pybench.backends.names import OTHER, canonical, family, row_order
+from pybench.backends.plugins import PLUGIN_FAMILY, PROGRAM_FAMILY
 
 MANY: Final = 12
 """How many rows one chart can show; reports of more show them by family."""
@@ -33,11 +31,6 @@ _DASHES: Final[dict[str, tuple[float, ...]]] = {
     PLUGIN_FAMILY: (2.0, 2.4),
     OTHER: (2.0, 1.0, 1.0, 1.0),
 }
-
-FAMILY_ORDER: Final = tuple(_DASHES)
-
-# What families were called in older results files.
-_FORMER: Final = {"gevent": "greenlets"}
 
 # (on white, on near-black), both at 3:1 or more against their ground.
 _COLOURS: Final[dict[str, tuple[str, str]]] = {
@@ -112,61 +105,6 @@ class RowStyle:
     dash: tuple[float, ...]
     marker: str
     plotly_marker: str
-
-
-def canonical(name: str) -> str:
-    """The registry's name of a row that has an older one (`cpp_epoll` is `c_epoll`)."""
-    base, bracket, variables = name.partition("[")
-    return ALIASES.get(base, base) + bracket + variables
-
-
-def base_row(name: str) -> str:
-    """The registry's name of a row without the variables that it was run with: `asyncio[X=1]`."""
-    return canonical(name).partition("[")[0]
-
-
-def family(name: str, recorded: str = "") -> str:
-    """The row's family, one of FAMILY_ORDER.
-
-    recorded: what the results say, which knows plug-ins and rows of newer versions. Without it the
-    registry decides, and for a row that is not in it how its name begins.
-    """
-    if recorded:
-        current = _FORMER.get(recorded, recorded)
-        return current if current in _DASHES else OTHER
-    base = base_row(name)
-    if base in ROWS:
-        registered = ROWS[base].family
-        return registered if registered in _DASHES else OTHER
-    if base.startswith(PROGRAM_PREFIX):
-        return PROGRAM_FAMILY
-    if "@" in base:
-        return LOOP_FAMILY
-    if ":" in base:
-        return PLUGIN_FAMILY
-    for prefix in ("asyncio", "uvloop"):
-        if base.startswith(prefix):
-            return prefix
-    return "C" if base.startswith(("c_", "cpp_")) else OTHER
-
-
-def row_order(name: str) -> tuple[int, int, str]:
-    """Sort key of rows: the registry's order, each followed by itself with variables; then the
-    others by name."""
-    known = list(ROWS)
-    row = base_row(name)
-    return (0, known.index(row), name) if row in ROWS else (1, 0, name)
-
-
-def by_family(rows: Iterable[str], families: Mapping[str, str]) -> dict[str, list[str]]:
-    """family -> its rows, families in their order and rows in the one given, none empty.
-
-    families: row -> its family, of every row.
-    """
-    found: dict[str, list[str]] = {}
-    for row in rows:
-        found.setdefault(families[row], []).append(row)
-    return {name: found[name] for name in FAMILY_ORDER if name in found}
 
 
 def row_styles(

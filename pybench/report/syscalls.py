@@ -8,10 +8,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, TextIO
 
+from pybench.backends.names import canonical, row_order
 from pybench.errors import UsageError
 from pybench.explain import Explained, Explanation
 from pybench.report.reference import figures
-from pybench.report.style import canonical, row_order
 from pybench.report.text import MISSING
 
 SHOWN_FROM: Final = 0.005  # calls per ping; what would be written 0.00 is left out

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from pybench import checks
+from pybench.backends.names import canonical
 from pybench.errors import UsageError
 from pybench.report.metrics import Metric
 from pybench.report.model import Group
-from pybench.report.style import canonical
 from pybench.report.text import count_label, letters, ratio_text
 from pybench.result import Warning
 from pybench.stats import Summary

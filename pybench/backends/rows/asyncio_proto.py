@@ -42,8 +42,8 @@ def serve(
     *,
     loop_factory: LoopFactory = asyncio.new_event_loop,
 ) -> None:
-    """See `base.Serve`. loop_factory makes the event loop to run on; it chooses what it reads at
-    once, not msize."""
+    """See `contract.Serve`. loop_factory makes the event loop to run on; it chooses what it
+    reads at once, not msize."""
     serve_with(EchoProtocol, listener, conns, ready, loop_factory)
 
 

@@ -46,7 +46,7 @@ def _start(thread: threading.Thread, started: int, conns: int) -> None:
 
 
 def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
-    """See `base.Serve`. Raises PreflightError when the machine does not give that many threads."""
+    """See `contract.Serve`. Raises PreflightError when the machine gives no more threads."""
     socks: list[socket.socket] = []
     threads: list[threading.Thread] = []
     failures: list[Exception] = []

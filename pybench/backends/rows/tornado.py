@@ -56,6 +56,6 @@ async def _serve(
 
 
 def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
-    """See `base.Serve`."""
+    """See `contract.Serve`."""
     with listener.dup() as own:
         run(_serve(own, conns, msize, ready), asyncio.new_event_loop)

@@ -4,8 +4,8 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from pybench.backends import asyncio_streams
 from pybench.backends.loops import LoopFactory
+from pybench.backends.rows import asyncio_streams
 
 
 def serve(
@@ -17,7 +17,7 @@ def serve(
     *,
     loop_factory: LoopFactory = asyncio.new_event_loop,
 ) -> None:
-    """See `base.Serve`. loop_factory makes the event loop to run on."""
+    """See `contract.Serve`. loop_factory makes the event loop to run on."""
 
     def eager_loop() -> asyncio.AbstractEventLoop:
         loop = loop_factory()

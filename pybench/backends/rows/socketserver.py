@@ -60,7 +60,7 @@ class EchoServer(socketserver.ThreadingTCPServer):
 
 
 def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
-    """See `base.Serve`."""
+    """See `contract.Serve`."""
     with EchoServer(listener.dup(), msize) as server:
         try:
             for _ in range(conns):

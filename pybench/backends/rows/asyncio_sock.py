@@ -17,7 +17,7 @@ def serve(
     *,
     loop_factory: LoopFactory = asyncio.new_event_loop,
 ) -> None:
-    """See `base.Serve`. loop_factory makes the event loop to run on."""
+    """See `contract.Serve`. loop_factory makes the event loop to run on."""
     run(_serve(listener, conns, msize, ready), loop_factory)
 
 

@@ -59,7 +59,7 @@ class _Connection:
 
 
 def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
-    """See `base.Serve`."""
+    """See `contract.Serve`."""
     with selectors.DefaultSelector() as selector:
         try:
             for _ in range(conns):

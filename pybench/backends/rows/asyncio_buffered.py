@@ -5,8 +5,8 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from pybench.backends.asyncio_proto import serve_with
 from pybench.backends.loops import Connections, LoopFactory
+from pybench.backends.rows.asyncio_proto import serve_with
 
 BUFFER_MIN = 4096
 
@@ -50,6 +50,6 @@ def serve(
     *,
     loop_factory: LoopFactory = asyncio.new_event_loop,
 ) -> None:
-    """See `base.Serve`. loop_factory makes the event loop to run on."""
+    """See `contract.Serve`. loop_factory makes the event loop to run on."""
     size = max(msize, BUFFER_MIN)
     serve_with(lambda c: BufferedEcho(c, size), listener, conns, ready, loop_factory)

@@ -28,6 +28,6 @@ async def _serve(
 
 
 def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
-    """See `base.Serve`."""
+    """See `contract.Serve`."""
     with first_error(), listener.dup() as own:
         trio.run(_serve, own, conns, msize, ready)

@@ -31,6 +31,6 @@ async def _serve(
 
 
 def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
-    """See `base.Serve`."""
+    """See `contract.Serve`."""
     with listener.dup() as own:
         curio.run(_serve, own, conns, msize, ready)

@@ -22,7 +22,7 @@ def _echo(sock: gsocket.socket, msize: int) -> None:
 
 
 def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
-    """See `base.Serve`."""
+    """See `contract.Serve`."""
     greenlets = Group()
     with ExitStack() as accepted:  # closes what a greenlet killed before it ran did not
         try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 def serve_epoll(
     listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /
 ) -> None:
-    """See `base.Serve`. C, one thread, epoll."""
+    """See `contract.Serve`. C, one thread, epoll."""
     from pybench import c_epoll
 
     c_epoll.serve(listener.fileno(), conns, msize, ready)
@@ -16,14 +16,14 @@ def serve_epoll(
 def serve_poll(
     listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /
 ) -> None:
-    """See `base.Serve`. C, one thread, poll."""
+    """See `contract.Serve`. C, one thread, poll."""
     from pybench import c_poll
 
     c_poll.serve(listener.fileno(), conns, msize, ready)
 
 
 def serve_th(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
-    """See `base.Serve`. C, one POSIX thread per connection."""
+    """See `contract.Serve`. C, one POSIX thread per connection."""
     from pybench import c_th
 
     c_th.serve(listener.fileno(), conns, msize, ready)
@@ -32,7 +32,7 @@ def serve_th(listener: socket.socket, conns: int, msize: int, ready: Callable[[]
 def serve_uring(
     listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /
 ) -> None:
-    """See `base.Serve`. C, one thread, io_uring."""
+    """See `contract.Serve`. C, one thread, io_uring."""
     from pybench import c_uring
 
     c_uring.serve(listener.fileno(), conns, msize, ready)

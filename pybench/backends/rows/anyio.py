@@ -38,7 +38,7 @@ def serve(
     *,
     backend: str = "asyncio",
 ) -> None:
-    """See `base.Serve`. backend: whose loop anyio runs on, `asyncio` or `trio`."""
+    """See `contract.Serve`. backend: whose loop anyio runs on, `asyncio` or `trio`."""
     with first_error(), listener.dup() as own:
         anyio.run(_serve, own, conns, msize, ready, backend=backend)
 

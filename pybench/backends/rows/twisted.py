@@ -72,7 +72,7 @@ class EchoFactory(protocol.Factory):
 
 
 def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
-    """See `base.Serve`. Twisted's own reactor cannot run twice: this one is made for the call."""
+    """See `contract.Serve`. Twisted's own reactor cannot run twice: this one is of the call."""
     reactor = EPollReactor()
     failures: list[BaseException] = []
     finished = False

@@ -1,7 +1,7 @@
 """Other Pythons to run workers under: which they are, and what they have.
 
-An interpreter is asked by starting it once as `PATH -m pybench.interpreters`, exactly as workers
-are started: what it finds on its path, they find. `main` is what answers there.
+An interpreter is asked by starting it once as `PATH -m pybench.backends.interpreters`, exactly as
+workers are started: what it finds on its path, they find. `main` is what answers there.
 """
 
 import importlib.metadata
@@ -150,7 +150,7 @@ def ask(path: str, rows: Sequence[str]) -> dict[str, Any]:
     """What the interpreter says of itself. Raises UsageError when it cannot."""
     try:
         done = subprocess.run(
-            [path, "-m", "pybench.interpreters", json.dumps(list(rows))],
+            [path, "-m", "pybench.backends.interpreters", json.dumps(list(rows))],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

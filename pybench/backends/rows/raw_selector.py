@@ -72,7 +72,7 @@ class _Echo:
 
 
 def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
-    """See `base.Serve`."""
+    """See `contract.Serve`."""
     with Epoll() as epoll:
         echo = _Echo(epoll, msize)
         try:

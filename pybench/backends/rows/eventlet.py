@@ -24,7 +24,7 @@ def _echo(sock: GreenSocket, msize: int) -> None:
 
 
 def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
-    """See `base.Serve`."""
+    """See `contract.Serve`."""
     socks: list[GreenSocket] = []
     threads = []
     try:

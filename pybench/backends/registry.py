@@ -1,0 +1,188 @@
+"""The registry of rows: what can be measured, where its code is, and why a row cannot run here.
+
+Nothing is imported for a row before `load`: a missing library makes one row unavailable, and the
+worker of one row does not carry the libraries of the others.
+"""
+
+import difflib
+from dataclasses import replace
+
+from pybench.backends import plugins
+from pybench.backends.row import Row
+from pybench.errors import UsageError
+
+_MODULES = {"asyncio": "asyncio_streams"}
+_AIOFASTNET = "pybench.backends.rows.aiofastnet:new_event_loop"
+
+
+def _on_loop(name: str, like: str, library: str, family: str, loop: str = "") -> Row:
+    """A row that is one of our asyncio rows on the loop of a library, an extra of that name.
+
+    loop: `module:callable` that makes it; the library's `new_event_loop` unless told.
+    """
+    return Row(
+        name,
+        f"the code of {like} on {library}'s loop",
+        family,
+        f"pybench.backends.rows.{_MODULES.get(like, like)}:serve",
+        library,
+        library,
+        loop=loop or f"{library}:new_event_loop",
+    )
+
+
+def _of(library: str, name: str, family: str, description: str, serve: str = "serve") -> Row:
+    """A row on a library's own ways, an extra of its name."""
+    target = f"pybench.backends.rows.{library}:{serve}"
+    return Row(name, description, family, target, library, library)
+
+
+def _extension(name: str, description: str, family: str, target: str) -> Row:
+    module = "rawselect" if name == "raw_selector" else name
+    return Row(name, description, family, target, f"pybench.{module}")
+
+
+ROWS: dict[str, Row] = {
+    row.name: row
+    for row in (
+        Row(
+            "asyncio",
+            "asyncio streams: await reader.read, writer.write, await writer.drain",
+            "asyncio",
+            "pybench.backends.rows.asyncio_streams:serve",
+        ),
+        Row(
+            "asyncio_proto",
+            "asyncio.Protocol: data_received writes to its transport",
+            "asyncio",
+            "pybench.backends.rows.asyncio_proto:serve",
+        ),
+        Row(
+            "asyncio_sock",
+            "asyncio over sockets: await loop.sock_recv, await loop.sock_sendall",
+            "asyncio",
+            "pybench.backends.rows.asyncio_sock:serve",
+        ),
+        _on_loop("uvloop", "asyncio", "uvloop", "uvloop"),
+        _on_loop("uvloop_proto", "asyncio_proto", "uvloop", "uvloop"),
+        _on_loop("uvloop_sock", "asyncio_sock", "uvloop", "uvloop"),
+        _of(
+            "gevent",
+            "gevent",
+            "greenlets",
+            "one greenlet per connection, blocking style on gevent sockets",
+        ),
+        Row(
+            "selector",
+            "one thread, selectors.DefaultSelector with a callback per connection",
+            "selectors",
+            "pybench.backends.rows.selector:serve",
+        ),
+        Row(
+            "thread",
+            "one threading.Thread per connection, blocking recv and sendall",
+            "threads",
+            "pybench.backends.rows.thread:serve",
+        ),
+        _extension(
+            "c_epoll",
+            "C: one thread, level-triggered epoll, GIL released",
+            "C",
+            "pybench.backends.rows.c:serve_epoll",
+        ),
+        _extension(
+            "c_poll",
+            "C: one thread, poll(2), GIL released",
+            "C",
+            "pybench.backends.rows.c:serve_poll",
+        ),
+        _extension(
+            "c_th",
+            "C: one POSIX thread per connection, small stacks, GIL released",
+            "C",
+            "pybench.backends.rows.c:serve_th",
+        ),
+        _extension(
+            "c_uring",
+            "C: one thread, io_uring, GIL released",
+            "C",
+            "pybench.backends.rows.c:serve_uring",
+        ),
+        _extension(
+            "raw_selector",
+            "Python loop over pybench.rawselect: epoll, recv and send without socket objects",
+            "selectors",
+            "pybench.backends.rows.raw_selector:serve",
+        ),
+        Row(
+            "asyncio_buffered",
+            "asyncio.BufferedProtocol: the loop receives into the connection's own buffer",
+            "asyncio",
+            "pybench.backends.rows.asyncio_buffered:serve",
+        ),
+        Row(
+            "asyncio_eager",
+            "the code of asyncio with eager tasks, which run at once until they first wait",
+            "asyncio",
+            "pybench.backends.rows.asyncio_eager:serve",
+            since_minor=12,
+        ),
+        _on_loop("uvloop_buffered", "asyncio_buffered", "uvloop", "uvloop"),
+        _on_loop("rloop", "asyncio", "rloop", "other loops"),
+        _on_loop("rloop_proto", "asyncio_proto", "rloop", "other loops"),
+        _on_loop("rloop_sock", "asyncio_sock", "rloop", "other loops"),
+        _on_loop("aiofastnet", "asyncio", "aiofastnet", "other loops", _AIOFASTNET),
+        _on_loop("aiofastnet_proto", "asyncio_proto", "aiofastnet", "other loops", _AIOFASTNET),
+        _on_loop(
+            "aiofastnet_buffered", "asyncio_buffered", "aiofastnet", "other loops", _AIOFASTNET
+        ),
+        _of("trio", "trio", "trio", "one task per connection in a nursery, SocketStream"),
+        _of("anyio", "anyio", "trio", "one task per connection in a task group, on asyncio"),
+        replace(
+            _of("curio", "curio", "trio", "one task per connection in a task group"),
+            until_minor=11,
+        ),
+        _of("twisted", "twisted", "frameworks", "a Protocol per connection, epoll reactor"),
+        _of("tornado", "tornado", "frameworks", "TCPServer, a coroutine per IOStream"),
+        _of(
+            "eventlet",
+            "eventlet",
+            "greenlets",
+            "one green thread per connection, blocking style on green sockets",
+        ),
+        Row(
+            "socketserver",
+            "socketserver.ThreadingTCPServer: a thread and a handler per connection",
+            "threads",
+            "pybench.backends.rows.socketserver:serve",
+        ),
+    )
+}
+"""Every row by its name, in the order in which they are listed."""
+
+ALIASES = {"cpp_epoll": "c_epoll", "cpp_poll": "c_poll", "cpp_th": "c_th"}
+"""The 2016 report's names of the C rows."""
+
+
+def find(text: str) -> Row:
+    """The row that a text names: ours, an alias, an installed plug-in's, or as `plugins` says.
+
+    Raises UsageError, with the names that come near, when there is none.
+    """
+    name, spec = plugins.split_name(text)
+    row = _find(spec)
+    if not name:
+        return row
+    if name in ROWS or name in ALIASES:
+        raise UsageError(f"{text!r}: {name} is the name of a row already")
+    return replace(row, name=name, spec=text)
+
+
+def _find(spec: str) -> Row:
+    others = {row.name: row for row in plugins.installed()}
+    row = ROWS.get(ALIASES.get(spec, spec)) or others.get(spec) or plugins.parse(spec, ROWS)
+    if row is not None:
+        return row
+    near = difflib.get_close_matches(spec, [*ROWS, *ALIASES, *others], n=3)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise UsageError(f"no row is called {spec!r}: {hint}`pybench --list` shows them all")
