@@ -1,7 +1,7 @@
 """The worker as the driver sees it: started, heard, and surely gone at the end.
 
-A row that is a program in any language has its supervisor (`program.py`) in the worker's place,
-which says the same.
+A row that is a program in any language has its supervisor (`worker/supervisor.py`) in the worker's
+place, which says the same.
 
 Not in the data path. What the process says comes through a pipe; that it ended, through a pidfd.
 """
@@ -63,7 +63,7 @@ class WorkerProcess:
             "events_fd": events_fd,
             "parent_pid": os.getpid(),
         }
-        module = "pybench.program" if row.command else "pybench.worker"
+        module = "pybench.worker.supervisor" if row.command else "pybench.worker"
         executable = sys.executable if cell.python is None else cell.python.path
         try:
             self._process = subprocess.Popen(

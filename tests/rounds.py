@@ -55,5 +55,5 @@ def measure(load_server: LoadServer, monkeypatch: pytest.MonkeyPatch) -> Iterato
             return driver.measure(what, 1, setting, on_progress)
 
         yield run
-    for module in ("pybench.worker", "pybench.program"):
+    for module in ("pybench.worker", "pybench.worker.supervisor"):
         assert not processes.child_called(os.getpid(), module)

@@ -148,7 +148,7 @@ def test_driver_killed(start: Callable[..., Running]) -> None:
     pid = running.process.pid
     processes.wait_for("a program", lambda: _running("serves_in_a_child"))
     supervisor = processes.wait_for(
-        "its supervisor", lambda: processes.child_called(pid, "pybench.program")
+        "its supervisor", lambda: processes.child_called(pid, "pybench.worker.supervisor")
     )
     os.kill(pid, signal.SIGKILL)
     processes.wait_for("the end of the program", lambda: not _running("serves_in_a_child"), 5.0)

@@ -1,8 +1,8 @@
 """The supervisor of a program in any language: it stands where the worker does for a Python row.
 
-Started by `workerprocess.py` as `python -m pybench.program SPEC` with the worker's SPEC, it speaks
-the worker's words through the same pipe: `listening`, `ready`, `done` or `failed`. The program and
-all that it starts are the system under test; the supervisor sleeps while pings run.
+Started by `driver/workerprocess.py` as `python -m pybench.worker.supervisor SPEC` with the worker's
+SPEC, it speaks the worker's words through the same pipe (`protocol.py`). The program and all that
+it starts are the system under test; the supervisor sleeps while pings run.
 
 A program serves for ever and does not know when the load is over. The end of standard input says
 so, be it that the driver closed it or that the driver is gone: then the usage is taken and the
@@ -26,7 +26,8 @@ from typing import Any
 
 from pybench.backends.plugins import program_words
 from pybench.errors import WorkerError
-from pybench.worker import PR_SET_PDEATHSIG, Events, raise_file_limit
+from pybench.worker.process import PR_SET_PDEATHSIG, raise_file_limit
+from pybench.worker.protocol import Events
 
 PR_SET_CHILD_SUBREAPER = 36
 ESTABLISHED, LISTENING = "01", "0A"
