@@ -35,7 +35,7 @@ from pybench.control import ControlConnection, Measurement
 from pybench.explain.stacks import read_stacks
 from pybench.explain.tools import PerfObserver
 from pybench.loadserver import LoadServer
-from pybench.placement import BUSY_POLL_US
+from pybench.machine.placement import BUSY_POLL_US
 from pybench.spec import Cell
 from pybench.workerprocess import WorkerProcess
 

@@ -11,7 +11,7 @@ from typing import Any
 from pybench import checks
 from pybench.bottleneck import estimated_queue_share
 from pybench.control import Measurement
-from pybench.disturbance import Monitor
+from pybench.machine.interference import Monitor
 from pybench.result import ClientUsage, Latency, PerConn, Result, ServerUsage, Status
 from pybench.spec import Cell, HostPort
 from pybench.stats import percentile_ns

@@ -15,13 +15,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pybench import assemble, backends, calibration, checks, driver, environment, preflight, sweep
+from pybench import assemble, backends, checks, driver, preflight, sweep
 from pybench.backends import interpreters
 from pybench.control import local_address_towards, unsupported
 from pybench.errors import PreflightError, ResultFormatError, UsageError
 from pybench.interrupts import InterruptError, Interrupts
 from pybench.loadserver import LoadServer, executable
-from pybench.placement import Placement, place
+from pybench.machine import calibration, environment
+from pybench.machine.placement import Placement, place
 from pybench.progress import Reporter
 from pybench.result import Result
 from pybench.result.file import ResultWriter, read_sections

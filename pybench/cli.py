@@ -95,7 +95,8 @@ def _serve(arguments: list[str]) -> int:
 
 
 def _calibrate(arguments: list[str]) -> int:
-    from pybench import calibrate, calibration
+    from pybench import calibrate
+    from pybench.machine import calibration
     from pybench.report.calibration import write_calibration
 
     parser = _Parser(

@@ -15,10 +15,10 @@ from typing import Any
 
 from pybench import assemble
 from pybench.control import ControlConnection, Measurement, Progress
-from pybench.disturbance import Monitor
 from pybench.errors import ProtocolError, ServerError, WorkerError
 from pybench.interrupts import Interrupts
-from pybench.placement import Placement
+from pybench.machine.interference import Monitor
+from pybench.machine.placement import Placement
 from pybench.result import Result, Status
 from pybench.spec import Cell, HostPort
 from pybench.units import NS_PER_S

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pybench
-from pybench import campaign, environment
+from pybench import campaign
 from pybench.compare import compare_values
 from pybench.errors import Inconclusive, PybenchError, UsageError
+from pybench.machine import environment
 from pybench.progress import SilentReporter
 from pybench.report.text import count_label
 from pybench.result import Result

@@ -9,7 +9,7 @@ import pytest
 from pybench import backends, driver
 from pybench.interrupts import Interrupts
 from pybench.loadserver import LoadServer
-from pybench.placement import Placement
+from pybench.machine.placement import Placement
 from pybench.result import Result
 from pybench.spec import Cell
 from tests import processes

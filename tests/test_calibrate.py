@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from pybench import calibrate, calibration, cli
-from pybench.calibration import Calibration
+from pybench import calibrate, cli
+from pybench.machine import calibration
+from pybench.machine.calibration import Calibration
 from pybench.result.file import read_sections
 from tests.conftest import SHORT
 

@@ -13,7 +13,7 @@ from pybench import backends
 from pybench.control import Progress
 from pybench.interrupts import InterruptError
 from pybench.loadserver import LoadServer
-from pybench.placement import Placement
+from pybench.machine.placement import Placement
 from pybench.result import Result
 from pybench.spec import HostPort
 from tests.fakeserver import AWAIT_LINE, CONNECT, Step, fake_server

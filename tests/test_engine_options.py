@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from pybench import cli, placement
+from pybench import cli
 from pybench.backends.names import base_row, canonical, family, row_order
 from pybench.control import ReplyParser, request_line, unsupported
 from pybench.errors import ProtocolError, UsageError
 from pybench.loadserver import LoadServer
-from pybench.placement import BUSY_POLL_US
+from pybench.machine import placement
+from pybench.machine.placement import BUSY_POLL_US
 from pybench.result.file import read_sections
 from pybench.spec import Campaign, Cell, parse_env
 from tests.conftest import SHORT

@@ -15,7 +15,7 @@ import pytest
 from pybench.backends import find
 from pybench.errors import UsageError
 from pybench.loadserver import LoadServer
-from pybench.placement import Placement
+from pybench.machine.placement import Placement
 from tests import processes, programs
 from tests.conftest import Running
 from tests.rounds import IMPATIENT, Measure, cell

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pybench import placement
 from pybench.errors import PybenchError, UsageError
+from pybench.machine import placement
 from pybench.spec import Campaign, HostPort
 from pybench.units import (
     format_duration,

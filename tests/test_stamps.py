@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from pybench import bottleneck, checks, disturbance
+from pybench import bottleneck, checks
 from pybench.compare import compare_cells
-from pybench.disturbance import Monitor, read_cpu_times, read_listen_counters
-from pybench.placement import Placement
+from pybench.machine import interference
+from pybench.machine.interference import Monitor, read_cpu_times, read_listen_counters
+from pybench.machine.placement import Placement
 from pybench.report import run_summary
 from pybench.report.comparison import write_comparison
 from pybench.report.html import row_warnings
@@ -252,7 +253,7 @@ def test_mean_held(ratio: float, pings: int, held: float) -> None:
 
 # What the machine did meanwhile.
 
-TICK_S = 1 / disturbance._TICKS_PER_S
+TICK_S = 1 / interference._TICKS_PER_S
 
 
 def stat(*cpus: tuple[int, ...]) -> str:
@@ -276,7 +277,7 @@ def monitored(
     """A monitor that read these two texts of /proc/stat around the pings."""
     values: dict[str, Any] = {"worker_cpu": 0, "server_cpus": (1,)} | places
     file = tmp_path / "stat"
-    monkeypatch.setattr(disturbance, "STAT", file)
+    monkeypatch.setattr(interference, "STAT", file)
     monitor = Monitor(Placement(server_threads=1, shared_cpus=(), **values))
     file.write_text(before)
     monitor.begin()
@@ -327,8 +328,8 @@ def test_a_quiet_machine_took_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_a_machine_that_does_not_tell_is_not_judged(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(disturbance, "STAT", tmp_path / "missing")
-    monkeypatch.setattr(disturbance, "NETSTAT", tmp_path / "missing")
+    monkeypatch.setattr(interference, "STAT", tmp_path / "missing")
+    monkeypatch.setattr(interference, "NETSTAT", tmp_path / "missing")
     monitor = Monitor(Placement(worker_cpu=0, server_cpus=(1,), server_threads=1, shared_cpus=()))
     for step in (monitor.connecting, monitor.connected, monitor.begin, monitor.end):
         step()
@@ -346,7 +347,7 @@ def test_listen_counters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     with pytest.raises(KeyError):
         read_listen_counters("IpExt: InOctets\nIpExt: 5\n")
     netstat = tmp_path / "netstat"
-    monkeypatch.setattr(disturbance, "NETSTAT", netstat)
+    monkeypatch.setattr(interference, "NETSTAT", netstat)
     monitor = monitored(monkeypatch, tmp_path, stat(IDLE), stat((1000, *IDLE[1:])))
     netstat.write_text(text(7, 9))
     monitor.connecting()

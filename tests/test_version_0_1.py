@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from pybench import campaign, gate
-from pybench.calibration import Calibration
 from pybench.cli import main
 from pybench.errors import Inconclusive
 from pybench.explain import read_explanation
+from pybench.machine.calibration import Calibration
 
 OLD = Path(__file__).parent / "data" / "v0.1"
 FORMATS = {"table": "txt", "json": "json", "csv": "csv", "markdown": "md"}

@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pybench import environment
 from pybench.campaign import Prepared, ServerKeeper
 from pybench.driver import Setting
 from pybench.errors import PybenchError, UsageError
@@ -16,6 +15,7 @@ from pybench.explain import stacks, syscalls
 from pybench.explain.explanation import Cpu, Explained, Explanation
 from pybench.explain.flame import flame_graph
 from pybench.interrupts import InterruptError, Interrupts
+from pybench.machine import environment
 from pybench.spec import Cell
 
 Notify = Callable[[str], None]

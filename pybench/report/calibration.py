@@ -2,7 +2,7 @@
 
 from typing import TextIO
 
-from pybench.calibration import Calibration
+from pybench.machine.calibration import Calibration
 from pybench.report.text import duration_text, rate_text
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pybench import environment
 from pybench.errors import UsageError
+from pybench.machine import environment
 
 SCHEMA = 1
 

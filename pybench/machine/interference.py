@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pybench.placement import Placement
+from pybench.machine.placement import Placement
 from pybench.result import Disturbance
 
 STAT = Path("/proc/stat")
