@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pybench import assemble, backends, checks, driver, preflight, sweep
+from pybench import assemble, backends, checks, driver, preflight
 from pybench.backends import interpreters
 from pybench.control import local_address_towards, unsupported
 from pybench.errors import PreflightError, ResultFormatError, UsageError
@@ -26,7 +26,7 @@ from pybench.machine.placement import Placement, place
 from pybench.progress import Reporter
 from pybench.result import Result
 from pybench.result.file import ResultWriter, read_sections
-from pybench.spec import OPTIONS, Campaign, Cell, HostPort
+from pybench.spec import OPTIONS, Campaign, Cell, HostPort, sweep
 
 if sys.version_info >= (3, 11):
     import tomllib

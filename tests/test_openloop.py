@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from pybench import campaign, checks, cli, sweep
+from pybench import campaign, checks, cli
 from pybench.compare import compare_groups
 from pybench.report import run_summary
 from pybench.report.model import Group, group_rounds, kept_rate
 from pybench.report.words import summary_sentences
 from pybench.result import Latency, Result, Warning
 from pybench.result.file import ResultWriter, read_sections
-from pybench.spec import Campaign
+from pybench.spec import Campaign, sweep
 from tests import synthetic
 from tests.conftest import Running
 
