@@ -5,7 +5,7 @@
 
 Every round asks for the kernel's times, so that both figures are of the very same pings: the share
 of the mean latency that echoes spent in the load server's own queue, measured and estimated from
-ready events per wait and CPU time (pybench/bottleneck.py). Above 20% the row is stamped
+ready events per wait and CPU time (pybench/analysis/queue_share.py). Above 20% the row is stamped
 `generator_bound`. --rate asks the same of an open loop. Exit status 1 when they agree in fewer than
 9 of 10 rounds. Where the true share is about 20%, either side is right half of the time.
 """
@@ -17,8 +17,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from pybench import campaign
-from pybench.bottleneck import estimated_queue_share
-from pybench.checks import QUEUE_SHARE
+from pybench.analysis.queue_share import estimated_queue_share
+from pybench.analysis.stamps import QUEUE_SHARE
 from pybench.errors import PybenchError
 from pybench.progress import make_reporter
 from pybench.result import Result

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pybench import checks
-from pybench.bottleneck import estimated_queue_share
+from pybench.analysis import stamps
+from pybench.analysis.queue_share import estimated_queue_share
+from pybench.analysis.stats import percentile_ns
 from pybench.control import Measurement
 from pybench.machine.interference import Monitor
 from pybench.result import ClientUsage, Latency, PerConn, Result, ServerUsage, Status
 from pybench.spec import Cell, HostPort
-from pybench.stats import percentile_ns
 from pybench.units import NS_PER_S
 from pybench.workerprocess import Usage
 
@@ -86,7 +86,7 @@ def judged(result: Result, monitor: Monitor, *, local_server: bool) -> Result:
     share = estimated_queue_share(result)
     if share is not None and result.server_queue is None:
         result = dataclasses.replace(result, server_queue=share, server_queue_source="estimate")
-    return dataclasses.replace(result, warnings=checks.run(result))
+    return dataclasses.replace(result, warnings=stamps.run(result))
 
 
 def _with_queue(result: Result, measurement: Measurement) -> Result:

@@ -15,7 +15,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pybench import assemble, backends, checks, driver, preflight
+from pybench import assemble, backends, driver, preflight
+from pybench.analysis import stamps
 from pybench.backends import interpreters
 from pybench.control import local_address_towards, unsupported
 from pybench.errors import PreflightError, ResultFormatError, UsageError
@@ -123,7 +124,7 @@ class Known:
 
 def _outcomes(found: Mapping[int, Result]) -> dict[int, bool]:
     """rate -> whether it was too much."""
-    return {rate: checks.overloaded(result) is not None for rate, result in found.items()}
+    return {rate: stamps.overloaded(result) is not None for rate, result in found.items()}
 
 
 def plan(campaign: Campaign, cells: Sequence[Cell]) -> Iterator[Task]:

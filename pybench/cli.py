@@ -374,7 +374,7 @@ def _explain(order: _Order, folder: Path, fmt: Format, arguments: Sequence[str])
 
 
 def _show(results: Sequence[Any], fmt: Format) -> None:
-    from pybench.report import run_summary
+    from pybench.report.summary import run_summary
 
     if not results:
         return

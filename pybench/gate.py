@@ -19,13 +19,13 @@ from typing import Any
 
 import pybench
 from pybench import campaign
-from pybench.compare import compare_values
+from pybench.analysis.compare import compare_values
 from pybench.errors import Inconclusive, PybenchError, UsageError
 from pybench.machine import environment
 from pybench.progress import SilentReporter
-from pybench.report.text import count_label
 from pybench.result import Result
 from pybench.spec import OPTIONS, Campaign
+from pybench.units import count_label
 
 SCHEMA = 1
 DEFAULT_ROUNDS = 5

@@ -90,3 +90,10 @@ def format_duration(duration_ns: int) -> str:
         if duration_ns % _UNITS_NS[unit] == 0:
             return f"{duration_ns // _UNITS_NS[unit]}{unit}"
     return f"{Decimal(duration_ns) / NS_PER_US}us"
+
+
+def count_label(count: int) -> str:
+    """`10`, `316`, `1k`, `2.5k`, `31k`: thousands where that is exact, the digits where not."""
+    if count >= 1000 and count % 100 == 0:
+        return f"{count // 1000}k" if count % 1000 == 0 else f"{count / 1000:.1f}k"
+    return str(count)

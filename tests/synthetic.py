@@ -5,7 +5,8 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from pybench.report.model import Round, rounds_of_section
+from pybench.analysis.model import Round, rounds_of_section
+from pybench.analysis.stats import bucket_width_ns, percentile_ns
 from pybench.result import (
     ClientUsage,
     Latency,
@@ -15,7 +16,6 @@ from pybench.result import (
     Status,
     Warning,
 )
-from pybench.stats import bucket_width_ns, percentile_ns
 
 # row -> (messages/s at 10, 100, 1000 and 10000 connections, user mode's share of CPU)
 SPEEDS: dict[str, tuple[tuple[int, int, int, int], float]] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pybench.stats import bucket_width_ns, percentile_ns
+from pybench.analysis.stats import bucket_width_ns, percentile_ns
 
 HERE = Path(__file__).parent
 SERVER = HERE.parent / "server"

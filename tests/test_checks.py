@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pybench import checks
+from pybench.analysis import stamps
 from pybench.result import Latency, PerConn, Result
 
 LATENCY = Latency(mean=1_000_000, p50=1, p75=1, p90=1, p95=1, p99=1_000_000, p999=1, max=9_000_000)
@@ -33,7 +33,7 @@ def per_conn(**changes: Any) -> Result:
 
 
 def test_a_clean_result_has_no_warning() -> None:
-    assert checks.run(CLEAN) == ()
+    assert stamps.run(CLEAN) == ()
 
 
 @pytest.mark.parametrize(
@@ -56,36 +56,36 @@ def test_a_clean_result_has_no_warning() -> None:
 def test_each_warning_comes_alone_with_its_number_and_a_remedy(
     code: str, number: str, result: Result
 ) -> None:
-    (warning,) = checks.run(result)
+    (warning,) = stamps.run(result)
     assert warning.code == code
     assert number in warning.text
     assert warning.remedy
 
 
 def test_corrupt_echoes_are_lost_connections_too() -> None:
-    found = checks.run(per_conn(lost=1, lost_by={"corrupt": 1}))
+    found = stamps.run(per_conn(lost=1, lost_by={"corrupt": 1}))
     assert [warning.code for warning in found] == ["corrupt", "lost"]
 
 
 def test_littles_law_of_the_pings_that_were_counted() -> None:
     """Counted pings must be as many as connections, whatever the latency of the answered says."""
-    wrong = checks.littles_law(dataclasses.replace(CLEAN, in_flight=0.94 * CLEAN.conns))
+    wrong = stamps.littles_law(dataclasses.replace(CLEAN, in_flight=0.94 * CLEAN.conns))
     assert wrong is not None
     assert "count is wrong" in wrong.text
     right = dataclasses.replace(CLEAN, in_flight=0.96 * CLEAN.conns)
-    assert checks.littles_law(right) is None
-    starving = checks.littles_law(dataclasses.replace(right, mps=93_000.0))
+    assert stamps.littles_law(right) is None
+    starving = stamps.littles_law(dataclasses.replace(right, mps=93_000.0))
     assert starving is not None
     assert "waited too long" in starving.text
 
 
 def test_littles_law_counts_think_time_and_forgives_the_ends_of_a_short_window() -> None:
     thinking = dataclasses.replace(CLEAN, think_us=(500, 1500), mps=50_000.0)
-    assert checks.littles_law(thinking) is None
+    assert stamps.littles_law(thinking) is None
     slow = dataclasses.replace(LATENCY, p99=1_000_000_000)
-    assert checks.littles_law(dataclasses.replace(CLEAN, mps=93_000.0, latency_ns=slow)) is None
+    assert stamps.littles_law(dataclasses.replace(CLEAN, mps=93_000.0, latency_ns=slow)) is None
 
 
 def test_a_result_without_figures_is_not_judged() -> None:
     bare = dataclasses.replace(CLEAN, latency_ns=None, per_conn=None, env={})
-    assert checks.run(bare) == ()
+    assert stamps.run(bare) == ()

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
+from pybench.analysis.model import Cell, Group, group_rounds
 from pybench.cli import main
-from pybench.report.model import Cell, Group, group_rounds
 from pybench.result import Result
 from pybench.result.file import ResultWriter
 from tests import synthetic
 
 pytest.importorskip("scipy")
 
-from pybench.compare import (
+from pybench.analysis.compare import (
     Comparison,
     compare_cells,
     compare_groups,
@@ -111,7 +111,7 @@ def test_a_against_a_is_rarely_called_a_difference(
 ) -> None:
     """Five rounds, 200 A/A cells without any noise allowance: at most 1 in 10 may be wrong, and
     the interval holds the true ratio in at least 9 of 10."""
-    monkeypatch.setattr("pybench.compare.RESAMPLES", 999)
+    monkeypatch.setattr("pybench.analysis.compare.RESAMPLES", 999)
     rng = random.Random(f"a/a {paired}")
     wrong = covered = 0
     for _ in range(200):
@@ -127,7 +127,7 @@ def test_a_against_a_is_rarely_called_a_difference(
 
 def test_a_real_difference_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """15% at 3% noise, five rounds, with the allowance of separate campaigns."""
-    monkeypatch.setattr("pybench.compare.RESAMPLES", 999)
+    monkeypatch.setattr("pybench.analysis.compare.RESAMPLES", 999)
     rng = random.Random("power")
     found = [
         compare_values(

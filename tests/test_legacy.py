@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from pybench.analysis.legacy import LegacyTime, parse_time, read_legacy
+from pybench.analysis.load import load_files
+from pybench.analysis.model import Group
+from pybench.analysis.stats import Summary
 from pybench.cli import main
 from pybench.errors import ResultFormatError
-from pybench.legacy import LegacyTime, parse_time, read_legacy
-from pybench.report.load import load_files
-from pybench.report.model import Group
 from pybench.report.reference import figures
-from pybench.report.text import count_label
-from pybench.stats import Summary
+from pybench.units import count_label
 
 DATA = Path(__file__).parent / "data"
 SMALL = DATA / "raw_2016_small.yaml"

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from pybench import campaign, checks, cli
-from pybench.compare import compare_groups
-from pybench.report import run_summary
-from pybench.report.model import Group, group_rounds, kept_rate
+from pybench import campaign, cli
+from pybench.analysis import stamps
+from pybench.analysis.compare import compare_groups
+from pybench.analysis.model import Group, group_rounds, kept_rate
+from pybench.report.summary import run_summary
 from pybench.report.words import summary_sentences
 from pybench.result import Latency, Result, Warning
 from pybench.result.file import ResultWriter, read_sections
@@ -176,7 +177,7 @@ def test_a_sweep_end_to_end(run: Run, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     results = read_sections(tmp_path / "r.jsonl")[0].results
-    known = {r.rate: checks.overloaded(r) is not None for r in results}
+    known = {r.rate: stamps.overloaded(r) is not None for r in results}
     assert len(known) == len(results) > 3
     assert sweep.next_rate(known, 10) is None, "it went on to the end"
     assert f"[{len(results)}/" in done.stderr
@@ -319,8 +320,8 @@ def test_overloaded(messages: int, late: int, unsent: int, stamped: bool) -> Non
         unsent=unsent,
         latency_ns=latency,
     )
-    warning = checks.overloaded(result)
+    warning = stamps.overloaded(result)
     assert (warning is not None) == stamped
     if warning is not None:
         assert "5,000" in warning.text and str(late) in warning.text and warning.remedy
-    assert checks.overloaded(dataclasses.replace(result, rate=0)) is None
+    assert stamps.overloaded(dataclasses.replace(result, rate=0)) is None

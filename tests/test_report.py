@@ -14,22 +14,23 @@ from typing import Any
 
 import pytest
 
+from pybench.analysis.load import load_files
+from pybench.analysis.model import Group, fastest_first, group_rounds, server_name
 from pybench.backends import ROWS
 from pybench.backends.names import FAMILY_ORDER, family, row_order
 from pybench.cli import main
 from pybench.errors import UsageError
-from pybench.report import run_summary
 from pybench.report.choose import chosen_cells, parse_cells, spread_counts
-from pybench.report.load import load_files
 from pybench.report.metrics import METRICS, choose_metrics
-from pybench.report.model import Group, fastest_first, group_rounds, server_name
 from pybench.report.reference import build_reference
 from pybench.report.style import row_styles
+from pybench.report.summary import run_summary
 from pybench.report.tables import build_tables
-from pybench.report.text import count_label, duration_text, letters, rate_text, ratio_text
+from pybench.report.text import duration_text, letters, rate_text, ratio_text
 from pybench.report.words import summary_sentences
 from pybench.result import Result
 from pybench.result.file import ResultWriter, read_sections
+from pybench.units import count_label
 from tests import synthetic
 from tests.test_openloop import open_round
 

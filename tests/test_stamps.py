@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from pybench import bottleneck, checks
-from pybench.compare import compare_cells
+from pybench.analysis import queue_share, stamps
+from pybench.analysis.compare import compare_cells
+from pybench.analysis.model import Group, group_rounds
 from pybench.machine import interference
 from pybench.machine.interference import Monitor, read_cpu_times, read_listen_counters
 from pybench.machine.placement import Placement
-from pybench.report import run_summary
 from pybench.report.comparison import write_comparison
 from pybench.report.html import row_warnings
 from pybench.report.metrics import METRICS
-from pybench.report.model import Group, group_rounds
+from pybench.report.summary import run_summary
 from pybench.report.tables import build_tables
 from pybench.result import ClientUsage, Disturbance, Result, ServerUsage
 from tests import synthetic
@@ -47,7 +47,7 @@ def changed(part: str, **values: Any) -> Result:
 
 
 def codes(result: Result) -> list[str]:
-    return [warning.code for warning in checks.run(result)]
+    return [warning.code for warning in stamps.run(result)]
 
 
 def test_a_full_clean_result_has_no_stamp() -> None:
@@ -108,7 +108,7 @@ def test_both_sides_of_each_threshold(
     code: str, clean: Result, stamped: Result, number: str
 ) -> None:
     assert code not in codes(clean)
-    (warning,) = (w for w in checks.run(stamped) if w.code == code)
+    (warning,) = (w for w in stamps.run(stamped) if w.code == code)
     assert number in warning.text and warning.remedy
 
 
@@ -116,57 +116,57 @@ def test_the_list_is_closed() -> None:
     """Every code that a result can bear is one that the reports and the README speak of."""
     known = "corrupt lost generator_bound overloaded client_idle littles_law unfair shared_core"
     known += " steal busy_machine frequency backlog short_run"
-    assert [check.__name__ for check in checks.CHECKS] == known.split()
+    assert [check.__name__ for check in stamps.CHECKS] == known.split()
 
 
 def test_generator_bound_names_ceiling_source_and_what_helps() -> None:
     env = {"calibration": {"ceiling_mps": {"epoll": 176_000}}}
     bound = dataclasses.replace(FULL, server_queue=0.5, server_queue_source="kernel", env=env)
-    warning = checks.generator_bound(bound)
+    warning = stamps.generator_bound(bound)
     assert warning is not None
     assert "kernel receive times" in warning.text and "176,000" in warning.text
     assert "--engine uring" in warning.remedy
     on_uring = dataclasses.replace(bound, server=dataclasses.replace(SERVER, engine="uring"))
-    warning = checks.generator_bound(on_uring)
+    warning = stamps.generator_bound(on_uring)
     assert warning is not None and "--engine" not in warning.remedy
 
 
 def test_a_short_latency_is_not_the_fault_of_an_idle_generator() -> None:
     paced = dataclasses.replace(FULL, server_queue=0.4, rate=1000)
     for idle in (paced, dataclasses.replace(paced, rate=0, think_us=(5, 9))):
-        assert checks.generator_bound(idle) is None
+        assert stamps.generator_bound(idle) is None
         busy = dataclasses.replace(idle, server=dataclasses.replace(SERVER, sys_s=8.0))
-        assert checks.generator_bound(busy) is not None
+        assert stamps.generator_bound(busy) is not None
     robbed = dataclasses.replace(QUIET, server_taken=0.45)
-    assert checks.generator_bound(dataclasses.replace(paced, disturbance=robbed)) is not None
+    assert stamps.generator_bound(dataclasses.replace(paced, disturbance=robbed)) is not None
 
 
 def test_idling_is_not_told_from_being_robbed_without_asking() -> None:
     idle = changed("client", user_s=2.0, sys_s=2.0)
-    assert checks.client_idle(idle) is not None
+    assert stamps.client_idle(idle) is not None
     robbed = dataclasses.replace(idle, disturbance=dataclasses.replace(QUIET, taken=0.65))
-    assert checks.client_idle(robbed) is None
-    assert checks.client_idle(dataclasses.replace(idle, rate=1000)) is None
-    assert checks.client_idle(dataclasses.replace(idle, think_us=(1, 2))) is None
+    assert stamps.client_idle(robbed) is None
+    assert stamps.client_idle(dataclasses.replace(idle, rate=1000)) is None
+    assert stamps.client_idle(dataclasses.replace(idle, think_us=(1, 2))) is None
 
 
 def test_the_drain_is_no_idling() -> None:
     drained = changed("client", wall_s=13.0)  # two seconds for connections that did not answer
-    assert checks.client_idle(drained) is None
+    assert stamps.client_idle(drained) is None
 
 
 def test_few_pings_each_are_not_unfair() -> None:
     spread = dataclasses.replace(FAIR, jain=0.5, starved=50)
     sparse = dataclasses.replace(FULL, per_conn=spread, rate=39)
-    assert checks.unfair(sparse) is None
-    assert checks.unfair(dataclasses.replace(sparse, rate=40)) is not None
+    assert stamps.unfair(sparse) is None
+    assert stamps.unfair(dataclasses.replace(sparse, rate=40)) is not None
 
 
 @pytest.mark.parametrize(
     ("ratio", "stamped"), [(1.049, True), (0.953, True), (1.051, False), (0.95, False)]
 )
 def test_noise_floor(ratio: float, stamped: bool) -> None:
-    warning = checks.noise_floor(ratio, 0.05, "a and b")
+    warning = stamps.noise_floor(ratio, 0.05, "a and b")
     assert (warning is not None) == stamped
     assert warning is None or "a and b differ by 4.9%" in warning.text
 
@@ -176,71 +176,71 @@ def test_noise_floor(ratio: float, stamped: bool) -> None:
 
 def test_a_generator_that_reads_one_at_a_time_holds_only_that_one() -> None:
     single = changed("server", waits=1_000_000, events_squared=1_000_000)
-    assert bottleneck.estimated_queue_share(single) == pytest.approx(0.5 / 100)
+    assert queue_share.estimated_queue_share(single) == pytest.approx(0.5 / 100)
 
 
 def test_a_busy_generator_that_finds_all_connections_ready_holds_them_all() -> None:
     full = changed("server", user_s=3.0, sys_s=7.0, waits=10_000, events_squared=100_000_000)
-    share = bottleneck.estimated_queue_share(full)
+    share = queue_share.estimated_queue_share(full)
     assert share == pytest.approx(1.0)
     half = dataclasses.replace(full, server=dataclasses.replace(full.server, sys_s=2.0))
-    assert bottleneck.estimated_queue_share(half) == pytest.approx(0.5)
+    assert queue_share.estimated_queue_share(half) == pytest.approx(0.5)
 
 
 def test_who_is_robbed_of_the_cpu_lets_echoes_wait_too() -> None:
-    share = bottleneck.estimated_queue_share(FULL)
+    share = queue_share.estimated_queue_share(FULL)
     assert share == pytest.approx(0.5 * 11 / 100)
     robbed = changed("disturbance", server_taken=0.5)
     worker_s = 100 * 10.9 / 1_100_000  # to serve all connections once: a third of a time slice
-    gathered = 1 - worker_s / bottleneck.SLICE_S / 2
+    gathered = 1 - worker_s / queue_share.SLICE_S / 2
     lost = 1.0 - 0.5  # twice as busy as its CPU time says
     expected = 0.11 + (1 - 0.11) * lost * gathered
-    assert bottleneck.estimated_queue_share(robbed) == pytest.approx(expected)
+    assert queue_share.estimated_queue_share(robbed) == pytest.approx(expected)
     modest = dataclasses.replace(robbed, server=dataclasses.replace(SERVER, user_s=0.0, sys_s=1.0))
-    share = bottleneck.estimated_queue_share(modest)
+    share = queue_share.estimated_queue_share(modest)
     quiet = 0.2 * 11 / 100
     assert share == pytest.approx(quiet + (1 - quiet) * 0.2 * 0.1 * gathered), "given when it wakes"
     many = dataclasses.replace(robbed, conns=10_000, mps=10_000_000.0)
-    share = bottleneck.estimated_queue_share(many)
+    share = queue_share.estimated_queue_share(many)
     assert share is not None and share < 0.02, "a slice is too short for so many to gather"
 
 
 def test_no_echo_waits_for_the_sending_of_a_paced_ping() -> None:
     paced = dataclasses.replace(FULL, rate=1000)
-    assert bottleneck.estimated_queue_share(paced) == pytest.approx(0.25 * 11 / 100)
+    assert queue_share.estimated_queue_share(paced) == pytest.approx(0.25 * 11 / 100)
 
 
 def test_who_polls_is_not_woken_for_the_echo_of_a_paced_ping() -> None:
     polling = dataclasses.replace(SERVER, busy_poll_us=200, sys_s=5.0, idle_s=1.0)
     paced = dataclasses.replace(FULL, rate=1000, server=polling)
-    assert bottleneck.estimated_queue_share(paced) == pytest.approx(0.5 / 6 * 11 / 100)
+    assert queue_share.estimated_queue_share(paced) == pytest.approx(0.5 / 6 * 11 / 100)
     closed = dataclasses.replace(paced, rate=0)
-    assert bottleneck.estimated_queue_share(closed) == pytest.approx(0.5 * 11 / 100)
+    assert queue_share.estimated_queue_share(closed) == pytest.approx(0.5 * 11 / 100)
     no_time = dataclasses.replace(paced, server=dataclasses.replace(polling, user_s=5.5))
-    assert bottleneck.estimated_queue_share(no_time) == pytest.approx(0.95 / 2 * 11 / 100)
+    assert queue_share.estimated_queue_share(no_time) == pytest.approx(0.95 / 2 * 11 / 100)
 
 
 def test_idle_time_is_no_sign_of_a_bottleneck() -> None:
     full = changed("server", user_s=3.0, sys_s=7.0, waits=10_000, events_squared=100_000_000)
     idle = dataclasses.replace(full, server=dataclasses.replace(full.server, idle_s=9.0))
-    assert bottleneck.estimated_queue_share(idle) == pytest.approx(0.1)
+    assert queue_share.estimated_queue_share(idle) == pytest.approx(0.1)
 
 
 def test_hidden_batches_are_judged_by_who_is_always_busy() -> None:
     uring = dataclasses.replace(SERVER, engine="uring", user_s=5.0, sys_s=4.8)
     bound = dataclasses.replace(FULL, server=uring)
-    share = bottleneck.estimated_queue_share(bound)
+    share = queue_share.estimated_queue_share(bound)
     assert share is not None and 0.2 < share < 1, "0.98 s of 1 against 9.9 us of 9.9 us"
     idle_client = dataclasses.replace(bound, client=dataclasses.replace(CLIENT, sys_s=0.0))
-    share = bottleneck.estimated_queue_share(idle_client)
+    share = queue_share.estimated_queue_share(idle_client)
     assert share is not None and share > 0.95
     relaxed = dataclasses.replace(bound, server=dataclasses.replace(uring, sys_s=4.0))
-    assert bottleneck.estimated_queue_share(relaxed) == pytest.approx(0.9 * 11 / 100)
+    assert queue_share.estimated_queue_share(relaxed) == pytest.approx(0.9 * 11 / 100)
 
 
 def test_nothing_is_said_of_a_server_that_does_not_say() -> None:
-    assert bottleneck.estimated_queue_share(changed("server", events=0)) is None
-    assert bottleneck.estimated_queue_share(dataclasses.replace(FULL, server=None)) is None
+    assert queue_share.estimated_queue_share(changed("server", events=0)) is None
+    assert queue_share.estimated_queue_share(dataclasses.replace(FULL, server=None)) is None
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_nothing_is_said_of_a_server_that_does_not_say() -> None:
     [(1.0, 10, 5.0), (0.5, 1, 1 / 3), (2.0, 1, 2 / 3), (1e6, 10, 10.0), (0.0, 10, 0.0)],
 )
 def test_mean_held(ratio: float, pings: int, held: float) -> None:
-    assert bottleneck.mean_held(ratio, pings) == pytest.approx(held, rel=1e-4)
+    assert queue_share.mean_held(ratio, pings) == pytest.approx(held, rel=1e-4)
 
 
 # What the machine did meanwhile.
@@ -433,4 +433,4 @@ def test_old_results_have_no_queue() -> None:
 
 
 def test_the_mean_held_of_many_is_exact_at_the_bottleneck() -> None:
-    assert math.isclose(bottleneck.mean_held(0.9, 10_000), 9.0, rel_tol=1e-6)
+    assert math.isclose(queue_share.mean_held(0.9, 10_000), 9.0, rel_tol=1e-6)

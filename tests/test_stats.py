@@ -6,8 +6,7 @@ import statistics
 
 import pytest
 
-from pybench.errors import EmptyHistogram
-from pybench.stats import (
+from pybench.analysis.stats import (
     bucket_width_ns,
     histogram_mean_ns,
     jain_index,
@@ -18,6 +17,7 @@ from pybench.stats import (
     student_t_quantile,
     summarize,
 )
+from pybench.errors import EmptyHistogram
 from tests import synthetic
 
 

@@ -5,7 +5,3 @@
 `metrics` says what a table shows, `text` how a number is written, `style` which colour a row has,
 `reference` carries the figures of 2016. `cli` has the subcommands, `summary` what a run prints.
 """
-
-from pybench.report.summary import run_summary
-
-__all__ = ["run_summary"]

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+from pybench.analysis.model import Cell, Group
 from pybench.backends.names import canonical
 from pybench.errors import UsageError
-from pybench.report.model import Cell, Group
 from pybench.units import parse_count
 
 Wanted = Callable[[str, int], bool]

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from pybench.analysis.load import Loaded, load_files
+from pybench.analysis.model import Group
 from pybench.errors import UsageError
 from pybench.report.choose import chosen_cells, parse_cells
 from pybench.report.csv_format import write_csv
 from pybench.report.hgrm import write_hgrm
 from pybench.report.json_format import write_json
-from pybench.report.load import Loaded, load_files
 from pybench.report.markdown import write_markdown
 from pybench.report.metrics import METRICS, choose_metrics, default_metrics
-from pybench.report.model import Group
 from pybench.report.optional import require
 from pybench.report.reference import CHOICES, Reference, build_reference
 from pybench.report.tables import build_tables, find_row
@@ -277,7 +277,7 @@ def _first_python(loaded: Loaded) -> str:
 def _compare(args: argparse.Namespace) -> int:
     """Print the comparison; 1 when a cell is surely below --fail-below, else 0."""
     require("compare", "numpy", "scipy")
-    from pybench.compare import (
+    from pybench.analysis.compare import (
         compare_groups,
         compare_pythons,
         drift_note,

@@ -6,10 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Final, TextIO
 
-from pybench.compare import Comparison
+from pybench.analysis.compare import Comparison
 from pybench.report.markdown import grid
 from pybench.report.terminal import make_console, print_grid
-from pybench.report.text import MISSING, count_label, rate_text
+from pybench.report.text import MISSING, rate_text
+from pybench.units import count_label
 
 _HEADS: Final = ("Test", "Conns", "BASE", "NEW", "NEW/BASE", "95% interval", "p", "Verdict")
 _COLUMNS: Final = (

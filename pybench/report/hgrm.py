@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
+from pybench.analysis.model import Cell
+from pybench.analysis.stats import SUB_BUCKET_BITS, histogram_mean_ns, percentile_ns
 from pybench.errors import UsageError
-from pybench.report.model import Cell
-from pybench.stats import SUB_BUCKET_BITS, histogram_mean_ns, percentile_ns
 
 TICKS_PER_HALF: Final = 5  # levels between 0 and 50 %, 50 and 75 %, 75 and 87.5 %, ...
 

@@ -17,17 +17,18 @@ import plotly.offline
 from markupsafe import Markup
 
 from pybench import __version__
+from pybench.analysis.compare import flat_items
+from pybench.analysis.model import Cell, Group, Round, fastest_first, kept_rate
 from pybench.backends.names import by_family
-from pybench.compare import flat_items
 from pybench.errors import UsageError
 from pybench.report.metrics import METRICS, Metric
-from pybench.report.model import Cell, Group, Round, fastest_first, kept_rate
 from pybench.report.plots import connection_span, percentile_curve
 from pybench.report.reference import Reference
 from pybench.report.style import MANY, RowStyle, row_styles
 from pybench.report.tables import GroupTables, Table, build_tables, collect_stamps
-from pybench.report.text import MISSING, count_label, sentence_case
+from pybench.report.text import MISSING, sentence_case
 from pybench.report.words import summary_sentences
+from pybench.units import count_label
 
 _LINE_CHARTS: Final = ("mps", "lat50", "lat95", "lat99", "due50", "due95", "due99")
 

@@ -5,7 +5,8 @@ from typing import TextIO
 
 from pybench.report.reference import Reference
 from pybench.report.tables import Failure, GroupTables, Stamp
-from pybench.report.text import MISSING, count_label, sentence_case
+from pybench.report.text import MISSING, sentence_case
+from pybench.units import count_label
 
 
 def write_markdown(

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from pybench.analysis.stats import Summary
 from pybench.errors import UsageError
 from pybench.report.text import duration_text, plain_text, rate_text, share_text, size_text
-from pybench.stats import Summary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,19 +18,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
+from pybench.analysis.model import Cell, Group, fastest_first, kept_rate
+from pybench.analysis.stats import percentile_ns
 from pybench.backends.names import by_family
 from pybench.errors import UsageError
 from pybench.report.choose import Wanted, chosen_cells, spread_counts
-from pybench.report.model import Cell, Group, fastest_first, kept_rate
 from pybench.report.style import MANY, RowStyle, mixed, row_styles
-from pybench.report.text import (
-    count_label,
-    duration_text,
-    plain_text,
-    rate_text,
-    sentence_case,
-)
-from pybench.stats import percentile_ns
+from pybench.report.text import duration_text, plain_text, rate_text, sentence_case
+from pybench.units import count_label
 
 INK: Final = "#1f2328"
 MUTED: Final = "#59636e"

@@ -7,12 +7,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from pybench.analysis.model import Group
 from pybench.backends.names import canonical, row_order
 from pybench.errors import UsageError
 from pybench.report.metrics import METRICS
-from pybench.report.model import Group
 from pybench.report.tables import find_row
-from pybench.report.text import count_label, ratio_text
+from pybench.report.text import ratio_text
+from pybench.units import count_label
 
 CHOICES: Final = ("2016", "2016-local", "2016-remote")
 

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from pybench import checks
+from pybench.analysis import stamps
+from pybench.analysis.model import Group
+from pybench.analysis.stats import Summary
 from pybench.backends.names import canonical
 from pybench.errors import UsageError
 from pybench.report.metrics import Metric
-from pybench.report.model import Group
-from pybench.report.text import count_label, letters, ratio_text
+from pybench.report.text import letters, ratio_text
 from pybench.result import Warning
-from pybench.stats import Summary
+from pybench.units import count_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,7 @@ def _noise_warnings(group: Group) -> list[tuple[tuple[str, int], Warning]]:
                 continue
             floor = group.noise_floor / math.sqrt(min(speeds[slow].n, speeds[fast].n))
             of = f"{slow} and {fast} {group.setting.at(count)}"
-            warning = checks.noise_floor(speeds[fast].mean / speeds[slow].mean, floor, of)
+            warning = stamps.noise_floor(speeds[fast].mean / speeds[slow].mean, floor, of)
             if warning is not None:
                 found.setdefault((slow, count), warning)
                 found.setdefault((fast, count), warning)

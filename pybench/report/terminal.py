@@ -10,7 +10,8 @@ from rich.text import Text
 
 from pybench.report.reference import Reference
 from pybench.report.tables import Failure, GroupTables, Stamp, Table
-from pybench.report.text import MISSING, count_label, sentence_case
+from pybench.report.text import MISSING, sentence_case
+from pybench.units import count_label
 
 UNBOUNDED = 10_000  # columns: output that is not a terminal is never folded
 

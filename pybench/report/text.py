@@ -7,13 +7,6 @@ MISSING: Final = "---"
 _TIME_UNITS: Final = ((1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us"), (1, "ns"))
 
 
-def count_label(count: int) -> str:
-    """`10`, `316`, `1k`, `2.5k`, `31k`: thousands where that is exact, the digits where not."""
-    if count >= 1000 and count % 100 == 0:
-        return f"{count // 1000}k" if count % 1000 == 0 else f"{count / 1000:.1f}k"
-    return str(count)
-
-
 def rate_text(per_second: float) -> str:
     """Two significant digits, as in the report of 2016: `18k`, `290k`, `7.7k`, `850`, `1.2M`."""
     value = float(f"{per_second:.1e}")

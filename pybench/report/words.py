@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
+from pybench.analysis.compare import Ratio, compare_cells
+from pybench.analysis.model import Group, kept_rate
 from pybench.backends.plugins import PROGRAM_FAMILY
-from pybench.compare import Ratio, compare_cells
-from pybench.report.model import Group, kept_rate
 from pybench.report.style import MANY
-from pybench.report.text import count_label, duration_text, plain_text, rate_text, ratio_text
+from pybench.report.text import duration_text, plain_text, rate_text, ratio_text
+from pybench.units import count_label
 
 
 def summary_sentences(group: Group) -> list[str]:

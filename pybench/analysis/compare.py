@@ -25,13 +25,13 @@ from typing import Any, Final, Literal
 import numpy as np
 from scipy import stats as scipy_stats
 
-from pybench import checks
+from pybench.analysis import stamps
+from pybench.analysis.model import Cell, Group, Setting
+from pybench.analysis.stats import Summary, log_ratio_interval, student_t_quantile, summarize
 from pybench.backends.names import canonical
 from pybench.errors import UsageError
-from pybench.report.model import Cell, Group, Setting
-from pybench.report.text import count_label
 from pybench.result import Warning
-from pybench.stats import Summary, log_ratio_interval, student_t_quantile, summarize
+from pybench.units import count_label
 
 Verdict = Literal["faster", "slower", "no difference"]
 
@@ -163,7 +163,7 @@ def compare_cells(base: Cell, new: Cell, *, noise: float | None = None) -> Compa
     ratio = compare_values(before, after, paired=paired, noise=allowed)
     stamp = None
     if floor is not None:
-        stamp = checks.noise_floor(ratio.ratio, floor, f"{base.func} and {new.func}")
+        stamp = stamps.noise_floor(ratio.ratio, floor, f"{base.func} and {new.func}")
     return Comparison(*names, summarize(before), summarize(after), ratio, stamp=stamp)
 
 

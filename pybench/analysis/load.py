@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pybench.errors import ResultFormatError, UsageError
-from pybench.legacy import read_legacy
-from pybench.report.model import (
+from pybench.analysis.legacy import read_legacy
+from pybench.analysis.model import (
     Group,
     Round,
     group_rounds,
     rounds_of_legacy,
     rounds_of_section,
 )
+from pybench.errors import ResultFormatError, UsageError
 from pybench.result.file import read_sections
 
 

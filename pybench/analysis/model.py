@@ -11,13 +11,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from pybench.analysis.legacy import LegacyRound, LegacyTime
+from pybench.analysis.stats import Summary, merge_histograms, summarize
 from pybench.backends.names import family, row_order
-from pybench.legacy import LegacyRound, LegacyTime
-from pybench.report.text import count_label
 from pybench.result import Result, ServerUsage, Warning
 from pybench.spec import row_label
-from pybench.stats import Summary, merge_histograms, summarize
-from pybench.units import NS_PER_US, format_duration
+from pybench.units import NS_PER_US, count_label, format_duration
 
 LOCAL = "local"
 _OF_PYTHON = ("implementation", "gil")

@@ -8,7 +8,7 @@ runs of the same row.
 
 from collections.abc import Callable
 
-from pybench.bottleneck import server_busy
+from pybench.analysis.queue_share import server_busy
 from pybench.result import Result, Warning
 
 LITTLE_TOLERANCE = 0.05
