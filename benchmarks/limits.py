@@ -31,13 +31,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pybench import backends
-from pybench.control import ControlConnection, Measurement
+from pybench.driver.control import ControlConnection, Measurement
+from pybench.driver.loadserver import LoadServer
+from pybench.driver.workerprocess import WorkerProcess
 from pybench.explain.stacks import read_stacks
 from pybench.explain.tools import PerfObserver
-from pybench.loadserver import LoadServer
 from pybench.machine.placement import BUSY_POLL_US
 from pybench.spec import Cell
-from pybench.workerprocess import WorkerProcess
 
 WARMUP_S = 0.2
 PATIENCE_S = 60.0

@@ -16,11 +16,11 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 
-from pybench import campaign
 from pybench.analysis.queue_share import estimated_queue_share
 from pybench.analysis.stamps import QUEUE_SHARE
+from pybench.driver import campaign
+from pybench.driver.progress import make_reporter
 from pybench.errors import PybenchError
-from pybench.progress import make_reporter
 from pybench.result import Result
 from pybench.spec import Campaign
 

@@ -89,13 +89,13 @@ def _dispatch(arguments: list[str]) -> int:
 
 
 def _serve(arguments: list[str]) -> int:
-    from pybench.loadserver import replace_process
+    from pybench.driver.loadserver import replace_process
 
     return replace_process(arguments)
 
 
 def _calibrate(arguments: list[str]) -> int:
-    from pybench import calibrate
+    from pybench.driver import calibrate
     from pybench.machine import calibration
     from pybench.report.calibration import write_calibration
 
@@ -295,7 +295,7 @@ class _Order:
 
 
 def _read_order(options: dict[str, Any]) -> _Order:
-    from pybench import campaign
+    from pybench.driver import campaign
 
     given = {key: value for key, value in options.items() if key in OPTIONS}
     if "resume" in options:
@@ -325,12 +325,12 @@ def _option(key: str) -> str:
 
 def _measure(order: _Order, fmt: Format, arguments: Sequence[str]) -> int:
     """Run the campaign, show its results, say how it ended."""
-    from pybench import campaign
-    from pybench.progress import Estimate, make_reporter, short_span
+    from pybench.driver import campaign
+    from pybench.driver.progress import Estimate, make_reporter, short_span
     from pybench.result.file import ResultWriter
 
     prepared = campaign.prepare(order.campaign, order.done)
-    known = campaign.Known(order.done)
+    known = campaign.Completed(order.done)
     available = [task for task in prepared.tasks if task.cell not in prepared.unavailable]
     cells = known.expected(available)
     writer = None
@@ -360,7 +360,7 @@ def _measure(order: _Order, fmt: Format, arguments: Sequence[str]) -> int:
 
 def _explain(order: _Order, folder: Path, fmt: Format, arguments: Sequence[str]) -> int:
     """Observe the campaign's cells; what programs read is in the folder, not on stdout."""
-    from pybench import campaign
+    from pybench.driver import campaign
     from pybench.explain import explain
     from pybench.report.syscalls import write_explanation
 

@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 
 from pybench.backends import Row
+from pybench.driver.watch import WORKER_END_S, DeadlineError, Watch
+from pybench.driver.workerprocess import WorkerProcess
 from pybench.errors import WorkerError
 from pybench.peers import (
     PeerError,
@@ -28,8 +30,6 @@ from pybench.peers import (
     reset,
 )
 from pybench.spec import Cell, EnvSet
-from pybench.watch import WORKER_END_S, DeadlineError, Watch
-from pybench.workerprocess import WorkerProcess
 
 KIB, MIB = 1 << 10, 1 << 20
 START_S = 60.0  # how long the import may take at least, on a machine that does other things

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pybench
-from pybench import campaign
 from pybench.analysis.compare import compare_values
+from pybench.driver import campaign
+from pybench.driver.progress import SilentReporter
 from pybench.errors import Inconclusive, PybenchError, UsageError
 from pybench.machine import environment
-from pybench.progress import SilentReporter
 from pybench.result import Result
 from pybench.spec import OPTIONS, Campaign
 from pybench.units import count_label

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pybench.loadserver import LoadServer
+from pybench.driver.loadserver import LoadServer
 from tests import processes
 from tests.rounds import measure
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pybench import backends, driver
-from pybench.interrupts import Interrupts
-from pybench.loadserver import LoadServer
+from pybench import backends
+from pybench.driver import round as one_round
+from pybench.driver.interrupts import Interrupts
+from pybench.driver.loadserver import LoadServer
 from pybench.machine.placement import Placement
 from pybench.result import Result
 from pybench.spec import Cell
@@ -17,8 +18,8 @@ from tests import processes
 Measure = Callable[..., Result]
 TESTS = Path(__file__).parent
 FREE = Placement(worker_cpu=None, server_cpus=None, server_threads=None, shared_cpus=())
-IMPATIENT = driver.Patience(listen=20, connect=20, ready=1, silence=3, finish=1)
-HASTY = driver.Patience(silence=0.5)
+IMPATIENT = one_round.Timeouts(listen=20, connect=20, ready=1, silence=3, finish=1)
+HASTY = one_round.Timeouts(silence=0.5)
 
 
 def cell(func: str, conns: int = 10, **changes: object) -> Cell:
@@ -37,7 +38,7 @@ def measure(load_server: LoadServer, monkeypatch: pytest.MonkeyPatch) -> Iterato
         def run(
             what: Cell,
             *,
-            on_progress: driver.OnProgress = lambda progress: None,
+            on_progress: one_round.OnProgress = lambda progress: None,
             **changes: object,
         ) -> Result:
             if what.func.startswith("bad:"):
@@ -51,8 +52,8 @@ def measure(load_server: LoadServer, monkeypatch: pytest.MonkeyPatch) -> Iterato
                 "interrupts": interrupts,
                 "env": {"here": True},
             }
-            setting = driver.Setting(**values | changes)  # type: ignore[arg-type]
-            return driver.measure(what, 1, setting, on_progress)
+            context = one_round.RoundContext(**values | changes)  # type: ignore[arg-type]
+            return one_round.run(what, 1, context, on_progress)
 
         yield run
     for module in ("pybench.worker", "pybench.worker.supervisor"):

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pybench import calibrate, cli
+from pybench import cli
+from pybench.driver import calibrate
 from pybench.machine import calibration
 from pybench.machine.calibration import Calibration
 from pybench.result.file import read_sections

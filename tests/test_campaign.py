@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pybench import campaign
+from pybench.driver import campaign
+from pybench.driver.progress import Estimate, LiveReporter, PlainReporter, make_reporter
 from pybench.errors import PybenchError
-from pybench.progress import Estimate, LiveReporter, PlainReporter, make_reporter
 from pybench.result.file import read_sections
 from pybench.spec import Campaign
 from tests import processes
@@ -171,7 +171,7 @@ def test_live_display_shows_cell_rate_and_time_left(monkeypatch: pytest.MonkeyPa
 
     from rich.console import Console
 
-    from pybench.control import Progress
+    from pybench.driver.control import Progress
 
     cells = make(conns="10", func="selector").cells
     screen = io.StringIO()
@@ -201,7 +201,7 @@ def test_no_terminal_no_escape_codes() -> None:
 
 def test_estimate_learns_what_a_round_costs_besides(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("pybench.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("pybench.driver.progress.time.monotonic", lambda: now[0])
     estimate = Estimate(make(runtime="9s", warmup="1s", func="selector").cells)
     assert estimate.fraction == 0
     estimate.start()

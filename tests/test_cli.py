@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pybench import backends, cli, preflight
-from pybench.loadserver import LoadServer, executable
+from pybench import backends, cli
+from pybench.driver import preflight
+from pybench.driver.loadserver import LoadServer, executable
 from pybench.result.file import read_sections
 from pybench.spec import Campaign
 from tests.conftest import SHORT, environment

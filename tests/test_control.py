@@ -2,7 +2,7 @@
 
 import pytest
 
-from pybench.control import ReplyParser, parse_words, request_line
+from pybench.driver.control import ReplyParser, parse_words, request_line
 from pybench.errors import ProtocolError, ServerError
 from pybench.spec import Cell
 

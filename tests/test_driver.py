@@ -10,9 +10,9 @@ import time
 import pytest
 
 from pybench import backends
-from pybench.control import Progress
-from pybench.interrupts import InterruptError
-from pybench.loadserver import LoadServer
+from pybench.driver.control import Progress
+from pybench.driver.interrupts import InterruptError
+from pybench.driver.loadserver import LoadServer
 from pybench.machine.placement import Placement
 from pybench.result import Result
 from pybench.spec import HostPort
@@ -122,7 +122,7 @@ def test_memory_is_the_workers_own(measure: Measure) -> None:
     ],
 )
 def test_broken_backend(name: str, status: str, error: str, measure: Measure) -> None:
-    result = measure(cell(f"bad:{name}"), patience=IMPATIENT)
+    result = measure(cell(f"bad:{name}"), timeouts=IMPATIENT)
     assert result.status == status
     assert error in result.error
     assert "\n" not in result.error
@@ -135,13 +135,13 @@ def test_traceback_of_a_broken_backend_is_kept(measure: Measure) -> None:
 
 
 def test_threads_left_behind_do_not_keep_the_worker(measure: Measure) -> None:
-    assert measure(cell("bad:leaves_threads"), patience=IMPATIENT).status == "ok"
+    assert measure(cell("bad:leaves_threads"), timeouts=IMPATIENT).status == "ok"
 
 
 def test_waiting_for_a_worker_takes_no_processor_time(measure: Measure) -> None:
     """Though the load server's connection and the worker's pipe are long at their ends."""
     wall, used = time.monotonic(), time.process_time()
-    assert measure(cell("bad:hangs_at_end"), patience=IMPATIENT).status == "hung"
+    assert measure(cell("bad:hangs_at_end"), timeouts=IMPATIENT).status == "hung"
     assert time.process_time() - used < 0.3 * (time.monotonic() - wall)
 
 
@@ -199,7 +199,7 @@ def test_broken_server(script: list[Step], error: str, measure: Measure) -> None
 def test_silent_server_is_given_up(measure: Measure) -> None:
     for script in ([CONNECT, HELLO, AWAIT_LINE], [CONNECT, HELLO, AWAIT_LINE, PROGRESS]):
         with fake_server(script, hold=True) as fake:
-            result = measure(cell("selector", 2), server=fake.address, patience=HASTY)
+            result = measure(cell("selector", 2), server=fake.address, timeouts=HASTY)
         assert result.status == "failed"
         assert "fell silent" in result.error
 

@@ -12,9 +12,9 @@ import pytest
 
 from pybench import cli
 from pybench.backends.names import base_row, canonical, family, row_order
-from pybench.control import ReplyParser, request_line, unsupported
+from pybench.driver.control import ReplyParser, request_line, unsupported
+from pybench.driver.loadserver import LoadServer
 from pybench.errors import ProtocolError, UsageError
-from pybench.loadserver import LoadServer
 from pybench.machine import placement
 from pybench.machine.placement import BUSY_POLL_US
 from pybench.result.file import read_sections

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from pybench import campaign, cli
+from pybench import cli
 from pybench.analysis import stamps
 from pybench.analysis.compare import compare_groups
 from pybench.analysis.model import Group, group_rounds, kept_rate
+from pybench.driver import campaign
 from pybench.report.summary import run_summary
 from pybench.report.words import summary_sentences
 from pybench.result import Latency, Result, Warning
@@ -107,7 +108,7 @@ def test_later_rounds_repeat_the_rates_of_the_first() -> None:
         {"func": "selector", "conns": "100", "rate": "auto", "rounds": "2"}, str
     )
     first, second = campaign.plan(made, made.cells)
-    known = campaign.Known()
+    known = campaign.Completed()
     rates = []
     while (cell := known.next_cell(first)) is not None:
         rates.append(cell.rate_per_s)
@@ -123,10 +124,10 @@ def test_a_sweep_goes_on_where_it_was_interrupted() -> None:
     made = Campaign.from_options({"func": "selector", "conns": "100", "rate": "auto"}, str)
     prepared = campaign.prepare(made, [open_round(1000), open_round(2000)])
     (task,) = prepared.tasks
-    cell = campaign.Known(prepared.done).next_cell(task)
+    cell = campaign.Completed(prepared.done).next_cell(task)
     assert cell is not None and cell.rate_per_s == 4000
     failed = dataclasses.replace(open_round(4000), status="failed")
-    again = campaign.Known([*prepared.done, failed]).next_cell(task)
+    again = campaign.Completed([*prepared.done, failed]).next_cell(task)
     assert again == cell, "a round that failed is run again"
 
 

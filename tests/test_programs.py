@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pybench.backends import find
+from pybench.driver.loadserver import LoadServer
 from pybench.errors import UsageError
-from pybench.loadserver import LoadServer
 from pybench.machine.placement import Placement
 from tests import processes, programs
 from tests.conftest import Running
@@ -79,7 +79,7 @@ def test_programs_stand_beside_rows_in_one_table(
 )
 def test_broken_programs(how: str, status: str, error: str, measure: Measure) -> None:
     what = cell(program(how), 3, runtime_ns=1_000_000_000)
-    result = measure(what, patience=IMPATIENT_TO_LISTEN)
+    result = measure(what, timeouts=IMPATIENT_TO_LISTEN)
     assert (result.status, error in result.error) == (status, True), result.error
     assert not _running(how)
 

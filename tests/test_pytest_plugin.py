@@ -125,6 +125,6 @@ def test_marker_selects_and_strangers_are_left_alone(session: Session) -> None:
     done = session(text, "--strict-markers", "-m", "not pybench")
     assert "1 passed, 1 deselected" in done.stdout
     assert "ratios of messages" not in done.stdout
-    heavy = ["numpy", "scipy", "rich", "pybench.gate", "pybench.campaign"]
+    heavy = ["numpy", "scipy", "rich", "pybench.gate", "pybench.driver.campaign"]
     done = session(f"import sys\ndef test_plain(): assert not set({heavy}) & set(sys.modules)\n")
     assert done.returncode == 0, done.stdout

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pybench import campaign, gate
+from pybench import gate
 from pybench.cli import main
+from pybench.driver import campaign
 from pybench.errors import Inconclusive
 from pybench.explain import read_explanation
 from pybench.machine.calibration import Calibration
@@ -52,7 +53,7 @@ def test_an_unfinished_campaign_is_resumed_where_it_stood(tmp_path: Path) -> Non
     unfinished, done = campaign.load_unfinished(path)
     assert (unfinished.rounds, unfinished.seed, unfinished.runtime_ns) == (3, 1, 200_000_000)
     prepared = campaign.prepare(unfinished, done)
-    left = campaign.Known(done).expected(prepared.tasks)
+    left = campaign.Completed(done).expected(prepared.tasks)
     assert (len(done), len(left)) == (6, 12)
     # its seed and what is done decide the order: version 0.1.0 went on with these
     assert [str(cell) for cell in left[:2]] == ["c_epoll x 10", "c_epoll x 2"]

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from pybench import backends
+from pybench.driver.interrupts import Interrupts
+from pybench.driver.loadserver import LoadServer
+from pybench.driver.watch import Watch
+from pybench.driver.workerprocess import WorkerProcess
 from pybench.errors import WorkerError
-from pybench.interrupts import Interrupts
-from pybench.loadserver import LoadServer
 from pybench.result.file import read_sections
 from pybench.spec import Cell
-from pybench.watch import Watch
-from pybench.workerprocess import WorkerProcess
 from tests import processes
 from tests.conftest import SHORT, Running
 

@@ -1,4 +1,4 @@
-"""One round of a cell for an observer's sake: that of `driver.py` with a stop before its pings.
+"""One round of a cell for an observer: that of `driver/round.py` with a stop before its pings.
 
 An observer attaches to the worker before there are connections, so that threads which the row
 starts later are observed too, and begins when all is ready and nothing has been sent yet. What such
@@ -10,14 +10,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Protocol
 
-from pybench import driver
-from pybench.control import ControlConnection
-from pybench.driver import Setting
+from pybench.driver.control import ControlConnection
+from pybench.driver.round import RoundContext, request
+from pybench.driver.watch import DeadlineError, Watch
+from pybench.driver.workerprocess import WorkerProcess
 from pybench.errors import PybenchError, WorkerError
 from pybench.spec import Cell
 from pybench.units import NS_PER_S
-from pybench.watch import DeadlineError, Watch
-from pybench.workerprocess import WorkerProcess
 
 
 class Observer(Protocol):
@@ -47,19 +46,19 @@ class Observed:
     cpu_s: float
 
 
-def observe(cell: Cell, setting: Setting, observer: Observer) -> Observed:
+def observe(cell: Cell, context: RoundContext, observer: Observer) -> Observed:
     """Run one round under observation.
 
     Raises PybenchError when the round or the observer fails, InterruptError on Ctrl-C. Neither the
     worker nor the observer is left.
     """
-    cpu, patience = setting.placement.worker_cpu, setting.patience
+    cpu, timeouts = context.placement.worker_cpu, context.timeouts
     length_s = (cell.warmup_ns + cell.runtime_ns) / NS_PER_S
     with ExitStack() as stack:
         stack.callback(observer.close)
         row = cell.row
-        worker = stack.enter_context(WorkerProcess(row, cell, bind=setting.bind, cpu=cpu))
-        watch = stack.enter_context(Watch(worker, setting.interrupts))
+        worker = stack.enter_context(WorkerProcess(row, cell, bind=context.bind, cpu=cpu))
+        watch = stack.enter_context(Watch(worker, context.interrupts))
 
         def wait(what: str, happened: Callable[[], bool], timeout_s: float) -> None:
             try:
@@ -67,18 +66,18 @@ def observe(cell: Cell, setting: Setting, observer: Observer) -> Observed:
             except DeadlineError:
                 raise WorkerError(f"{what}: not within {timeout_s:g} s", hung=True) from None
 
-        wait("the worker's start", lambda: worker.port is not None, patience.listen)
+        wait("the worker's start", lambda: worker.port is not None, timeouts.listen)
         assert worker.port is not None
         observer.attach(worker.pid)
-        control = stack.enter_context(ControlConnection(setting.server))
+        control = stack.enter_context(ControlConnection(context.server))
         watch.add(control)
-        driver.request(control, cell, worker.port, setting)
-        wait("all connections", lambda: control.connected and worker.ready, patience.connect)
+        request(control, cell, worker.port, context)
+        wait("all connections", lambda: control.connected and worker.ready, timeouts.connect)
         observer.begin()
         control.ready()
-        wait("the result", lambda: control.measurement is not None, length_s + patience.silence)
+        wait("the result", lambda: control.measurement is not None, length_s + timeouts.silence)
         worker.finish()
-        wait("the worker's end", lambda: worker.usage is not None, patience.finish)
+        wait("the worker's end", lambda: worker.usage is not None, timeouts.finish)
         observer.end()
     measurement, usage = control.measurement, worker.usage
     assert measurement is not None

@@ -8,13 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pybench.campaign import Prepared, ServerKeeper
-from pybench.driver import Setting
+from pybench.driver.campaign import Prepared, ServerKeeper
+from pybench.driver.interrupts import InterruptError, Interrupts
+from pybench.driver.round import RoundContext
 from pybench.errors import PybenchError, UsageError
 from pybench.explain import stacks, syscalls
 from pybench.explain.explanation import Cpu, Explained, Explanation
 from pybench.explain.flame import flame_graph
-from pybench.interrupts import InterruptError, Interrupts
 from pybench.machine import environment
 from pybench.spec import Cell
 
@@ -59,14 +59,14 @@ def _explained(
         means = _Means(notify)
         for number, cell in enumerate(cells, 1):
             interrupts.check()
-            setting = Setting(
+            context = RoundContext(
                 server=server.address(),
                 bind=prepared.bind,
                 placement=prepared.placement,
                 interrupts=interrupts,
                 env=env,
             )
-            found = means.explain_cell(cell, setting, folder)
+            found = means.explain_cell(cell, context, folder)
             new = [error for error in found.errors if error not in means.missing]
             notify("; ".join([f"explained [{number}/{len(cells)}] {cell}", *new]))
             yield found
@@ -99,25 +99,25 @@ class _Means:
         for line in self.missing:
             notify(line)
 
-    def explain_cell(self, cell: Cell, setting: Setting, folder: Path) -> Explained:
+    def explain_cell(self, cell: Cell, context: RoundContext, folder: Path) -> Explained:
         """All that can be found out about a cell; a part that fails is a line in `errors`."""
         errors = list(self.missing)
         counted = cpu = None
         if self._counter is not None:
             try:
-                counted = syscalls.count_syscalls(cell, setting, self._counter)
+                counted = syscalls.count_syscalls(cell, context, self._counter)
             except PybenchError as exc:
                 errors.append(f"system calls: {exc}")
         if self._can_sample:
             try:
-                cpu = _sample(cell, setting, folder)
+                cpu = _sample(cell, context, folder)
             except PybenchError as exc:
                 errors.append(f"CPU time: {exc}")
         return Explained(str(cell), cell.func, cell.conns, cell.msize, counted, cpu, tuple(errors))
 
 
-def _sample(cell: Cell, setting: Setting, folder: Path) -> Cpu:
-    profile = stacks.sample(cell, setting)
+def _sample(cell: Cell, context: RoundContext, folder: Path) -> Cpu:
+    profile = stacks.sample(cell, context)
     layers = profile.layers()
     kernel, tcp = stacks.kernel_share(layers), stacks.tcp_share(layers)
     path = folder / f"{slug(str(cell))}.svg"

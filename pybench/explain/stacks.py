@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pybench.driver import Setting
+from pybench.driver.round import RoundContext
 from pybench.explain.layers import KERNEL_DSO, KERNEL_LAYERS, TCP, Frame, Stack, layer_of
 from pybench.explain.observe import observe
 from pybench.explain.tools import PerfObserver, ToolError, try_out
@@ -92,7 +92,7 @@ def _paranoid() -> int:
 
 
 def _privileged() -> bool:
-    """Whether this process may observe the kernel whatever the setting: see capabilities(7)."""
+    """Whether this process may observe the kernel whatever the context: see capabilities(7)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("CapEff:"):
             effective = int(line.split()[1], 16)
@@ -100,19 +100,19 @@ def _privileged() -> bool:
     return os.geteuid() == 0
 
 
-def sample(cell: Cell, setting: Setting) -> Profile:
+def sample(cell: Cell, context: RoundContext) -> Profile:
     """Sample a round of the cell.
 
     Raises PybenchError and InterruptError as `observe` does, ToolError when nothing was sampled.
     """
     short = dataclasses.replace(cell, runtime_ns=min(SAMPLED_NS, cell.runtime_ns), warmup_ns=0)
-    cpu = setting.placement.worker_cpu
+    cpu = context.placement.worker_cpu
     if cell.row.command is not None or not (_privileged() or _paranoid() < 1):
         cpu = None  # a program may be several processes; a CPU may not be everybody's to observe
     observer = _recorder(cpu)
     try:
         with _named_python_functions():
-            observed = observe(short, setting, observer)
+            observed = observe(short, context, observer)
         stacks = read_stacks(observer.output, observer.pid if cpu is not None else None)
     finally:
         observer.discard()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pybench.driver import Setting
+from pybench.driver.round import RoundContext
 from pybench.explain.observe import observe
 from pybench.explain.tools import PERF_REMEDY, PerfObserver, StraceObserver, ToolError, try_out
 from pybench.spec import Cell
@@ -194,29 +194,31 @@ def _try_out(counter: PerfCounter | StraceCounter) -> None:
         counter.observer.discard()
 
 
-def count_syscalls(cell: Cell, setting: Setting, counter: Counter) -> Syscalls:
+def count_syscalls(cell: Cell, context: RoundContext, counter: Counter) -> Syscalls:
     """Count the calls of a cell, with every tracepoint when the usual ones miss many.
 
     Raises PybenchError and InterruptError as `observe` does.
     """
-    found = _difference(cell, setting, counter, USUAL)
+    found = _difference(cell, context, counter, USUAL)
     if found.unnamed > UNNAMED_SHARE * (found.unnamed + sum(found.per_ping.values())):
-        found = _difference(cell, setting, counter, [EVERY])
+        found = _difference(cell, context, counter, [EVERY])
     return found
 
 
-def _difference(cell: Cell, setting: Setting, counter: Counter, names: Sequence[str]) -> Syscalls:
+def _difference(
+    cell: Cell, context: RoundContext, counter: Counter, names: Sequence[str]
+) -> Syscalls:
     long = dataclasses.replace(cell, runtime_ns=min(LONG_NS, cell.runtime_ns), warmup_ns=0)
     short = dataclasses.replace(cell, runtime_ns=SHORT_NS, warmup_ns=0)
-    rounds = [_count_round(one, setting, counter(names)) for one in (long, short)]
+    rounds = [_count_round(one, context, counter(names)) for one in (long, short)]
     return per_ping(counter.tool, rounds[0], rounds[1])
 
 
 def _count_round(
-    cell: Cell, setting: Setting, counter: PerfCounter | StraceCounter
+    cell: Cell, context: RoundContext, counter: PerfCounter | StraceCounter
 ) -> tuple[Count, int]:
     try:
-        observed = observe(cell, setting, counter.observer)
+        observed = observe(cell, context, counter.observer)
         return counter.read(), observed.messages
     finally:
         counter.observer.discard()

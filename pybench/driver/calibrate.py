@@ -16,11 +16,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
-from pybench import backends, campaign, preflight
+from pybench import backends
+from pybench.driver import campaign, preflight
+from pybench.driver.progress import PlainReporter
 from pybench.errors import PreflightError, PybenchError
 from pybench.machine import environment
 from pybench.machine.calibration import Calibration
-from pybench.progress import PlainReporter
 from pybench.result import Result
 from pybench.spec import ENGINES, Campaign
 

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pybench.control import Progress
+from pybench.driver.control import Progress
 from pybench.result import Result
 from pybench.spec import Cell
 from pybench.units import NS_PER_S

@@ -1,6 +1,6 @@
 """Puts together what load server and worker said about a round. Neither prints nor measures.
 
-`measured` is the facts, `judged` adds what must be known before they are believed.
+`measured` is the facts, `with_stamps` adds what must be known before they are believed.
 """
 
 import dataclasses
@@ -11,12 +11,12 @@ from typing import Any
 from pybench.analysis import stamps
 from pybench.analysis.queue_share import estimated_queue_share
 from pybench.analysis.stats import percentile_ns
-from pybench.control import Measurement
+from pybench.driver.control import Measurement
+from pybench.driver.workerprocess import Usage
 from pybench.machine.interference import Monitor
 from pybench.result import ClientUsage, Latency, PerConn, Result, ServerUsage, Status
 from pybench.spec import Cell, HostPort
 from pybench.units import NS_PER_S
-from pybench.workerprocess import Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ def measured(
 ) -> Result:
     """The result of a round that ran to its end, without warnings; `failed` when no echo came.
 
-    blank: as `unmeasured` makes it.  cpu: of the worker.
+    blank: as `empty_result` makes it.  cpu: of the worker.
     """
     window_s = measurement.window_ns / NS_PER_S
     mps = measurement.messages / window_s if window_s else 0.0
@@ -70,7 +70,7 @@ def _in_flight(measurement: Measurement) -> float | None:
     return measurement.in_flight_ns / measurement.window_ns
 
 
-def judged(result: Result, monitor: Monitor, *, local_server: bool) -> Result:
+def with_stamps(result: Result, monitor: Monitor, *, local_server: bool) -> Result:
     """The result with what else went on, and its warnings; a failed one as it is.
 
     local_server: whether the load server used CPUs of this machine too.
@@ -116,7 +116,7 @@ def _with_corrected(result: Result, measurement: Measurement) -> Result:
     )
 
 
-def unmeasured(cell: Cell, number: int, started_at: str, env: dict[str, Any]) -> Result:
+def empty_result(cell: Cell, number: int, started_at: str, env: dict[str, Any]) -> Result:
     """A result still without measurements.
 
     number: of the round, from 1.  started_at: ISO 8601.
@@ -141,7 +141,7 @@ def unmeasured(cell: Cell, number: int, started_at: str, env: dict[str, Any]) ->
     )
 
 
-def on_python(blank: Result, python: Mapping[str, Any]) -> Result:
+def with_interpreter(blank: Result, python: Mapping[str, Any]) -> Result:
     """With what the worker runs under. python: as it describes itself, empty for a program."""
     return dataclasses.replace(blank, python={**blank.python, **python})
 

@@ -28,7 +28,7 @@ def executable() -> Path:
     Raises UsageError when there is none, saying how to build it.
     """
     chosen = os.environ.get(EXECUTABLE_VARIABLE)
-    path = Path(chosen) if chosen else Path(__file__).parent / "bin" / "pybench-server"
+    path = Path(chosen) if chosen else Path(__file__).parent.parent / "bin" / "pybench-server"
     if path.is_file() and os.access(path, os.X_OK):
         return path
     remedy = "mend or unset it" if chosen else "in the source tree, `pip install -e .` builds it"
@@ -76,7 +76,7 @@ class LoadServer:
         """Its process id."""
         return self._process.pid
 
-    def obituary(self, wait_s: float = 0.5) -> str | None:
+    def exit_reason(self, wait_s: float = 0.5) -> str | None:
         """How the server ended and what it said last, or None when it runs.
 
         wait_s: how long it may take to be seen as ended after its connection broke.
@@ -106,7 +106,7 @@ class LoadServer:
         line = self._read_line()
         if line.startswith("listening on "):
             return HostPort.parse(line.removeprefix("listening on "))
-        reason = self.obituary() or "load server did not say where it listens"
+        reason = self.exit_reason() or "load server did not say where it listens"
         raise ServerError("unreachable", f"cannot start the load server: {reason}")
 
     def _read_line(self) -> str:

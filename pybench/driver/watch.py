@@ -8,10 +8,10 @@ import selectors
 import time
 from collections.abc import Callable
 
-from pybench.control import ControlConnection
+from pybench.driver.control import ControlConnection
+from pybench.driver.interrupts import Interrupts
+from pybench.driver.workerprocess import WorkerProcess
 from pybench.errors import ServerError
-from pybench.interrupts import Interrupts
-from pybench.workerprocess import WorkerProcess
 
 WORKER_END_S = 0.5  # how long a dying worker may take to be seen dead after its sockets closed
 

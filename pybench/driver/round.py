@@ -1,4 +1,4 @@
-"""One round of one cell, from spec to result: read `measure` first, the table of contents.
+"""One round of one cell, from spec to result: read `run` first, the table of contents.
 
 The driver only starts, watches and ends; it is not in the data path. Waiting is in `watch.py`, the
 worker's process in `workerprocess.py`, the protocol in `control.py`.
@@ -13,21 +13,21 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
-from pybench import assemble
-from pybench.control import ControlConnection, Measurement, Progress
+from pybench.driver import assemble
+from pybench.driver.control import ControlConnection, Measurement, Progress
+from pybench.driver.interrupts import Interrupts
+from pybench.driver.watch import DeadlineError, Watch
+from pybench.driver.workerprocess import Usage, WorkerProcess
 from pybench.errors import ProtocolError, ServerError, WorkerError
-from pybench.interrupts import Interrupts
 from pybench.machine.interference import Monitor
 from pybench.machine.placement import Placement
 from pybench.result import Result, Status
 from pybench.spec import Cell, HostPort
 from pybench.units import NS_PER_S
-from pybench.watch import DeadlineError, Watch
-from pybench.workerprocess import Usage, WorkerProcess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Timeouts:
     """How long each step of a round may take, in seconds, before the round is given up.
 
     listen: the worker's start and imports.  connect: all connections up; the server has a limit
@@ -45,7 +45,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class RoundContext:
     """What all rounds of a campaign have in common.
 
     server: where the load server listens.  bind: the worker's numeric address.
@@ -57,13 +57,13 @@ class Setting:
     placement: Placement
     interrupts: Interrupts
     env: dict[str, Any]
-    patience: Patience = Patience()
+    timeouts: Timeouts = Timeouts()
 
 
 OnProgress = Callable[[Progress], None]
 
 
-def measure(cell: Cell, number: int, setting: Setting, on_progress: OnProgress) -> Result:
+def run(cell: Cell, number: int, context: RoundContext, on_progress: OnProgress) -> Result:
     """Run one round; whatever goes wrong in it becomes a result that says so.
 
     number: of the round, from 1.  on_progress: called about once a second while pings run.
@@ -71,52 +71,52 @@ def measure(cell: Cell, number: int, setting: Setting, on_progress: OnProgress) 
     """
     row = cell.row
     started_at = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
-    blank = assemble.unmeasured(cell, number, started_at, setting.env)
-    cpu = setting.placement.worker_cpu
-    patience, monitor = setting.patience, Monitor(setting.placement)
+    blank = assemble.empty_result(cell, number, started_at, context.env)
+    cpu = context.placement.worker_cpu
+    timeouts, monitor = context.timeouts, Monitor(context.placement)
     try:
         with ExitStack() as stack:
-            worker = stack.enter_context(WorkerProcess(row, cell, bind=setting.bind, cpu=cpu))
-            watch = stack.enter_context(Watch(worker, setting.interrupts))
-            port = _await_listening(watch, worker, patience)
-            blank = assemble.on_python(blank, worker.python)
-            control = stack.enter_context(ControlConnection(setting.server))
+            worker = stack.enter_context(WorkerProcess(row, cell, bind=context.bind, cpu=cpu))
+            watch = stack.enter_context(Watch(worker, context.interrupts))
+            port = _await_listening(watch, worker, timeouts)
+            blank = assemble.with_interpreter(blank, worker.python)
+            control = stack.enter_context(ControlConnection(context.server))
             watch.add(control)
             monitor.connecting()
-            request(control, cell, port, setting)
-            _await_ready(watch, worker, control, patience)
+            request(control, cell, port, context)
+            _await_ready(watch, worker, control, timeouts)
             monitor.connected()
             monitor.begin()
             control.ready()
-            measurement = _await_result(watch, control, cell, patience, on_progress)
+            measurement = _await_result(watch, control, cell, timeouts, on_progress)
             monitor.end()
             worker.finish()
-            usage = _await_done(watch, worker, patience.finish + patience.per_conn * cell.conns)
+            usage = _await_done(watch, worker, timeouts.finish + timeouts.per_conn * cell.conns)
     except WorkerError as exc:
         status: Status = "hung" if exc.hung else "failed"
         return assemble.failed(blank, str(exc), status=status, details=exc.details)
     except (ServerError, ProtocolError) as exc:
         return assemble.failed(blank, str(exc))
-    server = assemble.Server(address=setting.server, connect_s=control.connect_s)
+    server = assemble.Server(address=context.server, connect_s=control.connect_s)
     result = assemble.measured(blank, measurement, usage, cpu=cpu, server=server)
-    return assemble.judged(result, monitor, local_server=_is_local(setting))
+    return assemble.with_stamps(result, monitor, local_server=_is_local(context))
 
 
-def request(control: ControlConnection, cell: Cell, port: int, setting: Setting) -> None:
+def request(control: ControlConnection, cell: Cell, port: int, context: RoundContext) -> None:
     """Ask for the test of a cell against the worker on a port, as the placement has it."""
-    placement = setting.placement
+    placement = context.placement
     control.request(
         cell,
-        setting.bind,
+        context.bind,
         port,
         threads=placement.server_threads,
         busy_poll_us=placement.busy_poll_us,
     )
 
 
-def _is_local(setting: Setting) -> bool:
+def _is_local(context: RoundContext) -> bool:
     """Whether the load server runs on the worker's machine."""
-    return setting.server.host == setting.bind or _is_loopback(setting.server.host)
+    return context.server.host == context.bind or _is_loopback(context.server.host)
 
 
 def _is_loopback(host: str) -> bool:
@@ -126,51 +126,51 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _await_listening(watch: Watch, worker: WorkerProcess, patience: Patience) -> int:
+def _await_listening(watch: Watch, worker: WorkerProcess, timeouts: Timeouts) -> int:
     """The port of the worker. Its backend is imported by then."""
     try:
-        watch.until(lambda: worker.port is not None, patience.listen)
+        watch.until(lambda: worker.port is not None, timeouts.listen)
     except DeadlineError:
-        raise _hung(f"did not listen within {patience.listen:g} s of its start") from None
+        raise _hung(f"did not listen within {timeouts.listen:g} s of its start") from None
     assert worker.port is not None
     return worker.port
 
 
 def _await_ready(
-    watch: Watch, worker: WorkerProcess, control: ControlConnection, patience: Patience
+    watch: Watch, worker: WorkerProcess, control: ControlConnection, timeouts: Timeouts
 ) -> None:
     """All connections are up for the server and accepted by the backend."""
     try:
-        watch.until(lambda: control.connected, patience.connect)
+        watch.until(lambda: control.connected, timeouts.connect)
     except DeadlineError:
         raise ServerError(
-            "timeout", f"load server did not connect all within {patience.connect:g} s"
+            "timeout", f"load server did not connect all within {timeouts.connect:g} s"
         ) from None
     try:
-        watch.until(lambda: worker.ready, patience.ready)
+        watch.until(lambda: worker.ready, timeouts.ready)
     except DeadlineError:
-        raise _hung(f"did not accept all connections within {patience.ready:g} s") from None
+        raise _hung(f"did not accept all connections within {timeouts.ready:g} s") from None
 
 
 def _await_result(
     watch: Watch,
     control: ControlConnection,
     cell: Cell,
-    patience: Patience,
+    timeouts: Timeouts,
     on_progress: OnProgress,
 ) -> Measurement:
     """The server's result; progress is passed on, and must keep coming."""
-    end = time.monotonic() + (cell.warmup_ns + cell.runtime_ns) / NS_PER_S + patience.silence
+    end = time.monotonic() + (cell.warmup_ns + cell.runtime_ns) / NS_PER_S + timeouts.silence
     while control.measurement is None:
         seen = control.progress
         try:
             watch.until(
                 partial(_has_news, control, seen),
-                min(patience.silence, end - time.monotonic()),
+                min(timeouts.silence, end - time.monotonic()),
             )
         except DeadlineError:
             raise ServerError(
-                "timeout", f"load server fell silent: nothing for {patience.silence:g} s"
+                "timeout", f"load server fell silent: nothing for {timeouts.silence:g} s"
             ) from None
         if control.progress is not None and control.progress is not seen:
             on_progress(control.progress)

@@ -1,7 +1,7 @@
 """A campaign: every cell, R rounds, in an order that lets slow drift of the machine hit all alike.
 
 `run` is the way through: plan, then round after round, each result written when it is there.
-Campaign files and resuming are read here; one round is `driver.py`.
+Campaign files and resuming are read here; one round is `round.py`.
 """
 
 import dataclasses
@@ -15,16 +15,19 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from pybench import assemble, backends, driver, preflight
+from pybench import backends
 from pybench.analysis import stamps
 from pybench.backends import interpreters
-from pybench.control import local_address_towards, unsupported
+from pybench.driver import assemble, preflight
+from pybench.driver.control import local_address_towards, unsupported
+from pybench.driver.interrupts import InterruptError, Interrupts
+from pybench.driver.loadserver import LoadServer, executable
+from pybench.driver.progress import Reporter
+from pybench.driver.round import RoundContext
+from pybench.driver.round import run as run_round
 from pybench.errors import PreflightError, ResultFormatError, UsageError
-from pybench.interrupts import InterruptError, Interrupts
-from pybench.loadserver import LoadServer, executable
 from pybench.machine import calibration, environment
 from pybench.machine.placement import Placement, place
-from pybench.progress import Reporter
 from pybench.result import Result
 from pybench.result.file import ResultWriter, read_sections
 from pybench.spec import OPTIONS, Campaign, Cell, HostPort, sweep
@@ -71,7 +74,7 @@ class Outcome:
     interrupted: str | None
 
 
-class Known:
+class Completed:
     """What is measured so far of a campaign, and so what a task still lacks."""
 
     def __init__(self, results: Iterable[Result] = ()) -> None:
@@ -151,7 +154,7 @@ def prepare(campaign: Campaign, done: Sequence[Result] = ()) -> Prepared:
     _check_server(campaign, bind)
     unavailable, skipped = _sort_out(campaign, bind)
     cells = [cell for cell in campaign.cells if cell not in skipped]
-    known = Known(done)
+    known = Completed(done)
     tasks = tuple(task for task in plan(campaign, cells) if known.next_cell(task) is not None)
     return Prepared(
         campaign=campaign,
@@ -229,7 +232,7 @@ def run(prepared: Prepared, reporter: Reporter, writer: ResultWriter | None) -> 
 
     Raises ServerError when no load server can be started; a round that fails is a result.
     """
-    results, known = list(prepared.done), Known(prepared.done)
+    results, known = list(prepared.done), Completed(prepared.done)
     with ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
         stack.enter_context(reporter)
@@ -271,16 +274,16 @@ def _run_cell(
     reason = prepared.unavailable.get(task.cell)
     if reason is not None:
         now = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
-        blank = assemble.unmeasured(cell, task.number, now, env)
+        blank = assemble.empty_result(cell, task.number, now, env)
         return assemble.failed(blank, reason, status="unavailable")
-    setting = driver.Setting(
+    context = RoundContext(
         server=server.address(),
         bind=prepared.bind,
         placement=prepared.placement,
         interrupts=interrupts,
         env=env,
     )
-    result = driver.measure(cell, task.number, setting, reporter.live)
+    result = run_round(cell, task.number, context, reporter.live)
     return result if result.ok else server.explain(result)
 
 
@@ -307,7 +310,7 @@ class ServerKeeper:
         """Where to connect to; starts the embedded server when there is none, or none any more."""
         if self._given is not None:
             return self._given
-        if self._embedded is not None and self._embedded.obituary(0) is not None:
+        if self._embedded is not None and self._embedded.exit_reason(0) is not None:
             self._embedded.stop()
             self._embedded = None
         if self._embedded is None:
@@ -316,7 +319,7 @@ class ServerKeeper:
 
     def explain(self, result: Result) -> Result:
         """A failed result; when the embedded server has died, with how."""
-        died = None if self._embedded is None else self._embedded.obituary()
+        died = None if self._embedded is None else self._embedded.exit_reason()
         return result if died is None else assemble.failed(result, died)
 
 
