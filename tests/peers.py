@@ -2,8 +2,8 @@
 
 A `Host` is a fresh Python process that runs one row's `serve` in its main thread, one call after
 the other, and reports what happened as JSON lines; `python tests/peers.py ROW` is its program. The
-peers are plain non-blocking sockets of the test process, from `pybench.peers`. Every wait has a
-deadline.
+peers are plain non-blocking sockets of the test process, from `pybench.contract.peers`. Every wait has
+a deadline.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pybench.peers import (
+from pybench.contract.peers import (
     DEADLINE_S,
     SMALL_BUFFER,
     connect,

@@ -22,7 +22,7 @@ from typing import Any
 
 import pytest
 
-from pybench.peers import PeerError
+from pybench.contract.peers import PeerError
 from tests.peers import DEADLINE_S, Host, connect, exchange, read_to_end
 
 rawselect = pytest.importorskip("pybench.rawselect")

@@ -8,18 +8,19 @@ import pytest
 from pybench.errors import Inconclusive, PybenchError, UsageError
 
 pytest.importorskip("scipy")
-gate = pytest.importorskip("pybench.gate")
+baselines = pytest.importorskip("pybench.gate.baseline")
+ratios = pytest.importorskip("pybench.gate.ratio")
 
 STEADY = (100.0, 101.0, 99.0, 100.0, 100.5)
 
 
-def ratio(speeds: tuple[float, ...], **changes: object) -> "gate.Ratio":
+def ratio(speeds: tuple[float, ...], **changes: object) -> "ratios.Ratio":
     """Against a row that makes STEADY."""
     values = {
         "func": "mine", "against": "c_epoll", "conns": 100, "speeds": speeds,
         "against_speeds": STEADY[: len(speeds)], "options": {"runtime": "1s"},
     }  # fmt: skip
-    return gate.Ratio(**values | changes)
+    return ratios.Ratio(**values | changes)
 
 
 def scaled(by: float) -> tuple[float, ...]:
@@ -54,48 +55,48 @@ def test_a_disturbance_of_one_side_widens_the_interval() -> None:
     assert disturbed.high == pytest.approx(clean.high / 0.8)
 
 
-def saved(path: Path, **ratios: "gate.Ratio") -> Path:
-    gate.save(path, [gate.Taken(test, one) for test, one in ratios.items()], [])
+def saved(path: Path, **kept: "ratios.Ratio") -> Path:
+    baselines.save(path, [baselines.Taken(test, one) for test, one in kept.items()], [])
     return path
 
 
 def test_a_baseline_survives_its_file(tmp_path: Path) -> None:
     one = ratio(scaled(0.5), disturbance=0.01, stamps=("steal",))
-    baseline = gate.load(saved(tmp_path / "b.json", test=one), 0.9)
-    assert baseline.find(gate.Taken("test", one)) == one
+    baseline = baselines.load(saved(tmp_path / "b.json", test=one), 0.9)
+    assert baseline.find(baselines.Taken("test", one)) == one
     fewer = ratio(scaled(0.5)[:3])
-    assert baseline.find(gate.Taken("test", fewer)) == one  # rounds may differ
+    assert baseline.find(baselines.Taken("test", fewer)) == one  # rounds may differ
     for other in (ratio(STEADY, conns=10), ratio(STEADY, options={"runtime": "2s"})):
-        assert baseline.find(gate.Taken("test", other)) is None
-        baseline.check(gate.Taken("test", other))
-    assert baseline.find(gate.Taken("another", one)) is None
+        assert baseline.find(baselines.Taken("test", other)) is None
+        baseline.check(baselines.Taken("test", other))
+    assert baseline.find(baselines.Taken("another", one)) is None
 
 
 def test_a_regression_is_told_from_noise(tmp_path: Path) -> None:
-    baseline = gate.load(saved(tmp_path / "b.json", test=ratio(scaled(0.5))), 0.9)
+    baseline = baselines.load(saved(tmp_path / "b.json", test=ratio(scaled(0.5))), 0.9)
     for now in (scaled(0.5), scaled(0.48), scaled(0.8)):
-        baseline.check(gate.Taken("test", ratio(now)))
+        baseline.check(baselines.Taken("test", ratio(now)))
     with pytest.raises(AssertionError, match=r"in the baseline 0\.500 .*; change: 0\.700"):
-        baseline.check(gate.Taken("test", ratio(scaled(0.35))))
+        baseline.check(baselines.Taken("test", ratio(scaled(0.35))))
     with pytest.raises(Inconclusive):
-        baseline.check(gate.Taken("test", ratio(scaled(0.45))))
+        baseline.check(baselines.Taken("test", ratio(scaled(0.45))))
     with pytest.raises(Inconclusive):
-        baseline.check(gate.Taken("test", ratio(scaled(0.35), disturbance=0.4)))
+        baseline.check(baselines.Taken("test", ratio(scaled(0.35), disturbance=0.4)))
 
 
 def test_files_that_are_no_baseline(tmp_path: Path) -> None:
     path = tmp_path / "b.json"
     with pytest.raises(UsageError, match=r"b\.json: No such file"):
-        gate.load(path, 0.9)
+        baselines.load(path, 0.9)
     for text in ("", "[]", '{"schema": 1}', '{"schema": 1, "ratios": [{"test": "t"}]}'):
         path.write_text(text)
         with pytest.raises(UsageError, match=r"b\.json: not what --pybench-save writes"):
-            gate.load(path, 0.9)
+            baselines.load(path, 0.9)
     path.write_text('{"schema": 7}')
     with pytest.raises(UsageError, match="schema 7 is not 1"):
-        gate.load(path, 0.9)
+        baselines.load(path, 0.9)
     with pytest.raises(UsageError, match="Is a directory"):
-        gate.save(tmp_path, [], [])
+        baselines.save(tmp_path, [], [])
 
 
 def test_a_baseline_can_be_read_by_people(tmp_path: Path) -> None:
@@ -115,13 +116,13 @@ def test_options_are_checked_before_anything_runs() -> None:
     ):
         if message is not None:
             with pytest.raises(UsageError, match=message):
-                gate.ratio("selector", "thread", 1, **options)
+                ratios.ratio("selector", "thread", 1, **options)
     with pytest.raises(UsageError, match="make 1 of them"):
-        gate.ratio("selector", "selector", 1)
+        ratios.ratio("selector", "selector", 1)
 
 
 def test_a_round_that_fails_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(Path(__file__).parent)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
     with pytest.raises(PybenchError, match=r"(?s)at 2: failed: RuntimeError: .*Traceback"):
-        gate.measure("badbackends:raises", 2, runtime="100ms", warmup="0")
+        ratios.measure("badbackends:raises", 2, runtime="100ms", warmup="0")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pybench import backends, contract
+from pybench import backends
+from pybench.contract import session
 from pybench.errors import UsageError
 from tests.conftest import SHORT
 
@@ -105,8 +106,8 @@ def test_the_readme_has_the_same_example() -> None:
 
 def test_the_page_explains_every_check() -> None:
     assert re.findall(r"^\| `([a-z-]+)` \|", PAGE.partition("| check |")[2], re.MULTILINE)[
-        : len(contract.CHECKS)
-    ] == list(contract.CHECKS)
+        : len(session.CHECKS)
+    ] == list(session.CHECKS)
 
 
 def test_the_page_says_what_the_contract_says() -> None:

@@ -39,8 +39,8 @@ def _plugin() -> list[str]:
     """Named where the installed distribution is older than its entry point."""
     from importlib.metadata import entry_points
 
-    known = any(entry.value == "pybench.pytest_plugin" for entry in entry_points(group="pytest11"))
-    return [] if known else ["-p", "pybench.pytest_plugin"]
+    known = any(entry.value == "pybench.gate.plugin" for entry in entry_points(group="pytest11"))
+    return [] if known else ["-p", "pybench.gate.plugin"]
 
 
 def test_outcomes_and_table(session: Session) -> None:
@@ -125,6 +125,6 @@ def test_marker_selects_and_strangers_are_left_alone(session: Session) -> None:
     done = session(text, "--strict-markers", "-m", "not pybench")
     assert "1 passed, 1 deselected" in done.stdout
     assert "ratios of messages" not in done.stdout
-    heavy = ["numpy", "scipy", "rich", "pybench.gate", "pybench.driver.campaign"]
+    heavy = ["numpy", "scipy", "rich", "pybench.gate.ratio", "pybench.driver.campaign"]
     done = session(f"import sys\ndef test_plain(): assert not set({heavy}) & set(sys.modules)\n")
     assert done.returncode == 0, done.stdout

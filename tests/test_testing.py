@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pybench import backends, contract, testing
+from pybench import backends, testing
+from pybench.contract import session
 from pybench.errors import PybenchError, UsageError
 from pybench.testing import BackendFault, check_backend
 from tests import contractbreakers, processes, programs
@@ -23,14 +24,14 @@ BREAKERS = Path(contractbreakers.__file__)
 SHORT_S = 3.0
 
 
-Reports = Callable[[str], contract.Report]
+Reports = Callable[[str], session.Report]
 AT_ONCE = 3
 
 
 @pytest.fixture(scope="module", autouse=True)
 def impatient() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(contract, "QUIET_S", 0.12)
+        patch.setattr(session, "QUIET_S", 0.12)
         yield
 
 
@@ -134,7 +135,7 @@ def test_lost_bytes(name: str, report_of: Reports) -> None:
 
 def test_every_check_has_a_backend_that_fails_it() -> None:
     cases = test_one_broken_promise_is_one_finding.pytestmark[0].args[1]
-    assert {case[1] for case in cases} | {"slow-reader"} == set(contract.CHECKS)
+    assert {case[1] for case in cases} | {"slow-reader"} == set(session.CHECKS)
 
 
 def test_the_fault() -> None:
@@ -158,7 +159,7 @@ def test_a_module_that_hangs_or_raises_at_import(
 ) -> None:
     path = tmp_path / "slow.py"
     path.write_text("import time\ntime.sleep(60)\n")
-    monkeypatch.setattr(contract, "START_S", 1.0)
+    monkeypatch.setattr(session, "START_S", 1.0)
     started = time.monotonic()
     fault = fault_of(f"{path}:serve", timeout_s=1)
     assert time.monotonic() - started < 30
@@ -279,7 +280,7 @@ def test_of_a_script_itself(guard: str, tmp_path: Path) -> None:
 def test_command(run: Run) -> None:
     done = run("check", "selector", "--conns", "5")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"selector keeps the contract: {' '.join(contract.CHECKS)}\n"
+    assert done.stdout == f"selector keeps the contract: {' '.join(session.CHECKS)}\n"
     done = run("check", breaker("Shouts.serve"), "--timeout", "3s")
     assert (done.returncode, done.stderr) == (1, "")
     assert "\necho: expected: " in done.stdout

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pybench import gate
 from pybench.cli import main
 from pybench.driver import campaign
 from pybench.errors import Inconclusive
 from pybench.explain import read_explanation
+from pybench.gate import Ratio, baseline
 from pybench.machine.calibration import Calibration
 
 OLD = Path(__file__).parent / "data" / "v0.1"
@@ -62,7 +62,7 @@ def test_an_unfinished_campaign_is_resumed_where_it_stood(tmp_path: Path) -> Non
 def test_a_baseline_gates_as_it_did() -> None:
     path = OLD / "baseline.json"
     (one,) = json.loads(path.read_text())["ratios"]
-    ratio = gate.Ratio(
+    ratio = Ratio(
         func="selector",
         against="c_epoll",
         conns=2,
@@ -70,13 +70,13 @@ def test_a_baseline_gates_as_it_did() -> None:
         against_speeds=tuple(one["against_speeds"]),
         options={"runtime": "200ms", "warmup": "50ms"},
     )
-    now = gate.Taken("test_gate_gold.py::test_ratio", ratio)
-    change = gate.load(path, 0.9).change(now)
+    now = baseline.Taken("test_gate_gold.py::test_ratio", ratio)
+    change = baseline.load(path, 0.9).change(now)
     assert change is not None
     assert change.value == pytest.approx(1.0)
-    gate.load(path, 0.5).check(now)
+    baseline.load(path, 0.5).check(now)
     with pytest.raises(Inconclusive):  # three rounds that scatter by a tenth
-        gate.load(path, 0.95).check(now)
+        baseline.load(path, 0.95).check(now)
 
 
 def test_an_explanation_is_read() -> None:

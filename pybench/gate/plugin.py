@@ -1,7 +1,7 @@
 """The pytest plugin: the fixture `pybench`, its options, and the table at the session's end.
 
 Loaded in every pytest session where pybench is installed, so it imports nothing heavy before the
-fixture is used. What is measured and judged is in `gate.py`.
+fixture is used. What is measured and judged is in `ratio.py`.
 """
 
 from collections.abc import Generator
@@ -13,7 +13,8 @@ import pytest
 from pybench.errors import Inconclusive, PybenchError, UsageError
 
 if TYPE_CHECKING:
-    from pybench.gate import Baseline, Ratio, Taken
+    from pybench.gate.baseline import Baseline, Taken
+    from pybench.gate.ratio import Ratio
     from pybench.result import Result
 
 MARKER = (
@@ -76,13 +77,13 @@ class Bench:
         judged: they belong to this machine and this hour. Skips the test when the row's
         library is not here; raises PybenchError when the round fails.
         """
-        from pybench import gate
+        from pybench.gate import ratio as ratios
 
         asked = self._defaults | options
         asked.pop("rounds", None)
         try:
-            result = gate.measure(func, conns, **self._overridden(asked))
-        except gate.UnavailableError as exc:
+            result = ratios.measure(func, conns, **self._overridden(asked))
+        except ratios.UnavailableError as exc:
             pytest.skip(str(exc))
         self._session.measured.append((self._test, result))
         return result
@@ -93,15 +94,16 @@ class Bench:
         Options as of `measure`, and `rounds`, 5 unless told. Returns a `pybench.gate.Ratio`: judge
         it with `.require(at_least=0.5)`. It is compared with the baseline when the test has passed.
         """
-        from pybench import gate
+        from pybench.gate import ratio as ratios
+        from pybench.gate.baseline import Taken
         from pybench.report.optional import require
 
         require("pybench.ratio", "numpy", "scipy")
         try:
-            found = gate.ratio(func, against, conns, **self._overridden(self._defaults | options))
-        except gate.UnavailableError as exc:
+            found = ratios.ratio(func, against, conns, **self._overridden(self._defaults | options))
+        except ratios.UnavailableError as exc:
             pytest.skip(str(exc))
-        self._session.ratios.append(gate.Taken(self._test, found))
+        self._session.ratios.append(Taken(self._test, found))
         return found
 
     def _overridden(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -179,10 +181,10 @@ class _Session:
         """Keep what was found; failed tests' ratios too."""
         if self._save is None or self.parallel:
             return
-        from pybench import gate
+        from pybench.gate import baseline
 
         try:
-            gate.save(self._save, self.ratios, self.measured)
+            baseline.save(self._save, self.ratios, self.measured)
         except UsageError as exc:
             raise pytest.UsageError(str(exc)) from exc
 
@@ -263,11 +265,11 @@ def _baseline(config: pytest.Config) -> "Baseline | None":
         raise UsageError(f"--pybench-fail-below {share:g}: a share of the baseline, as 0.9")
     if name is None:
         return None
-    from pybench import gate
+    from pybench.gate import baseline
     from pybench.report.optional import require
 
     require("--pybench-compare", "numpy", "scipy")
-    return gate.load(Path(name), share)
+    return baseline.load(Path(name), share)
 
 
 def _table(

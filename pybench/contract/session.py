@@ -17,10 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from pybench.backends import Row
-from pybench.driver.watch import WORKER_END_S, DeadlineError, Watch
-from pybench.driver.workerprocess import WorkerProcess
-from pybench.errors import WorkerError
-from pybench.peers import (
+from pybench.contract.peers import (
     PeerError,
     StalledError,
     connect,
@@ -29,6 +26,9 @@ from pybench.peers import (
     read_to_end,
     reset,
 )
+from pybench.driver.watch import WORKER_END_S, DeadlineError, Watch
+from pybench.driver.workerprocess import WorkerProcess
+from pybench.errors import WorkerError
 from pybench.spec import Cell, EnvSet
 
 KIB, MIB = 1 << 10, 1 << 20

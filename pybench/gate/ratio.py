@@ -1,7 +1,7 @@
-"""Performance as a test: ratios of rows with an interval, demands on them, and a baseline.
+"""Performance as a test: ratios of rows with an interval, and demands on them.
 
-What pytest has to do with it is in `pytest_plugin.py`. Ratios carry over between machines, absolute
-figures do not: only ratios are gated.
+What pytest has to do with it is in `plugin.py`, what an earlier session found in `baseline.py`.
+Ratios carry over between machines, absolute figures do not: only ratios are gated.
 
 A demand has three outcomes. It is kept when the whole interval is on its side, broken
 (`AssertionError`) when the whole interval is on the other, and otherwise `Inconclusive`: the noise
@@ -10,24 +10,19 @@ round, and widened by as much as others disturbed one row more than the other.
 """
 
 import dataclasses
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pybench
 from pybench.analysis.compare import compare_values
 from pybench.driver import campaign
 from pybench.driver.progress import SilentReporter
 from pybench.errors import Inconclusive, PybenchError, UsageError
-from pybench.machine import environment
 from pybench.result import Result
 from pybench.spec import OPTIONS, Campaign
 from pybench.units import count_label
 
-SCHEMA = 1
 DEFAULT_ROUNDS = 5
 DEFAULTS = {"runtime": "1s", "warmup": "200ms"}
 NOISY = ("steal", "busy_machine", "generator_bound", "client_idle", "noise_floor", "lost")
@@ -200,110 +195,3 @@ def _results(funcs: Sequence[str], conns: int, options: Mapping[str, Any]) -> li
             raise PybenchError(f"{what}: {result.error}{details}")
     order = [cell.label for cell in asked.cells]
     return sorted(outcome.results, key=lambda r: (order.index(r.func), r.round))
-
-
-# ---- baseline ----
-
-
-Key = tuple[str, str, str, int, tuple[tuple[str, str], ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """A ratio with the test that took it. test: its node id."""
-
-    test: str
-    ratio: Ratio
-
-    @property
-    def key(self) -> Key:
-        """What it has in common with itself in another session; rounds may differ."""
-        r = self.ratio
-        return (self.test, r.func, r.against, r.conns, tuple(sorted(r.options.items())))
-
-
-class Baseline:
-    """Ratios of an earlier session, and how much of them must be left.
-
-    fail_below: a ratio surely below that share of its earlier self is a regression.
-    """
-
-    def __init__(self, ratios: Mapping[Key, Ratio], fail_below: float) -> None:
-        self._ratios = ratios
-        self.fail_below = fail_below
-
-    def find(self, taken: Taken) -> Ratio | None:
-        """The same ratio, earlier; None when there was none."""
-        return self._ratios.get(taken.key)
-
-    def change(self, taken: Taken) -> Interval | None:
-        """The ratio now, divided by the ratio then; None when there was none."""
-        then, now = self.find(taken), taken.ratio
-        if then is None:
-            return None
-        found = compare_values(_per_round(then), _per_round(now), paired=False)
-        return Interval(found.ratio, found.low, found.high).widened(
-            max(then.disturbance, now.disturbance)
-        )
-
-    def check(self, taken: Taken) -> None:
-        """Raises AssertionError for a regression, Inconclusive when it cannot be told."""
-        found = self.change(taken)
-        if found is None:
-            return
-        then = self._ratios[taken.key]
-        judge(
-            f"{taken.ratio.name}: {taken.ratio.interval}, in the baseline {then.interval}; change",
-            found, found.low >= self.fail_below, found.high < self.fail_below,
-            f"at least {self.fail_below:g}", taken.ratio.stamps,
-        )  # fmt: skip
-
-
-def _per_round(ratio: Ratio) -> list[float]:
-    return [a / b for a, b in zip(ratio.speeds, ratio.against_speeds, strict=True)]
-
-
-def save(path: Path, ratios: Sequence[Taken], measured: Sequence[tuple[str, Result]]) -> None:
-    """Write what a session has found. Raises UsageError when the file cannot be written.
-
-    measured: rounds of `measure` with the test that took them; kept to be read, never gated.
-    """
-    record = {
-        "schema": SCHEMA,
-        "pybench": pybench.__version__,
-        "env": environment.collect(),
-        "ratios": [_ratio_record(taken) for taken in ratios],
-        "measured": [{"test": test, "result": json.loads(r.to_json())} for test, r in measured],
-    }
-    try:
-        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    except OSError as exc:
-        raise UsageError(f"--pybench-save {path}: {exc.strerror}") from exc
-
-
-def _ratio_record(taken: Taken) -> dict[str, Any]:
-    """Value and interval are for readers; `load` takes the speeds of the rounds."""
-    found = dataclasses.asdict(taken.ratio.interval)
-    return {"test": taken.test, **dataclasses.asdict(taken.ratio), **found}
-
-
-def load(path: Path, fail_below: float) -> Baseline:
-    """Read what `save` wrote. Raises UsageError when the file is not that."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["schema"] != SCHEMA:
-            raise UsageError(f"--pybench-compare {path}: schema {record['schema']} is not {SCHEMA}")
-        names = {f.name for f in dataclasses.fields(Ratio)}
-        ratios = [
-            Taken(one["test"], Ratio(**{k: _frozen(v) for k, v in one.items() if k in names}))
-            for one in record["ratios"]
-        ]
-        return Baseline({taken.key: taken.ratio for taken in ratios}, fail_below)
-    except OSError as exc:
-        raise UsageError(f"--pybench-compare {path}: {exc.strerror}") from exc
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UsageError(f"--pybench-compare {path}: not what --pybench-save writes") from None
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
