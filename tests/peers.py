@@ -2,8 +2,8 @@
 
 A `Host` is a fresh Python process that runs one row's `serve` in its main thread, one call after
 the other, and reports what happened as JSON lines; `python tests/peers.py ROW` is its program. The
-peers are plain non-blocking sockets of the test process, from `pybench.contract.peers`. Every wait has
-a deadline.
+peers are plain non-blocking sockets of the test process, from `pybench.contract.peers`. Every wait
+has a deadline.
 """
 
 import contextlib

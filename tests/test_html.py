@@ -484,7 +484,7 @@ def test_the_page_without_scripts_still_has_its_tables(browser: Any, page_file: 
 
 
 def test_the_command_that_is_put_together_again_can_be_typed() -> None:
-    from pybench.report.html import campaign_command
+    from pybench.report.page.write import campaign_command
 
     record = Campaign.from_options(
         {"func": "selector", "conns": "10", "busy_poll": "50us", "seed": 1}, str

@@ -19,8 +19,8 @@ from pybench.analysis import stamps
 from pybench.analysis.compare import compare_groups
 from pybench.analysis.model import Group, group_rounds, kept_rate
 from pybench.driver import campaign
+from pybench.report.sentences import summary_sentences
 from pybench.report.summary import run_summary
-from pybench.report.words import summary_sentences
 from pybench.result import Latency, Result, Warning
 from pybench.result.file import ResultWriter, read_sections
 from pybench.spec import Campaign, sweep

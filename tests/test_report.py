@@ -20,14 +20,14 @@ from pybench.backends import ROWS
 from pybench.backends.names import FAMILY_ORDER, family, row_order
 from pybench.cli import main
 from pybench.errors import UsageError
-from pybench.report.choose import chosen_cells, parse_cells, spread_counts
 from pybench.report.metrics import METRICS, choose_metrics
 from pybench.report.reference import build_reference
+from pybench.report.select import chosen_cells, parse_cells, spread_counts
+from pybench.report.sentences import summary_sentences
 from pybench.report.style import row_styles
 from pybench.report.summary import run_summary
 from pybench.report.tables import build_tables
 from pybench.report.text import duration_text, letters, rate_text, ratio_text
-from pybench.report.words import summary_sentences
 from pybench.result import Result
 from pybench.result.file import ResultWriter, read_sections
 from pybench.units import count_label
@@ -479,10 +479,10 @@ PICTURES = (
 
 def test_every_picture_as_svg_and_png(plots: Path) -> None:
     expected = {f"{name}.{kind}" for name in PICTURES for kind in ("svg", "png")}
-    assert {path.name for path in plots.iterdir()} == expected
-    for path in plots.glob("*.svg"):
+    assert {path.name for path in draw.iterdir()} == expected
+    for path in draw.glob("*.svg"):
         assert ET.parse(path).getroot().tag.endswith("svg")
-    for path in plots.glob("*.png"):
+    for path in draw.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG\r\n")
 
 
@@ -495,7 +495,7 @@ def test_pictures_without_c_have_no_c_colour(plots: Path) -> None:
 def test_a_row_has_one_colour_in_every_picture(plots: Path) -> None:
     for row in ("uvloop_proto", "gevent", "thread"):
         light = row_styles(synthetic.SPEEDS)[row].light
-        for path in plots.glob("*.svg"):
+        for path in draw.glob("*.svg"):
             assert light in path.read_text(), (row, path.name)
 
 
@@ -504,11 +504,11 @@ def test_many_rows_stand_in_panels_of_their_families() -> None:
     pytest.importorskip("matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from pybench.report import plots
+    from pybench.report.plots.draw import draw
 
     group = one_group(synthetic.make_many(counts=(10, 1000), rounds=2))
     styles = row_styles(group.rows, group.families)
-    figure = plots._mps(group, styles, None)
+    figure = draw._mps(group, styles, None)
     assert figure is not None
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.canvas.draw()
@@ -557,16 +557,16 @@ def test_many_rows_of_an_open_loop_are_summed_up_together() -> None:
 
 def test_bars_of_many_rows_stand_under_their_families() -> None:
     pytest.importorskip("matplotlib")
-    from pybench.report import plots
+    from pybench.report.plots.draw import draw
 
     group = one_group(synthetic.make_many(counts=(10,), rounds=2))
-    places, heads = plots._bar_places(group, group.rows)
+    places, heads = draw._bar_places(group, group.rows)
     assert set(places) == set(group.rows)
     for row, place in places.items():
         above = max((top for top in heads.items() if top[1] < place), key=lambda top: top[1])
         assert above[0] == group.families[row]
     few = one_group(synthetic.make_campaign(funcs=["thread", "c_epoll"], counts=(10,), rounds=1))
-    assert plots._bar_places(few, few.rows) == ({"thread": 0, "c_epoll": 1}, {})
+    assert draw._bar_places(few, few.rows) == ({"thread": 0, "c_epoll": 1}, {})
 
 
 def test_pictures_of_the_2016_file(tmp_path: Path) -> None:
@@ -682,7 +682,7 @@ def test_the_fastest_first() -> None:
 
 def test_labels_keep_their_distance_and_their_order() -> None:
     pytest.importorskip("matplotlib")
-    from pybench.report.plots import spread
+    from pybench.report.plots.draw import spread
 
     wanted = [3.0, 3.0, 4.0, 50.0, 51.0, 99.0]
     places = spread(wanted, 10.0, 0.0, 100.0)

@@ -15,8 +15,8 @@ from pybench.machine import interference
 from pybench.machine.interference import Monitor, read_cpu_times, read_listen_counters
 from pybench.machine.placement import Placement
 from pybench.report.comparison import write_comparison
-from pybench.report.html import row_warnings
 from pybench.report.metrics import METRICS
+from pybench.report.page.write import row_warnings
 from pybench.report.summary import run_summary
 from pybench.report.tables import build_tables
 from pybench.result import ClientUsage, Disturbance, Result, ServerUsage

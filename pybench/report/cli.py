@@ -9,14 +9,14 @@ from typing import Any, Final
 from pybench.analysis.load import Loaded, load_files
 from pybench.analysis.model import Group
 from pybench.errors import UsageError
-from pybench.report.choose import chosen_cells, parse_cells
-from pybench.report.csv_format import write_csv
+from pybench.report.csv import write_csv
 from pybench.report.hgrm import write_hgrm
-from pybench.report.json_format import write_json
+from pybench.report.json import write_json
 from pybench.report.markdown import write_markdown
 from pybench.report.metrics import METRICS, choose_metrics, default_metrics
 from pybench.report.optional import require
 from pybench.report.reference import CHOICES, Reference, build_reference
+from pybench.report.select import chosen_cells, parse_cells
 from pybench.report.tables import build_tables, find_row
 
 FORMATS: Final = ("table", "json", "csv", "markdown")
@@ -218,11 +218,11 @@ def _write_files(
     """Pictures, page and distributions, as far as they were asked for; the paths written."""
     written: list[Path] = []
     if args.plots is not None:
-        from pybench.report.plots import write_plots
+        from pybench.report.plots.draw import write_plots
 
         written += write_plots(groups, args.plots, wanted=wanted)
     if args.html is not None:
-        from pybench.report.html import write_page
+        from pybench.report.page.write import write_page
 
         write_page(groups, references, loaded.campaigns, args.html, command=_command(args))
         written.append(args.html)

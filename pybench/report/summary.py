@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal, TextIO
 
 from pybench.analysis.model import Cell, Group, group_rounds, rounds_of_section
-from pybench.report.json_format import SCHEMA, group_object
+from pybench.report.json import SCHEMA, group_object
 from pybench.report.metrics import METRICS
 from pybench.report.tables import GroupTables, build_tables, cell_marks
 from pybench.report.text import MISSING, duration_text, sentence_case

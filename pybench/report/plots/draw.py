@@ -22,7 +22,7 @@ from pybench.analysis.model import Cell, Group, fastest_first, kept_rate
 from pybench.analysis.stats import percentile_ns
 from pybench.backends.names import by_family
 from pybench.errors import UsageError
-from pybench.report.choose import Wanted, chosen_cells, spread_counts
+from pybench.report.select import Wanted, chosen_cells, spread_counts
 from pybench.report.style import MANY, RowStyle, mixed, row_styles
 from pybench.report.text import duration_text, plain_text, rate_text, sentence_case
 from pybench.units import count_label

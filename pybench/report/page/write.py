@@ -22,12 +22,12 @@ from pybench.analysis.model import Cell, Group, Round, fastest_first, kept_rate
 from pybench.backends.names import by_family
 from pybench.errors import UsageError
 from pybench.report.metrics import METRICS, Metric
-from pybench.report.plots import connection_span, percentile_curve
+from pybench.report.plots.draw import connection_span, percentile_curve
 from pybench.report.reference import Reference
+from pybench.report.sentences import summary_sentences
 from pybench.report.style import MANY, RowStyle, row_styles
 from pybench.report.tables import GroupTables, Table, build_tables, collect_stamps
 from pybench.report.text import MISSING, sentence_case
-from pybench.report.words import summary_sentences
 from pybench.units import count_label
 
 _LINE_CHARTS: Final = ("mps", "lat50", "lat95", "lat99", "due50", "due95", "due99")
@@ -98,7 +98,7 @@ def _template() -> jinja2.Template:
 
 
 def _text(name: str) -> str:
-    return files("pybench.report").joinpath(name).read_text(encoding="utf-8")
+    return files("pybench.report.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def _json(value: object) -> str:

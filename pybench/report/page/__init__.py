@@ -1,0 +1,4 @@
+"""The page: one HTML file that needs no network.
+
+In: groups. Out: the file.
+"""

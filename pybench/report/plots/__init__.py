@@ -1,0 +1,4 @@
+"""Pictures as files: SVG and PNG by matplotlib.
+
+In: groups. Out: the paths written.
+"""
