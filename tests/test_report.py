@@ -479,10 +479,10 @@ PICTURES = (
 
 def test_every_picture_as_svg_and_png(plots: Path) -> None:
     expected = {f"{name}.{kind}" for name in PICTURES for kind in ("svg", "png")}
-    assert {path.name for path in draw.iterdir()} == expected
-    for path in draw.glob("*.svg"):
+    assert {path.name for path in plots.iterdir()} == expected
+    for path in plots.glob("*.svg"):
         assert ET.parse(path).getroot().tag.endswith("svg")
-    for path in draw.glob("*.png"):
+    for path in plots.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG\r\n")
 
 
@@ -495,7 +495,7 @@ def test_pictures_without_c_have_no_c_colour(plots: Path) -> None:
 def test_a_row_has_one_colour_in_every_picture(plots: Path) -> None:
     for row in ("uvloop_proto", "gevent", "thread"):
         light = row_styles(synthetic.SPEEDS)[row].light
-        for path in draw.glob("*.svg"):
+        for path in plots.glob("*.svg"):
             assert light in path.read_text(), (row, path.name)
 
 
@@ -504,7 +504,7 @@ def test_many_rows_stand_in_panels_of_their_families() -> None:
     pytest.importorskip("matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from pybench.report.plots.draw import draw
+    from pybench.report.plots import draw
 
     group = one_group(synthetic.make_many(counts=(10, 1000), rounds=2))
     styles = row_styles(group.rows, group.families)
@@ -557,7 +557,7 @@ def test_many_rows_of_an_open_loop_are_summed_up_together() -> None:
 
 def test_bars_of_many_rows_stand_under_their_families() -> None:
     pytest.importorskip("matplotlib")
-    from pybench.report.plots.draw import draw
+    from pybench.report.plots import draw
 
     group = one_group(synthetic.make_many(counts=(10,), rounds=2))
     places, heads = draw._bar_places(group, group.rows)

@@ -1,7 +1,6 @@
 """The embedded load server: found, started on a loopback port, watched, stopped.
 
-One serves a whole campaign. It ends with the driver, whatever ends the driver. `main` is the
-console script `pybench-server`.
+One serves a whole campaign. It ends with the driver, whatever ends the driver.
 """
 
 import os
@@ -144,12 +143,3 @@ def replace_process(arguments: Sequence[str]) -> NoReturn:
         os.execv(path, [path, *arguments])
     except OSError as exc:
         raise UsageError(f"{path}: {exc.strerror}") from exc
-
-
-def main() -> int:
-    """The console script `pybench-server`."""
-    import sys
-
-    from pybench import cli
-
-    return cli.main(["serve", *sys.argv[1:]])

@@ -1,178 +1,46 @@
-"""The command line: the only file that prints errors and decides the exit status.
-
-0 every cell ok, 1 some cell failed, 2 usage, 130 interrupted. `main` is the script `pybench`.
-"""
+"""`pybench`, or `pybench run`: measure a campaign, show its results, say how it ended."""
 
 import argparse
-import difflib
-import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TextIO, get_args
+from typing import Any, get_args
 
 import pybench
 from pybench import backends
 from pybench.backends import plugins
-from pybench.errors import PybenchError, UsageError
+from pybench.cli.common import FAILED, INTERRUPTED, OK, Format, Parser, discard, warn
+from pybench.cli.main import COMMANDS
+from pybench.errors import UsageError
 from pybench.spec import OPTIONS, Campaign
 
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
-Format = Literal["table", "json", "csv", "markdown"]
-
-EPILOG = """\
-other commands:
-  pybench report FILE...     tables, plots and pages from results files
-  pybench compare BASE NEW   is NEW faster or slower than BASE
-  pybench serve [OPTION...]  run the load server, for `--server` on another machine
-  pybench check SPEC         does a backend of yours keep the contract, and if not, why
-  pybench calibrate          learn this machine's noise and limits, for the stamps (half a minute)
-  each of them explains itself with --help
-"""
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit status. argv: without the program's name."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    try:
-        status = _dispatch(arguments)
-        sys.stdout.flush()
-    except UsageError as exc:
-        return _complain(exc, USAGE)
-    except PybenchError as exc:
-        return _complain(exc, FAILED)
-    except KeyboardInterrupt:
-        return _complain("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # whoever read us has left: nobody is there to be told
-        _discard(sys.stdout, sys.stderr)
-        return FAILED
+def run(arguments: list[str]) -> int:
+    """Measure, show, and observe where that is asked for."""
+    options: dict[str, Any] = vars(_parser().parse_args(arguments))
+    if options.pop("list", False):
+        return _list_rows()
+    order, fmt = _read_order(options), options.get("format", "table")
+    status = _measure(order, fmt, arguments)
+    if "explain" in options and status != INTERRUPTED:
+        status = max(status, _explain(order, Path(options["explain"]), fmt, arguments))
     return status
 
 
-def _complain(what: object, status: int) -> int:
-    print(f"pybench: error: {' '.join(str(what).split())}", file=sys.stderr)
-    return status
+def _epilog() -> str:
+    others = [(name, what) for name, what in COMMANDS.items() if name != "run"]
+    width = max(len(name) for name, _ in others)
+    lines = [f"  pybench {name:{width}}  {what}" for name, what in others]
+    return "\n".join(["other commands:", *lines, "  each of them explains itself with --help"])
 
 
-def _warn(text: str) -> None:
-    print(f"pybench: {text}", file=sys.stderr, flush=True)
-
-
-def _discard(*streams: TextIO) -> None:
-    """Let the interpreter flush into nothing at its end instead of failing there."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    for stream in streams:
-        os.dup2(devnull, stream.fileno())
-    os.close(devnull)
-
-
-def _dispatch(arguments: list[str]) -> int:
-    commands: dict[str, Callable[[list[str]], int]] = {
-        "run": _run,
-        "report": lambda rest: _report("report", rest),
-        "compare": lambda rest: _report("compare", rest),
-        "serve": _serve,
-        "calibrate": _calibrate,
-        "check": _check,
-    }
-    word = arguments[0] if arguments else ""
-    if word in commands:
-        return commands[word](arguments[1:])
-    if word and not word.startswith("-"):
-        near = difflib.get_close_matches(word, commands, n=1)
-        hint = f", did you mean {near[0]}?" if near else ""
-        raise UsageError(f"{word!r} is not a command ({' '.join(commands)}){hint}")
-    return _run(arguments)
-
-
-def _serve(arguments: list[str]) -> int:
-    from pybench.driver.loadserver import replace_process
-
-    return replace_process(arguments)
-
-
-def _calibrate(arguments: list[str]) -> int:
-    from pybench.driver import calibrate
-    from pybench.machine import calibration
-    from pybench.report.calibration import write_calibration
-
-    parser = _Parser(
-        prog="pybench calibrate",
-        description=calibrate.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--show", action="store_true", help="print what is known, measure nothing")
-    options = parser.parse_args(arguments)
-    if options.show:
-        found = calibration.load()
-        if found is None:
-            raise UsageError(f"nothing is known of this machine yet ({calibration.path()})")
-    else:
-        found = calibrate.calibrate(_warn)
-        path = calibration.save(found)
-        _warn(f"kept in {path}")
-    write_calibration(found, sys.stdout)
-    return OK
-
-
-def _check(arguments: list[str]) -> int:
-    from pybench import testing
-    from pybench.spec import MAX_CONNS
-    from pybench.units import NS_PER_S, parse_count, parse_duration_ns
-
-    parser = _Parser(
-        prog="pybench check",
-        description="Check that a backend keeps the contract (docs/plugins.md), in some seconds. "
-        "Exit status 1 when it does not, with what was seen and what to do.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("spec", metavar="SPEC", help="one backend, as --func takes it")
-    parser.add_argument("--conns", default=str(testing.MANY), metavar="N", help="(default 50)")
-    parser.add_argument(
-        "--timeout", default="10s", metavar="TIME", help="when it counts as hung (default 10s)"
-    )
-    options = parser.parse_args(arguments)
-    conns = parse_count(options.conns)
-    if not 1 <= conns <= MAX_CONNS:
-        raise UsageError(f"--conns: {conns} is out of range: 1 to {MAX_CONNS}")
-    timeout_s = parse_duration_ns(options.timeout) / NS_PER_S
-    report = testing.examine(options.spec, conns=conns, timeout_s=timeout_s)
-    if report.findings:
-        print(testing.describe(options.spec, report))
-        return FAILED
-    print(f"{options.spec} keeps the contract: {' '.join(report.checks)}")
-    return OK
-
-
-def _report(command: str, arguments: list[str]) -> int:
-    # Imported here: a run must not pay for, or depend on, the libraries of the reports.
-    from pybench.report import cli as report_cli
-
-    parser = _Parser(prog="pybench", allow_abbrev=False)
-    subparsers = parser.add_subparsers(required=True)
-    report_cli.add_report_parser(subparsers)
-    report_cli.add_compare_parser(subparsers)
-    options = parser.parse_args([command, *arguments])
-    handler: Callable[[argparse.Namespace], int] = options.handler
-    return handler(options)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Raises instead of printing a usage page and exiting."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message} ({self.prog} --help)")
-
-
-def _run_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
         prog="pybench",
         description="Measure ways of doing network I/O in Python, beside the same in C.",
-        epilog=EPILOG,
+        epilog=_epilog(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
@@ -258,17 +126,6 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--version", action="version", version=f"pybench {pybench.__version__}")
 
 
-def _run(arguments: list[str]) -> int:
-    options: dict[str, Any] = vars(_run_parser().parse_args(arguments))
-    if options.pop("list", False):
-        return _list_rows()
-    order, fmt = _read_order(options), options.get("format", "table")
-    status = _measure(order, fmt, arguments)
-    if "explain" in options and status != INTERRUPTED:
-        status = max(status, _explain(order, Path(options["explain"]), fmt, arguments))
-    return status
-
-
 def _list_rows() -> int:
     rows = [*backends.ROWS.values(), *plugins.installed()]
     width = max(len(row.name) for row in rows)
@@ -338,12 +195,12 @@ def _measure(order: _Order, fmt: Format, arguments: Sequence[str]) -> int:
         record = campaign.header(order.campaign, ["pybench", *arguments])
         writer = ResultWriter(order.output, record | {"resumed": order.resumed})
     for warning in prepared.warnings:
-        _warn(f"warning: {warning}")
+        warn(f"warning: {warning}")
     expected = known.expected(prepared.tasks)
     about = "about " if order.campaign.rate_auto else ""
     left = f"{about}{len(expected)} round{'' if len(expected) == 1 else 's'}"
     span = short_span(Estimate(cells).left_s)
-    _warn(f"{left} to measure, about {span} (seed {order.campaign.seed})")
+    warn(f"{left} to measure, about {span} (seed {order.campaign.seed})")
     reporter = make_reporter(expected, order.campaign.rounds, sys.stderr)
     try:
         outcome = campaign.run(prepared, reporter, writer)
@@ -353,7 +210,7 @@ def _measure(order: _Order, fmt: Format, arguments: Sequence[str]) -> int:
     _show(outcome.results, fmt)
     if outcome.interrupted is not None:
         total = "" if about else f" of {len(expected) + len(order.done)}"
-        _warn(_how_to_go_on(outcome, total, order.output))
+        warn(_how_to_go_on(outcome, total, order.output))
         return INTERRUPTED
     return _status(outcome.results, order.campaign)
 
@@ -365,7 +222,7 @@ def _explain(order: _Order, folder: Path, fmt: Format, arguments: Sequence[str])
     from pybench.report.syscalls import write_explanation
 
     prepared = campaign.prepare(order.campaign)
-    explanation, interrupted = explain(prepared, folder, ["pybench", *arguments], _warn)
+    explanation, interrupted = explain(prepared, folder, ["pybench", *arguments], warn)
     if explanation.cells and fmt in ("table", "markdown"):
         write_explanation(explanation, fmt, sys.stdout)
     if interrupted:
@@ -383,7 +240,7 @@ def _show(results: Sequence[Any], fmt: Format) -> None:
         sys.stdout.flush()
     except (BrokenPipeError, SystemExit):
         # `| head` is no failure of the measurement; rich answers a broken pipe by SystemExit.
-        _discard(sys.stdout)
+        discard(sys.stdout)
 
 
 def _how_to_go_on(outcome: Any, total: str, output: Path | None) -> str:

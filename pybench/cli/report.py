@@ -1,13 +1,14 @@
-"""The subcommands `report` and `compare`: their options, and what they call."""
+"""`pybench report`: tables, pictures and pages from results files."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from pybench.analysis.load import Loaded, load_files
 from pybench.analysis.model import Group
+from pybench.cli.common import Format, Parser
 from pybench.errors import UsageError
 from pybench.report.csv import write_csv
 from pybench.report.hgrm import write_hgrm
@@ -19,30 +20,27 @@ from pybench.report.reference import CHOICES, Reference, build_reference
 from pybench.report.select import chosen_cells, parse_cells
 from pybench.report.tables import build_tables, find_row
 
-FORMATS: Final = ("table", "json", "csv", "markdown")
-
 _REPORT: Final = """\
 Tables and pictures from results files: ours (JSON lines) and the raw ones of the 2016 experiment
 (YAML). Results of several load servers, message sizes or runtimes stand in tables of their own."""
 
-_COMPARE: Final = """\
-Ratio of NEW to BASE per cell with a 95% interval. Without NEW both sides are taken from BASE:
-    compare results.jsonl --base-func thread --new-func selector
-    compare results.jsonl --by python
-Rounds of one interleaved campaign are paired. Cells that differ in message size, warm-up, runtime,
-think time, load server or machine, and cells of a single round, are not compared."""
+
+def run(arguments: list[str]) -> int:
+    """Print the tables, then write what was asked for."""
+    return _report(_parser().parse_args(arguments))
 
 
-def add_report_parser(subparsers: Any) -> None:
-    """Add `report` to the subparsers of an ArgumentParser; its default `handler` runs it."""
-    parser = subparsers.add_parser(
-        "report",
-        help="tables, plots and a page from results files",
+def _parser() -> Parser:
+    parser = Parser(
+        prog="pybench report",
         description=_REPORT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("files", nargs="*", metavar="FILE", type=Path, help="results to read")
-    parser.add_argument("--format", choices=FORMATS, default="table", help="of standard output")
+    parser.add_argument(
+        "--format", choices=get_args(Format), default="table", help="of standard output"
+    )
     parser.add_argument(
         "--syscalls",
         metavar="FILE",
@@ -71,62 +69,7 @@ def add_report_parser(subparsers: Any) -> None:
         "--relative-to", metavar="ROW", help="the row that is 1 in relative figures"
     )
     parser.add_argument("--server-name", metavar="NAME", help="only results of this load server")
-    parser.set_defaults(handler=_report)
-
-
-def add_compare_parser(subparsers: Any) -> None:
-    """Add `compare` to the subparsers of an ArgumentParser; its default `handler` runs it."""
-    parser = subparsers.add_parser(
-        "compare",
-        help="is NEW faster than BASE, and how sure is that",
-        description=_COMPARE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("base", metavar="BASE", type=Path, help="results file")
-    parser.add_argument("new", metavar="NEW", type=Path, nargs="?", help="results file")
-    parser.add_argument("--base-func", metavar="ROW", help="compare this row of BASE ...")
-    parser.add_argument("--new-func", metavar="ROW", help="... with this row of NEW")
-    parser.add_argument(
-        "--by", choices=("python",), help="compare the interpreters of BASE, row by row"
-    )
-    parser.add_argument(
-        "--base-python",
-        metavar="NAME",
-        help="the interpreter to hold the others against (default the campaign's first)",
-    )
-    parser.add_argument(
-        "--fail-below",
-        metavar="RATIO",
-        type=_ratio,
-        help="exit with status 1 when a cell's whole interval is below RATIO",
-    )
-    parser.add_argument(
-        "--noise",
-        metavar="SHARE",
-        type=_share,
-        help="a smaller difference is none (default: 0.05, and 0 for paired rounds)",
-    )
-    parser.add_argument("--format", choices=FORMATS, default="table", help="of standard output")
-    parser.add_argument("--server-name", metavar="NAME", help="only results of this load server")
-    parser.set_defaults(handler=_compare)
-
-
-def _ratio(text: str) -> float:
-    return _number(text, 0.001, 100.0, "ratio: write 0.95")
-
-
-def _share(text: str) -> float:
-    return _number(text, 0.0, 1.0, "share: write 0.05")
-
-
-def _number(text: str, low: float, high: float, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
-    return value
+    return parser
 
 
 def _report(args: argparse.Namespace) -> int:
@@ -251,57 +194,3 @@ def _write_distributions(groups: Sequence[Group], folder: Path, wanted: Any) -> 
     if not written:
         raise UsageError(f"--hgrm {folder}: no such cell has a histogram")
     return written
-
-
-def _check_sides(args: argparse.Namespace) -> None:
-    """Raise UsageError unless the options say which two sides are meant."""
-    if args.by is None and args.base_python is not None:
-        raise UsageError("compare: --base-python goes with --by python")
-    if args.by is not None and (args.new or args.base_func or args.new_func):
-        raise UsageError("compare --by python takes one file, and neither NEW nor rows")
-    if args.by is None and args.new is None and not (args.base_func and args.new_func):
-        raise UsageError(
-            "compare: give NEW, or --base-func and --new-func to compare rows of BASE, "
-            "or --by python"
-        )
-
-
-def _first_python(loaded: Loaded) -> str:
-    """What the first interpreter of the campaigns is called. Raises UsageError without two."""
-    names = [one["name"] for record in loaded.campaigns for one in record.get("pythons", ())]
-    if len(set(names)) < 2:
-        raise UsageError("compare --by python: the campaign had no two interpreters (--python)")
-    return str(names[0])
-
-
-def _compare(args: argparse.Namespace) -> int:
-    """Print the comparison; 1 when a cell is surely below --fail-below, else 0."""
-    require("compare", "numpy", "scipy")
-    from pybench.analysis.compare import (
-        compare_groups,
-        compare_pythons,
-        drift_note,
-        environment_notes,
-        surely_below,
-    )
-    from pybench.report.comparison import write_comparison
-
-    _check_sides(args)
-    loaded = load_files([args.base])
-    base = new = loaded.groups(args.server_name)
-    if args.by is not None:
-        first = args.base_python or _first_python(loaded)
-        comparisons = compare_pythons(base, first, noise=args.noise)
-    else:
-        if args.new is not None:
-            new = load_files([args.new]).groups(args.server_name)
-        comparisons = compare_groups(
-            base, new, base_func=args.base_func, new_func=args.new_func, noise=args.noise
-        )
-    below = [] if args.fail_below is None else surely_below(comparisons, args.fail_below)
-    notes = [note for note in [drift_note(comparisons)] if note]
-    notes += [f"The environments differ: {note}" for note in environment_notes(base, new)]
-    write_comparison(comparisons, below, notes, args.format, sys.stdout)
-    if all(c.ratio is None for c in comparisons):
-        raise UsageError(f"compare: nothing could be compared: {comparisons[0].refused}")
-    return 1 if below else 0

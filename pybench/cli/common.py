@@ -1,0 +1,32 @@
+"""What commands share: exit statuses, a parser that raises, words to standard error."""
+
+import argparse
+import os
+import sys
+from typing import Literal, NoReturn, TextIO
+
+from pybench.errors import UsageError
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+Format = Literal["table", "json", "csv", "markdown"]
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises instead of printing a usage page and exiting."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} ({self.prog} --help)")
+
+
+def warn(text: str) -> None:
+    """A line on standard error."""
+    print(f"pybench: {text}", file=sys.stderr, flush=True)
+
+
+def discard(*streams: TextIO) -> None:
+    """Let the interpreter flush into nothing at its end instead of failing there."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(devnull, stream.fileno())
+    os.close(devnull)

@@ -1,0 +1,133 @@
+"""`pybench compare`: is NEW faster than BASE, and how sure is that."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Final, get_args
+
+from pybench.analysis.load import Loaded, load_files
+from pybench.cli.common import FAILED, OK, Format, Parser
+from pybench.errors import UsageError
+from pybench.report.optional import require
+
+_COMPARE: Final = """\
+Ratio of NEW to BASE per cell with a 95% interval. Without NEW both sides are taken from BASE:
+    compare results.jsonl --base-func thread --new-func selector
+    compare results.jsonl --by python
+Rounds of one interleaved campaign are paired. Cells that differ in message size, warm-up, runtime,
+think time, load server or machine, and cells of a single round, are not compared."""
+
+
+def run(arguments: list[str]) -> int:
+    """Print the comparison; 1 when a cell is surely below --fail-below, else 0."""
+    return _compare(_parser().parse_args(arguments))
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="pybench compare",
+        description=_COMPARE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("base", metavar="BASE", type=Path, help="results file")
+    parser.add_argument("new", metavar="NEW", type=Path, nargs="?", help="results file")
+    parser.add_argument("--base-func", metavar="ROW", help="compare this row of BASE ...")
+    parser.add_argument("--new-func", metavar="ROW", help="... with this row of NEW")
+    parser.add_argument(
+        "--by", choices=("python",), help="compare the interpreters of BASE, row by row"
+    )
+    parser.add_argument(
+        "--base-python",
+        metavar="NAME",
+        help="the interpreter to hold the others against (default the campaign's first)",
+    )
+    parser.add_argument(
+        "--fail-below",
+        metavar="RATIO",
+        type=_ratio,
+        help="exit with status 1 when a cell's whole interval is below RATIO",
+    )
+    parser.add_argument(
+        "--noise",
+        metavar="SHARE",
+        type=_share,
+        help="a smaller difference is none (default: 0.05, and 0 for paired rounds)",
+    )
+    parser.add_argument(
+        "--format", choices=get_args(Format), default="table", help="of standard output"
+    )
+    parser.add_argument("--server-name", metavar="NAME", help="only results of this load server")
+    return parser
+
+
+def _ratio(text: str) -> float:
+    return _number(text, 0.001, 100.0, "ratio: write 0.95")
+
+
+def _share(text: str) -> float:
+    return _number(text, 0.0, 1.0, "share: write 0.05")
+
+
+def _number(text: str, low: float, high: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
+    return value
+
+
+def _check_sides(args: argparse.Namespace) -> None:
+    """Raise UsageError unless the options say which two sides are meant."""
+    if args.by is None and args.base_python is not None:
+        raise UsageError("compare: --base-python goes with --by python")
+    if args.by is not None and (args.new or args.base_func or args.new_func):
+        raise UsageError("compare --by python takes one file, and neither NEW nor rows")
+    if args.by is None and args.new is None and not (args.base_func and args.new_func):
+        raise UsageError(
+            "compare: give NEW, or --base-func and --new-func to compare rows of BASE, "
+            "or --by python"
+        )
+
+
+def _first_python(loaded: Loaded) -> str:
+    """What the first interpreter of the campaigns is called. Raises UsageError without two."""
+    names = [one["name"] for record in loaded.campaigns for one in record.get("pythons", ())]
+    if len(set(names)) < 2:
+        raise UsageError("compare --by python: the campaign had no two interpreters (--python)")
+    return str(names[0])
+
+
+def _compare(args: argparse.Namespace) -> int:
+    """Print the comparison; 1 when a cell is surely below --fail-below, else 0."""
+    require("compare", "numpy", "scipy")
+    from pybench.analysis.compare import (
+        compare_groups,
+        compare_pythons,
+        drift_note,
+        environment_notes,
+        surely_below,
+    )
+    from pybench.report.comparison import write_comparison
+
+    _check_sides(args)
+    loaded = load_files([args.base])
+    base = new = loaded.groups(args.server_name)
+    if args.by is not None:
+        first = args.base_python or _first_python(loaded)
+        comparisons = compare_pythons(base, first, noise=args.noise)
+    else:
+        if args.new is not None:
+            new = load_files([args.new]).groups(args.server_name)
+        comparisons = compare_groups(
+            base, new, base_func=args.base_func, new_func=args.new_func, noise=args.noise
+        )
+    below = [] if args.fail_below is None else surely_below(comparisons, args.fail_below)
+    notes = [note for note in [drift_note(comparisons)] if note]
+    notes += [f"The environments differ: {note}" for note in environment_notes(base, new)]
+    write_comparison(comparisons, below, notes, args.format, sys.stdout)
+    if all(c.ratio is None for c in comparisons):
+        raise UsageError(f"compare: nothing could be compared: {comparisons[0].refused}")
+    return FAILED if below else OK

@@ -1,0 +1,64 @@
+"""`pybench`: which commands there are, and what becomes of an error.
+
+0 every cell ok, 1 some cell failed, 2 usage, 130 interrupted. `main` is the script `pybench`.
+"""
+
+import difflib
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from pybench.cli.common import FAILED, INTERRUPTED, USAGE, discard
+from pybench.errors import PybenchError, UsageError
+
+COMMANDS = {
+    "run": "measure rows; what is done when no command is named",
+    "report": "tables, plots and pages from results files",
+    "compare": "is NEW faster or slower than BASE",
+    "serve": "run the load server, for `--server` on another machine",
+    "check": "does a backend of yours keep the contract, and if not, why",
+    "calibrate": "learn this machine's noise and limits, for the stamps (half a minute)",
+}
+"""Each is a module of its name beside this one, with `run(arguments) -> exit status`."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status. argv: without the program's name."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        run, rest = _command(arguments)
+        status = run(rest)
+        sys.stdout.flush()
+    except UsageError as exc:
+        return _complain(exc, USAGE)
+    except PybenchError as exc:
+        return _complain(exc, FAILED)
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # whoever read us has left: nobody is there to be told
+        discard(sys.stdout, sys.stderr)
+        return FAILED
+    return status
+
+
+def _command(arguments: list[str]) -> tuple[Callable[[list[str]], int], list[str]]:
+    """What the first word asks for, and the words that are left for it."""
+    word = arguments[0] if arguments else ""
+    if word in COMMANDS:
+        return _load(word), arguments[1:]
+    if word and not word.startswith("-"):
+        near = difflib.get_close_matches(word, COMMANDS, n=1)
+        hint = f", did you mean {near[0]}?" if near else ""
+        raise UsageError(f"{word!r} is not a command ({' '.join(COMMANDS)}){hint}")
+    return _load("run"), arguments
+
+
+def _load(command: str) -> Callable[[list[str]], int]:
+    """A command is imported when it is asked for: none pays for the libraries of another."""
+    run: Callable[[list[str]], int] = import_module(f"pybench.cli.{command}").run
+    return run
+
+
+def _complain(what: object, status: int) -> int:
+    print(f"pybench: error: {' '.join(str(what).split())}", file=sys.stderr)
+    return status
