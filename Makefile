@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 SOURCES = pyproject.toml setup.py $(wildcard server/*.[ch] ext/*.[ch])
-C_FILES = $(wildcard server/*.[ch] ext/*.[ch] tests/c/*.[ch])
+C_FILES = $(wildcard server/*.[ch] ext/*.[ch] tests/server/c/*.[ch])
 BENCH_ARGS ?= --func asyncio_proto --conns 10000 --runtime 10s
 
 .PHONY: help bench test regression lint format asan sdist clean

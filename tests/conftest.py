@@ -11,19 +11,18 @@ from pathlib import Path
 import pytest
 
 from pybench.driver.loadserver import LoadServer
-from tests import processes
-from tests.rounds import measure
+from tests.support import SUPPORT, processes
+from tests.support.rounds import measure
 
 __all__ = ["measure"]
 
-TESTS = Path(__file__).parent
 SHORT = ("--runtime", "250ms", "--warmup", "50ms")
 """Options of a round that only has to work."""
 
 
 def environment(**extra: str) -> dict[str, str]:
     """The environment of a pybench under test: backends of the tests importable, no colours."""
-    path = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH", "")]))
+    path = os.pathsep.join(filter(None, [str(SUPPORT), os.environ.get("PYTHONPATH", "")]))
     return {**os.environ, "PYTHONPATH": path, "NO_COLOR": "1", **extra}
 
 

@@ -17,8 +17,9 @@ from pybench.errors import Inconclusive
 from pybench.explain import read_explanation
 from pybench.gate import Ratio, baseline
 from pybench.machine.calibration import Calibration
+from tests.support import DATA
 
-OLD = Path(__file__).parent / "data" / "v0.1"
+OLD = DATA / "v0.1"
 FORMATS = {"table": "txt", "json": "json", "csv": "csv", "markdown": "md"}
 COMMANDS = {
     "report": ["report", "full.jsonl"],

@@ -22,7 +22,7 @@ POLLS: Final = 0.9
 RECEIVING: Final = 1 / 3
 """Of what a paced ping costs an engine that polls: to wait for its time, to send it, to receive its
 echo. With a third the estimate of the share is within 0.1 of what the kernel's receive times say
-(benchmarks/queue_agreement.py --rate 4k,20k,60k)."""
+(tests/bench/queue_agreement.py --rate 4k,20k,60k)."""
 
 FAIR_SHARE: Final = 0.5
 """Of a CPU, beside one other process that wants it."""
@@ -44,7 +44,7 @@ def estimated_queue_share(result: Result) -> float | None:
 
     busy being the busy time over the window, summed over the threads. On a quiet machine that is
     within a tenth of what the kernel's receive times say, from 2 connections to 1000
-    (benchmarks/queue_agreement.py). On a busy one, busy time is CPU time over the share of the CPU
+    (tests/bench/queue_agreement.py). On a busy one, busy time is CPU time over the share of the CPU
     that was left by others, and while they have it, a time slice long, all pings gather in the
     load server's queue, as fast as the worker can serve them. That happens to a thread that wants
     its fair share of the CPU or more; one that wants little is given it when it wakes.

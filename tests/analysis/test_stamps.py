@@ -1,0 +1,436 @@
+"""The stamps: each on both sides of its threshold, what they are computed from, where they show."""
+
+import dataclasses
+import io
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pybench.analysis import queue_share, stamps
+from pybench.analysis.compare import compare_cells
+from pybench.analysis.model import Group, group_rounds
+from pybench.machine import interference
+from pybench.machine.interference import Monitor, read_cpu_times, read_listen_counters
+from pybench.machine.placement import Placement
+from pybench.report.comparison import write_comparison
+from pybench.report.metrics import METRICS
+from pybench.report.page.write import row_warnings
+from pybench.report.summary import run_summary
+from pybench.report.tables import build_tables
+from pybench.result import ClientUsage, Disturbance, Result, ServerUsage
+from tests.analysis.test_littles_law import CLEAN, FAIR
+from tests.support import synthetic
+
+QUIET = Disturbance(steal=0.0, other=0.0, taken=0.0)
+CLIENT = ClientUsage(user_s=5.0, sys_s=5.9, wall_s=11.2, max_rss_kb=1, cpu=0, messages=1_100_000)
+SERVER = ServerUsage(
+    address="127.0.0.1:1",
+    engine="epoll",
+    threads=1,
+    user_s=1.0,
+    sys_s=4.0,
+    wall_s=10.0,
+    connect_s=0.1,
+    waits=100_000,
+    events=1_000_000,
+    events_squared=11_000_000,
+)
+FULL = dataclasses.replace(CLEAN, client=CLIENT, server=SERVER, disturbance=QUIET, server_queue=0.1)
+
+
+def changed(part: str, **values: Any) -> Result:
+    """The clean result with something else in a part of it."""
+    new = dataclasses.replace(getattr(FULL, part), **values)
+    return dataclasses.replace(FULL, **{part: new})
+
+
+def codes(result: Result) -> list[str]:
+    return [warning.code for warning in stamps.run(result)]
+
+
+def test_a_full_clean_result_has_no_stamp() -> None:
+    assert codes(FULL) == []
+
+
+BUSY_CLIENT = {"user_s": 5.0, "sys_s": 4.9}
+IDLE_CLIENT = {"user_s": 5.0, "sys_s": 4.89}
+
+
+@pytest.mark.parametrize(
+    ("code", "clean", "stamped", "number"),
+    [
+        (
+            "generator_bound",
+            dataclasses.replace(FULL, server_queue=0.2),
+            dataclasses.replace(FULL, server_queue=0.214),
+            "21%",
+        ),
+        ("client_idle", changed("client", **BUSY_CLIENT), changed("client", **IDLE_CLIENT), "90%"),
+        (
+            "unfair",
+            changed("per_conn", jain=0.9),
+            changed("per_conn", jain=0.899),
+            "0.899",
+        ),
+        ("steal", changed("disturbance", steal=0.02), changed("disturbance", steal=0.031), "3%"),
+        (
+            "busy_machine",
+            changed("disturbance", other=0.05),
+            changed("disturbance", other=0.07),
+            "7%",
+        ),
+        ("backlog", FULL, changed("disturbance", listen_overflows=3), "3 times"),
+        ("backlog", FULL, changed("disturbance", listen_drops=4), "4"),
+        (
+            "frequency",
+            dataclasses.replace(FULL, env={"governor": "performance", "turbo": False}),
+            dataclasses.replace(FULL, env={"governor": "powersave", "frequency_mhz": [800, 3400]}),
+            "800 to 3400 MHz",
+        ),
+        ("frequency", FULL, dataclasses.replace(FULL, env={"turbo": True}), "turbo on"),
+        (
+            "short_run",
+            dataclasses.replace(FULL, window_s=1.0, mps=100_000.0, warmup_s=10.0),
+            dataclasses.replace(FULL, window_s=0.99, mps=100_000.0, warmup_s=10.0),
+            "0.99 s",
+        ),
+        (
+            "shared_core",
+            dataclasses.replace(FULL, env={"placement": {"shared_cpus": []}}),
+            dataclasses.replace(FULL, env={"placement": {"shared_cpus": [2]}}),
+            "CPU 2",
+        ),
+    ],
+)
+def test_both_sides_of_each_threshold(
+    code: str, clean: Result, stamped: Result, number: str
+) -> None:
+    assert code not in codes(clean)
+    (warning,) = (w for w in stamps.run(stamped) if w.code == code)
+    assert number in warning.text and warning.remedy
+
+
+def test_the_list_is_closed() -> None:
+    """Every code that a result can bear is one that the reports and the README speak of."""
+    known = "corrupt lost generator_bound overloaded client_idle littles_law unfair shared_core"
+    known += " steal busy_machine frequency backlog short_run"
+    assert [check.__name__ for check in stamps.CHECKS] == known.split()
+
+
+def test_generator_bound_names_ceiling_source_and_what_helps() -> None:
+    env = {"calibration": {"ceiling_mps": {"epoll": 176_000}}}
+    bound = dataclasses.replace(FULL, server_queue=0.5, server_queue_source="kernel", env=env)
+    warning = stamps.generator_bound(bound)
+    assert warning is not None
+    assert "kernel receive times" in warning.text and "176,000" in warning.text
+    assert "--engine uring" in warning.remedy
+    on_uring = dataclasses.replace(bound, server=dataclasses.replace(SERVER, engine="uring"))
+    warning = stamps.generator_bound(on_uring)
+    assert warning is not None and "--engine" not in warning.remedy
+
+
+def test_a_short_latency_is_not_the_fault_of_an_idle_generator() -> None:
+    paced = dataclasses.replace(FULL, server_queue=0.4, rate=1000)
+    for idle in (paced, dataclasses.replace(paced, rate=0, think_us=(5, 9))):
+        assert stamps.generator_bound(idle) is None
+        busy = dataclasses.replace(idle, server=dataclasses.replace(SERVER, sys_s=8.0))
+        assert stamps.generator_bound(busy) is not None
+    robbed = dataclasses.replace(QUIET, server_taken=0.45)
+    assert stamps.generator_bound(dataclasses.replace(paced, disturbance=robbed)) is not None
+
+
+def test_idling_is_not_told_from_being_robbed_without_asking() -> None:
+    idle = changed("client", user_s=2.0, sys_s=2.0)
+    assert stamps.client_idle(idle) is not None
+    robbed = dataclasses.replace(idle, disturbance=dataclasses.replace(QUIET, taken=0.65))
+    assert stamps.client_idle(robbed) is None
+    assert stamps.client_idle(dataclasses.replace(idle, rate=1000)) is None
+    assert stamps.client_idle(dataclasses.replace(idle, think_us=(1, 2))) is None
+
+
+def test_the_drain_is_no_idling() -> None:
+    drained = changed("client", wall_s=13.0)  # two seconds for connections that did not answer
+    assert stamps.client_idle(drained) is None
+
+
+def test_few_pings_each_are_not_unfair() -> None:
+    spread = dataclasses.replace(FAIR, jain=0.5, starved=50)
+    sparse = dataclasses.replace(FULL, per_conn=spread, rate=39)
+    assert stamps.unfair(sparse) is None
+    assert stamps.unfair(dataclasses.replace(sparse, rate=40)) is not None
+
+
+@pytest.mark.parametrize(
+    ("ratio", "stamped"), [(1.049, True), (0.953, True), (1.051, False), (0.95, False)]
+)
+def test_noise_floor(ratio: float, stamped: bool) -> None:
+    warning = stamps.noise_floor(ratio, 0.05, "a and b")
+    assert (warning is not None) == stamped
+    assert warning is None or "a and b differ by 4.9%" in warning.text
+
+
+# The estimate of the queue.
+
+
+def test_a_generator_that_reads_one_at_a_time_holds_only_that_one() -> None:
+    single = changed("server", waits=1_000_000, events_squared=1_000_000)
+    assert queue_share.estimated_queue_share(single) == pytest.approx(0.5 / 100)
+
+
+def test_a_busy_generator_that_finds_all_connections_ready_holds_them_all() -> None:
+    full = changed("server", user_s=3.0, sys_s=7.0, waits=10_000, events_squared=100_000_000)
+    share = queue_share.estimated_queue_share(full)
+    assert share == pytest.approx(1.0)
+    half = dataclasses.replace(full, server=dataclasses.replace(full.server, sys_s=2.0))
+    assert queue_share.estimated_queue_share(half) == pytest.approx(0.5)
+
+
+def test_who_is_robbed_of_the_cpu_lets_echoes_wait_too() -> None:
+    share = queue_share.estimated_queue_share(FULL)
+    assert share == pytest.approx(0.5 * 11 / 100)
+    robbed = changed("disturbance", server_taken=0.5)
+    worker_s = 100 * 10.9 / 1_100_000  # to serve all connections once: a third of a time slice
+    gathered = 1 - worker_s / queue_share.SLICE_S / 2
+    lost = 1.0 - 0.5  # twice as busy as its CPU time says
+    expected = 0.11 + (1 - 0.11) * lost * gathered
+    assert queue_share.estimated_queue_share(robbed) == pytest.approx(expected)
+    modest = dataclasses.replace(robbed, server=dataclasses.replace(SERVER, user_s=0.0, sys_s=1.0))
+    share = queue_share.estimated_queue_share(modest)
+    quiet = 0.2 * 11 / 100
+    assert share == pytest.approx(quiet + (1 - quiet) * 0.2 * 0.1 * gathered), "given when it wakes"
+    many = dataclasses.replace(robbed, conns=10_000, mps=10_000_000.0)
+    share = queue_share.estimated_queue_share(many)
+    assert share is not None and share < 0.02, "a slice is too short for so many to gather"
+
+
+def test_no_echo_waits_for_the_sending_of_a_paced_ping() -> None:
+    paced = dataclasses.replace(FULL, rate=1000)
+    assert queue_share.estimated_queue_share(paced) == pytest.approx(0.25 * 11 / 100)
+
+
+def test_who_polls_is_not_woken_for_the_echo_of_a_paced_ping() -> None:
+    polling = dataclasses.replace(SERVER, busy_poll_us=200, sys_s=5.0, idle_s=1.0)
+    paced = dataclasses.replace(FULL, rate=1000, server=polling)
+    assert queue_share.estimated_queue_share(paced) == pytest.approx(0.5 / 6 * 11 / 100)
+    closed = dataclasses.replace(paced, rate=0)
+    assert queue_share.estimated_queue_share(closed) == pytest.approx(0.5 * 11 / 100)
+    no_time = dataclasses.replace(paced, server=dataclasses.replace(polling, user_s=5.5))
+    assert queue_share.estimated_queue_share(no_time) == pytest.approx(0.95 / 2 * 11 / 100)
+
+
+def test_idle_time_is_no_sign_of_a_bottleneck() -> None:
+    full = changed("server", user_s=3.0, sys_s=7.0, waits=10_000, events_squared=100_000_000)
+    idle = dataclasses.replace(full, server=dataclasses.replace(full.server, idle_s=9.0))
+    assert queue_share.estimated_queue_share(idle) == pytest.approx(0.1)
+
+
+def test_hidden_batches_are_judged_by_who_is_always_busy() -> None:
+    uring = dataclasses.replace(SERVER, engine="uring", user_s=5.0, sys_s=4.8)
+    bound = dataclasses.replace(FULL, server=uring)
+    share = queue_share.estimated_queue_share(bound)
+    assert share is not None and 0.2 < share < 1, "0.98 s of 1 against 9.9 us of 9.9 us"
+    idle_client = dataclasses.replace(bound, client=dataclasses.replace(CLIENT, sys_s=0.0))
+    share = queue_share.estimated_queue_share(idle_client)
+    assert share is not None and share > 0.95
+    relaxed = dataclasses.replace(bound, server=dataclasses.replace(uring, sys_s=4.0))
+    assert queue_share.estimated_queue_share(relaxed) == pytest.approx(0.9 * 11 / 100)
+
+
+def test_nothing_is_said_of_a_server_that_does_not_say() -> None:
+    assert queue_share.estimated_queue_share(changed("server", events=0)) is None
+    assert queue_share.estimated_queue_share(dataclasses.replace(FULL, server=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("ratio", "pings", "held"),
+    [(1.0, 10, 5.0), (0.5, 1, 1 / 3), (2.0, 1, 2 / 3), (1e6, 10, 10.0), (0.0, 10, 0.0)],
+)
+def test_mean_held(ratio: float, pings: int, held: float) -> None:
+    assert queue_share.mean_held(ratio, pings) == pytest.approx(held, rel=1e-4)
+
+
+# What the machine did meanwhile.
+
+TICK_S = 1 / interference._TICKS_PER_S
+
+
+def stat(*cpus: tuple[int, ...]) -> str:
+    """/proc/stat with these columns: user nice system idle iowait irq softirq steal."""
+    lines = [f"cpu{i} {' '.join(map(str, ticks))} 0 0" for i, ticks in enumerate(cpus)]
+    return "\n".join(["cpu  9 9 9 9 9 9 9 9 0 0", *lines, "intr 7", "ctxt 8"]) + "\n"
+
+
+def test_time_of_interrupts_is_in_the_processes_where_the_kernel_does_not_measure_it() -> None:
+    by_tick = read_cpu_times(stat((10, 1, 20, 50, 2, 0, 7, 3)))[0]
+    assert by_tick.busy == pytest.approx(38 * TICK_S)
+    assert by_tick.steal == pytest.approx(3 * TICK_S)
+    assert by_tick.total == pytest.approx(93 * TICK_S)
+    measured = read_cpu_times(stat((10, 1, 20, 50, 2, 5, 7, 3)))[0]
+    assert measured.busy == pytest.approx(31 * TICK_S)
+
+
+def monitored(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, before: str, after: str, **places: Any
+) -> Monitor:
+    """A monitor that read these two texts of /proc/stat around the pings."""
+    values: dict[str, Any] = {"worker_cpu": 0, "server_cpus": (1,)} | places
+    file = tmp_path / "stat"
+    monkeypatch.setattr(interference, "STAT", file)
+    monitor = Monitor(Placement(server_threads=1, shared_cpus=(), **values))
+    file.write_text(before)
+    monitor.begin()
+    file.write_text(after)
+    monitor.end()
+    return monitor
+
+
+IDLE = (0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def test_what_others_took_is_what_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    # Of 1000 ticks CPU 0 was busy 900, the worker 700 of them; CPU 1 was busy 500 for the server.
+    after = stat((400, 0, 500, 80, 0, 0, 0, 20), (100, 0, 400, 500, 0, 0, 0, 0), (1000, *IDLE[1:]))
+    monitor = monitored(monkeypatch, tmp_path, stat(IDLE, IDLE, IDLE), after)
+    found = monitor.disturbance(worker_s=700 * TICK_S, server_share=0.5)
+    assert found is not None
+    assert found.other == pytest.approx(0.1, abs=0.01), "200 of the 2000 ticks of both CPUs"
+    assert found.steal == pytest.approx(0.01)
+    assert found.taken == pytest.approx(0.22), "of the worker's CPU, the hypervisor's 20 too"
+    assert found.server_taken == 0, "all that CPU 1 did was the load server's"
+    shared = monitored(
+        monkeypatch, tmp_path, stat(IDLE), stat((400, 0, 500, 80, 0, 0, 0, 20)), server_cpus=(0,)
+    )
+    found = shared.disturbance(worker_s=300 * TICK_S, server_share=0.3)
+    assert found is not None
+    assert found.taken == found.server_taken == pytest.approx(0.32)
+    free = monitored(
+        monkeypatch,
+        tmp_path,
+        stat(IDLE),
+        stat((400, 0, 500, 80, 0, 0, 0, 20)),
+        worker_cpu=None,
+        server_cpus=None,
+    )
+    found = free.disturbance(worker_s=300 * TICK_S, server_share=0.3)
+    assert found is not None and found.taken == 0
+    assert found.server_taken == pytest.approx(0.32), "nothing is pinned: of all CPUs"
+
+
+def test_a_quiet_machine_took_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    after = stat((400, 0, 500, 100, 0, 0, 0, 0), (100, 0, 400, 500, 0, 0, 0, 0))
+    monitor = monitored(monkeypatch, tmp_path, stat(IDLE, IDLE), after)
+    found = monitor.disturbance(worker_s=905 * TICK_S, server_share=0.5)
+    assert found is not None and (found.other, found.steal, found.taken) == (0, 0, 0)
+
+
+def test_a_machine_that_does_not_tell_is_not_judged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(interference, "STAT", tmp_path / "missing")
+    monkeypatch.setattr(interference, "NETSTAT", tmp_path / "missing")
+    monitor = Monitor(Placement(worker_cpu=0, server_cpus=(1,), server_threads=1, shared_cpus=()))
+    for step in (monitor.connecting, monitor.connected, monitor.begin, monitor.end):
+        step()
+    assert monitor.disturbance(worker_s=1.0, server_share=0.5) is None
+
+
+def test_listen_counters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def text(overflows: int, drops: int) -> str:
+        return (
+            "TcpExt: SyncookiesSent ListenOverflows ListenDrops\n"
+            f"TcpExt: 1 {overflows} {drops}\nIpExt: InOctets\nIpExt: 5\n"
+        )
+
+    assert read_listen_counters(text(7, 9)) == (7, 9)
+    with pytest.raises(KeyError):
+        read_listen_counters("IpExt: InOctets\nIpExt: 5\n")
+    netstat = tmp_path / "netstat"
+    monkeypatch.setattr(interference, "NETSTAT", netstat)
+    monitor = monitored(monkeypatch, tmp_path, stat(IDLE), stat((1000, *IDLE[1:])))
+    netstat.write_text(text(7, 9))
+    monitor.connecting()
+    netstat.write_text(text(10, 14))
+    monitor.connected()
+    found = monitor.disturbance(worker_s=0.0, server_share=0.0)
+    assert found is not None and (found.listen_overflows, found.listen_drops) == (3, 5)
+
+
+# Where they show.
+
+
+def calibrated(speeds: dict[str, float], rounds: int = 4, floor: float = 0.08) -> Group:
+    """Rows at 100 connections on a machine with that noise."""
+    env = synthetic.ENV | {"calibration": {"noise_floor": floor}}
+    results = [
+        synthetic.make_result(
+            row, 100, n, mps=mps * (1 + 0.001 * n), samples=200, env=env, server_queue=0.034
+        )
+        for row, mps in speeds.items()
+        for n in range(1, rounds + 1)
+    ]
+    (group,) = group_rounds(synthetic.as_rounds(results))
+    return group
+
+
+def test_rows_within_the_noise_are_stamped_in_the_tables_of_speed_only() -> None:
+    # Four rounds halve the noise of one: 4% of 8%.
+    group = calibrated({"asyncio": 30_000, "selector": 100_000, "raw_selector": 103_000})
+    built = build_tables(group, [METRICS["mps"], METRICS["lat50"]])
+    speed, latency = built.tables
+    marked = {row for (row, _), entry in speed.entries.items() if entry.marks}
+    assert marked == {"selector", "raw_selector"}
+    assert not any(entry.marks for entry in latency.entries.values())
+    (stamp,) = built.stamps
+    assert stamp.code == "noise_floor" and "3.0%" in stamp.text and "4.0%" in stamp.text
+    shown = {entry["row"]: entry["stamps"][0] for entry in row_warnings(group)}
+    assert shown.keys() == marked and "differ by" in shown["selector"]["texts"][0]
+
+
+def test_without_calibration_or_with_more_rounds_they_are_not() -> None:
+    speeds = {"selector": 100_000.0, "raw_selector": 103_000.0}
+    assert not build_tables(calibrated(speeds, floor=0.0), [METRICS["mps"]]).stamps
+    assert not build_tables(calibrated(speeds, rounds=9), [METRICS["mps"]]).stamps
+
+
+def test_comparing_says_when_a_difference_is_noise() -> None:
+    group = calibrated({"selector": 100_000, "raw_selector": 103_000, "asyncio": 30_000})
+    near = compare_cells(group.cells["selector", 100], group.cells["raw_selector", 100])
+    far = compare_cells(group.cells["asyncio", 100], group.cells["selector", 100])
+    assert near.stamp is not None and near.stamp.code == "noise_floor"
+    assert near.ratio is not None and near.ratio.verdict == "no difference"
+    assert far.stamp is None and far.ratio is not None and far.ratio.verdict == "faster"
+    for fmt in ("table", "markdown"):
+        file = io.StringIO()
+        write_comparison([near, far], [], [], fmt, file)
+        assert file.getvalue().count("!noise_floor") == 2, "in its line and below the table"
+    file = io.StringIO()
+    write_comparison([near, far], [], [], "json", file)
+    assert '"noise_floor"' in file.getvalue()
+
+
+def test_the_queue_is_a_column_of_every_summary() -> None:
+    (result,) = (
+        synthetic.make_result("selector", 100, samples=200, server_queue=share)
+        for share in (0.034,)
+    )
+    for fmt, words in (
+        ("table", ("Gen. queue", "3.4%")),
+        ("markdown", ("Gen. queue", "3.4%")),
+        ("csv", ("server_queue_pct", "3.4")),
+        ("json", ('"server_queue_pct": 3.4',)),
+    ):
+        file = io.StringIO()
+        run_summary([result], fmt, file)  # type: ignore[arg-type]
+        assert all(word in file.getvalue() for word in words), fmt
+
+
+def test_old_results_have_no_queue() -> None:
+    file = io.StringIO()
+    run_summary([synthetic.make_result("selector", 100, samples=200)], "table", file)
+    assert "---" in file.getvalue()
+
+
+def test_the_mean_held_of_many_is_exact_at_the_bottleneck() -> None:
+    assert math.isclose(queue_share.mean_held(0.9, 10_000), 9.0, rel_tol=1e-6)

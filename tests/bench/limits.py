@@ -1,0 +1,377 @@
+"""How near the generator and the C rows come to what this machine can do.
+
+    python tests/bench/limits.py [--sticks FOLDER] [--rounds 7] [--runtime 1.5] [--conns 10,100]
+                                [--profile]
+
+Every comparison is a ratio of medians over interleaved rounds: within a round all contenders run
+one after the other, each generator on one CPU and each client on another, so that a slow minute of
+the machine hits all alike. The interval behind a ratio holds the middle half of the rounds' own
+ratios. On a noisy machine many short rounds say more than a few long ones.
+
+--sticks: a folder with bare_load_epoll.c, bare_echo_epoll.c and their _uring twins, generators and
+echoes without features or checks, run as `bare_load_epoll PORT CONNS SECONDS THREADS` and
+`bare_echo_epoll PORT CONNS`. Without it, only our own engines and rows are compared.
+"""
+
+import argparse
+import os
+import re
+import resource
+import select
+import shlex
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pybench import backends
+from pybench.driver.control import ControlConnection, Measurement
+from pybench.driver.loadserver import LoadServer
+from pybench.driver.workerprocess import WorkerProcess
+from pybench.explain.stacks import read_stacks
+from pybench.explain.tools import PerfObserver
+from pybench.machine.placement import BUSY_POLL_US
+from pybench.spec import Cell
+
+WARMUP_S = 0.2
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A generator and the client it drives. Bare ones are named for their program."""
+
+    generator: str
+    client: str
+
+    @property
+    def bare(self) -> bool:
+        return self.generator.startswith("bare_") or self.client.startswith("bare_")
+
+    def __str__(self) -> str:
+        return f"{self.generator} -> {self.client}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`left` should do at least `target` times what `right` does, at these connection counts."""
+
+    what: str
+    left: Pair
+    right: Pair
+    target: float | None = None
+    at: tuple[int, ...] | None = None
+
+
+COMPARISONS = (
+    Comparison(
+        "epoll engine / bare epoll generator",
+        Pair("epoll", "bare_echo_epoll"),
+        Pair("bare_load_epoll", "bare_echo_epoll"),
+        0.95,
+    ),
+    Comparison(
+        "uring engine / bare uring generator",
+        Pair("uring", "bare_echo_uring"),
+        Pair("bare_load_uring", "bare_echo_uring"),
+        0.95,
+    ),
+    Comparison(
+        "uring engine / epoll engine",
+        Pair("uring", "c_uring"),
+        Pair("epoll", "c_uring"),
+        1.4,
+        (100, 1000),
+    ),
+    Comparison(
+        "c_epoll / bare epoll echo",
+        Pair("uring", "c_epoll"),
+        Pair("uring", "bare_echo_epoll"),
+        0.97,
+    ),
+    Comparison(
+        "c_uring / c_epoll", Pair("uring", "c_uring"), Pair("uring", "c_epoll"), 1.3, (100,)
+    ),
+    Comparison(
+        "bare uring generator / bare epoll one",
+        Pair("bare_load_uring", "bare_echo_uring"),
+        Pair("bare_load_epoll", "bare_echo_uring"),
+    ),
+    Comparison(
+        "bare uring echo / bare epoll echo",
+        Pair("bare_load_uring", "bare_echo_uring"),
+        Pair("bare_load_uring", "bare_echo_epoll"),
+    ),
+    Comparison("c_poll / c_epoll", Pair("uring", "c_poll"), Pair("uring", "c_epoll")),
+    Comparison("c_th / c_epoll", Pair("uring", "c_th"), Pair("uring", "c_epoll")),
+    Comparison(
+        "raw_selector / selector", Pair("uring", "raw_selector"), Pair("uring", "selector"), 1.3
+    ),
+    Comparison(
+        "raw_selector / c_epoll", Pair("uring", "raw_selector"), Pair("uring", "c_epoll"), 0.75
+    ),
+)
+
+
+class Bench:
+    """Runs pairs. cpus: of the client and of the generator."""
+
+    def __init__(self, server: LoadServer, sticks: Path | None, runtime_s: float) -> None:
+        self.server = server
+        self.sticks = sticks
+        self.runtime_s = runtime_s
+        cpus = sorted(os.sched_getaffinity(0))
+        self.client_cpu, self.generator_cpu = cpus[0], cpus[-1]
+
+    def mps(self, pair: Pair, conns: int) -> float:
+        """Messages per second of one run."""
+        if pair.generator.startswith("bare_"):
+            return self._bare(pair, conns)
+        measured, _ = self.measure(pair, conns)
+        assert measured.lost == 0, f"{pair}: {measured.lost} connections lost"
+        return measured.messages / (measured.window_ns / 1e9)
+
+    def measure(self, pair: Pair, conns: int) -> tuple[Measurement, float]:
+        """One run of our load server against a row or a bare echo, and seconds to connect."""
+        cell = Cell(
+            func=pair.client,
+            conns=conns,
+            msize=64,
+            runtime_ns=round(self.runtime_s * 1000) * 1_000_000,
+            warmup_ns=round(WARMUP_S * 1000) * 1_000_000,
+            engine=pair.generator,
+        )
+        with (
+            self._client(pair, cell) as (port, is_ready),
+            ControlConnection(self.server.address) as control,
+        ):
+            control.request(cell, "127.0.0.1", port, threads=1, busy_poll_us=BUSY_POLL_US)
+            _await(control, lambda: control.connected)
+            is_ready()
+            control.ready()
+            _await(control, lambda: control.measurement is not None)
+            assert control.measurement is not None
+            return control.measurement, control.connect_s
+
+    @contextmanager
+    def _client(self, pair: Pair, cell: Cell) -> Iterator[tuple[int, Callable[[], None]]]:
+        """The port of a client under test, and how to wait until it has accepted all."""
+        if not pair.client.startswith("bare_"):
+            row = backends.find(pair.client)
+            with WorkerProcess(row, cell, bind="127.0.0.1", cpu=self.client_cpu) as worker:
+                _receive_until(worker, lambda: worker.port is not None)
+                assert worker.port is not None
+                yield worker.port, lambda: _receive_until(worker, lambda: worker.ready)
+                _receive_until(worker, lambda: worker.usage is not None)
+            return
+        port = _free_port()
+        echo = self._spawn(pair.client, self.client_cpu, port, cell.conns)
+        try:
+            _await_listening(port)
+            yield port, lambda: None
+            echo.wait(PATIENCE_S)
+        finally:
+            if echo.poll() is None:
+                echo.kill()
+                echo.wait()
+
+    def _bare(self, pair: Pair, conns: int) -> float:
+        port = _free_port()
+        echo = self._spawn(pair.client, self.client_cpu, port, conns)
+        try:
+            _await_listening(port)
+            load = self._spawn(
+                pair.generator, self.generator_cpu, port, conns, self.runtime_s + WARMUP_S, 1
+            )
+            out, _ = load.communicate(timeout=PATIENCE_S)
+            echo.wait(PATIENCE_S)
+        finally:
+            if echo.poll() is None:
+                echo.kill()
+                echo.wait()
+        found = re.search(r"mps (\d+)", out)
+        assert found, f"{pair} at {conns}: {out!r}"
+        return float(found[1])
+
+    def _spawn(self, name: str, cpu: int, *words: object) -> "subprocess.Popen[str]":
+        assert self.sticks is not None
+        return subprocess.Popen(
+            [str(self.sticks / name), *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),
+        )
+
+
+def _await(control: ControlConnection, done: Callable[[], bool]) -> None:
+    while not done():
+        _sleep_until_readable(control.fileno())
+        control.receive()
+
+
+def _receive_until(worker: WorkerProcess, done: Callable[[], bool]) -> None:
+    while not done():
+        _sleep_until_readable(worker.events_fd)
+        worker.receive()
+
+
+def _sleep_until_readable(fd: int) -> None:
+    """Both CPUs belong to the pair that is measured: whoever waits here must not spin."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    assert poll.poll(PATIENCE_S * 1000), "nothing was said for a minute"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _await_listening(port: int) -> None:
+    """Wait until the kernel lists the port's listener: connecting would use up an accept."""
+    wanted = f"0100007F:{port:04X} 00000000:0000 0A"
+    deadline = time.monotonic() + PATIENCE_S
+    while wanted not in Path("/proc/net/tcp").read_text():
+        assert time.monotonic() < deadline, f"nothing listens on port {port}"
+        time.sleep(0.01)
+
+
+def build_sticks(source: Path, out: Path) -> Path:
+    """Compile the measuring sticks of a folder; those on io_uring need liburing."""
+    for program in sorted(source.glob("bare_*.c")):
+        uring = ["-luring"] if program.stem.endswith("_uring") else []
+        compiler = shlex.split(os.environ.get("CC", "cc"))
+        subprocess.run(
+            [*compiler, "-O3", "-march=native", "-pthread", str(program), *uring,
+             "-o", str(out / program.stem)],
+            check=True,
+        )  # fmt: skip
+    return out
+
+
+def compare_all(bench: Bench, counts: list[int], rounds: int) -> bool:
+    """Print every comparison; returns whether all targets were reached."""
+    chosen = [
+        c for c in COMPARISONS if bench.sticks is not None or not (c.left.bare or c.right.bare)
+    ]
+    pairs = list(dict.fromkeys(pair for c in chosen for pair in (c.left, c.right)))
+    reached = True
+    for conns in counts:
+        figures: dict[Pair, list[float]] = {pair: [] for pair in pairs}
+        for number in range(rounds):
+            order = pairs if number % 2 == 0 else pairs[::-1]
+            for pair in order:
+                figures[pair].append(bench.mps(pair, conns))
+                print(f"\r{conns} connections, round {number + 1}/{rounds}: {pair}\033[K",
+                      end="", file=sys.stderr, flush=True)  # fmt: skip
+        print("\r\033[K", end="", file=sys.stderr)
+        for pair in pairs:
+            low, high = min(figures[pair]), max(figures[pair])
+            middle = statistics.median(figures[pair])
+            print(f"{conns:>6}  {pair!s:<38} {middle:>9,.0f}/s  ({low:,.0f} to {high:,.0f})")
+        for comparison in chosen:
+            reached &= print_comparison(comparison, conns, figures)
+        print(flush=True)
+    return reached
+
+
+def print_comparison(c: Comparison, conns: int, figures: dict[Pair, list[float]]) -> bool:
+    left, right = figures[c.left], figures[c.right]
+    ratio = statistics.median(left) / statistics.median(right)
+    each = [a / b for a, b in zip(left, right, strict=True)]
+    quartiles = statistics.quantiles(each, n=4) if len(each) > 1 else each * 3
+    verdict, ok = "", True
+    if c.target is not None and (c.at is None or conns in c.at):
+        ok = ratio >= c.target
+        verdict = f"target {c.target:.2f}: {'reached' if ok else 'not reached'}"
+    print(
+        f"{conns:>6}  {c.what:<38} {ratio:>6.2f}x"
+        f"  (half of the rounds {quartiles[0]:.2f} to {quartiles[2]:.2f})  {verdict}"
+    )
+    return ok
+
+
+def profile(bench: Bench, conns: int) -> None:
+    """What share of each engine's CPU time is TCP itself, which no engine can spare, from perf."""
+    for engine in ("epoll", "uring"):
+        observer = PerfObserver("record", "-e", "cpu-clock", "-F", "997", "-g")
+        try:
+            observer.attach(bench.server.pid)
+            observer.begin()
+            bench.measure(Pair(engine, "c_uring"), conns)
+            observer.end()
+            stacks = read_stacks(observer.output)
+        finally:
+            observer.close()
+            observer.discard()
+        in_tcp = sum(
+            count
+            for stack, count in stacks.items()
+            if any(frame.symbol in ("tcp_sendmsg", "tcp_recvmsg") for frame in stack)
+        )
+        share = in_tcp / stacks.total()
+        print(
+            f"{conns:>6}  {engine} engine: {share:.0%} of its CPU time is inside tcp_sendmsg and "
+            f"tcp_recvmsg; sparing all the rest would make it {1 / share:.2f}x as fast"
+        )
+
+
+def connect_and_memory(bench: Bench, conns: int, rounds: int) -> bool:
+    """Time to establish the connections to c_epoll, and the server's own memory for each."""
+    times = []
+    for _ in range(rounds):
+        _, connect_s = bench.measure(Pair("epoll", "c_epoll"), conns)
+        times.append(connect_s)
+    peak_kib = int(re.search(r"VmHWM:\s+(\d+)", _status(bench.server.pid))[1])  # type: ignore[index]
+    with LoadServer(cpus=[bench.generator_cpu]) as fresh:
+        idle_kib = int(re.search(r"VmHWM:\s+(\d+)", _status(fresh.pid))[1])  # type: ignore[index]
+    per_conn = (peak_kib - idle_kib) * 1024 / conns
+    middle = statistics.median(times)
+    print(f"{conns} connections to c_epoll up in {middle:.3f} s "
+          f"({min(times):.3f} to {max(times):.3f}), target 0.5 s")  # fmt: skip
+    print(f"load server: {per_conn:.0f} bytes per connection at its peak, target 1024")
+    return middle < 0.5 and per_conn < 1024
+
+
+def _status(pid: int) -> str:
+    return Path(f"/proc/{pid}/status").read_text()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="the generator and the C rows against limits")
+    parser.add_argument("--sticks", type=Path, help="folder of the bare generators and echoes")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--runtime", type=float, default=1.5, help="seconds of each run")
+    parser.add_argument("--conns", default="10,100,1000,8000")
+    parser.add_argument(
+        "--profile", action="store_true", help="also where the engines' CPU time goes (needs perf)"
+    )
+    options = parser.parse_args()
+    if len(os.sched_getaffinity(0)) < 2:
+        parser.error("needs two CPUs: one for the generator, one for the client")
+    counts = [int(word) for word in options.conns.split(",")]
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with tempfile.TemporaryDirectory() as folder:
+        sticks = build_sticks(options.sticks, Path(folder)) if options.sticks else None
+        with LoadServer(cpus=[max(os.sched_getaffinity(0))]) as server:
+            bench = Bench(server, sticks, options.runtime)
+            reached = connect_and_memory(bench, 10_000, min(options.rounds, 5))
+            print(flush=True)
+            reached &= compare_all(bench, counts, options.rounds)
+            if options.profile:
+                for conns in counts:
+                    profile(bench, conns)
+    return 0 if reached else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

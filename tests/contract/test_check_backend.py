@@ -1,0 +1,303 @@
+"""`check_backend`: each check finds the backend that breaks its promise, and accuses no other."""
+
+import functools
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from pybench import backends, testing
+from pybench.contract import session
+from pybench.errors import PybenchError, UsageError
+from pybench.testing import BackendFault, check_backend
+from tests.conftest import environment
+from tests.support import contractbreakers, processes, programs
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+BREAKERS = Path(contractbreakers.__file__)
+SHORT_S = 3.0
+
+
+Reports = Callable[[str], session.Report]
+AT_ONCE = 3
+
+
+@pytest.fixture(scope="module", autouse=True)
+def impatient() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "QUIET_S", 0.12)
+        yield
+
+
+@pytest.fixture(scope="module")
+def report_of(request: pytest.FixtureRequest, impatient: None) -> Iterator[Reports]:
+    """The report of a breaker. They mostly wait, so that some are examined at the same time."""
+    tests = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    names = [
+        item.callspec.params["name"]
+        for item in tests
+        if item.module is request.module and "report_of" in item.fixturenames
+    ]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        pending = {
+            name: pool.submit(testing.examine, breaker(name), timeout_s=SHORT_S) for name in names
+        }
+        yield lambda name: pending[name].result()
+        pool.shutdown(cancel_futures=True)
+
+
+def breaker(name: str) -> str:
+    return f"{BREAKERS}:{name}"
+
+
+def fault_of(target: object, **options: object) -> BackendFault:
+    with pytest.raises(BackendFault) as caught:
+        check_backend(target, **{"timeout_s": SHORT_S, **options})  # type: ignore[arg-type]
+    assert not any("pybench.worker" in name for name in processes.children(os.getpid()).values())
+    return caught.value
+
+
+@pytest.mark.parametrize("row", ["selector", "asyncio_proto", "c_epoll", "thread"])
+def test_rows_of_ours_keep_it(row: str) -> None:
+    if reason := backends.unavailable(backends.ROWS[row]):
+        pytest.skip(reason)
+    check_backend(row, conns=20)
+
+
+def test_the_server_that_the_others_change_keeps_it() -> None:
+    check_backend(contractbreakers.Good.serve)
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "seen"),
+    [
+        ("takes_two", "call", "takes 2 positional arguments but 4 were given"),
+        ("is_a_coroutine", "call", "is a coroutine function"),
+        ("ReturnsACount.serve", "call", "returned a int instead of None"),
+        ("raises_at_once", "call", "LookupError: no licence"),
+        ("not_callable", "import", "is not callable: it is a int"),
+        ("no_such", "import", "has no 'no_such'"),
+        ("ReadyAtOnce.serve", "ready", "ready() was called with 0 of 1 connected"),
+        ("ReadyBeforeTheLast.serve", "ready", "ready() was called with 49 of 50 connected"),
+        ("ReadyTwice.serve", "ready", "called ready() twice"),
+        ("ReadyTwiceUnheard.serve", "ready", "called ready() twice"),
+        ("NeverReady.serve", "ready", "no ready() within 3 s of the last of 1 connections"),
+        ("Shouts.serve", "echo", "got other bytes, from byte"),
+        ("MixesUp.serve", "echo", "got other bytes, from byte 0 of 64"),
+        ("Raises.serve", "echo", "ValueError: what is this?"),
+        ("DiesOfItsOwnMistake.serve", "echo", "takes 1 positional argument but 2 were given"),
+        ("Exits.serve", "echo", "exit status 3 before it was done; it last printed: out of cheese"),
+        ("Crashes.serve", "echo", "killed by signal 11 (SIGSEGV)"),
+        ("Greets.serve", "unasked", "1 of 1 connections got bytes: b'220 welcome"),
+        ("ClosesTheIdle.serve", "unasked", "1 of 1 connections were closed"),
+        ("Polls.serve", "idle", "it ran, or wanted to run, for"),
+        ("AlwaysWantsToWrite.serve", "idle", "it ran, or wanted to run, for"),
+        ("ReturnsBeforeTheLast.serve", "return", "serve returned while peers were connected"),
+        ("NeverReturns.serve", "return", "had not returned 3 s after the last peer had closed"),
+        ("DropsSmallPieces.serve", "fragments", "0 of 64 bytes came back on 3 of 3 connections"),
+        ("OneMessageARead.serve", "segments", "64 of 1280 bytes came back"),
+        ("HasAMaximum.serve", "large", "100000 of 1048576 bytes came back"),
+        ("WaitsForOne.serve", "stall", "0 of 65536 bytes came back on 2 of 2 connections"),
+        ("ClosesAtTheEnd.serve", "half-close", "the connection was closed after"),
+        ("IgnoresTheEnd.serve", "half-close", "3 bytes more than were sent came back"),
+        ("DiesOfAReset.serve", "reset", "ConnectionResetError"),
+        ("dies_of_a_reset_in_a_thread", "reset", "a traceback was printed, ConnectionResetError"),
+        ("CountsTheOpen.serve", "early-close", "no ready() within 3 s of the last of 4"),
+    ],
+)
+def test_one_broken_promise_is_one_finding(
+    name: str, check: str, seen: str, report_of: Reports
+) -> None:
+    report = report_of(name)
+    assert [finding.check for finding in report.findings] == [check], testing.describe(name, report)
+    assert seen in report.findings[0].seen
+
+
+@pytest.mark.parametrize("name", ["ForgetsTheRest.serve", "RaisesWhenFull.serve"])
+def test_lost_bytes(name: str, report_of: Reports) -> None:
+    """How much the kernel takes at once decides which other check sees it as well."""
+    report = report_of(name)
+    checks = {finding.check for finding in report.findings}
+    assert "slow-reader" in checks
+    assert checks <= {"slow-reader", "large", "half-close", "reset", "stall"}
+    if name == "RaisesWhenFull.serve":
+        text = testing.describe(name, report)
+        assert "what to do: the socket was not ready: keep what is left to send" in text
+        assert text.count("Traceback") == 1
+        assert text.count("(with the traceback above)") == len(checks) - 1
+
+
+def test_every_check_has_a_backend_that_fails_it() -> None:
+    cases = test_one_broken_promise_is_one_finding.pytestmark[0].args[1]
+    assert {case[1] for case in cases} | {"slow-reader"} == set(session.CHECKS)
+
+
+def test_the_fault() -> None:
+    """Is an AssertionError for test runners and ours for the rest; has the backend's traceback."""
+    fault = fault_of(breaker("Raises.serve"))
+    assert isinstance(fault, AssertionError)
+    assert isinstance(fault, PybenchError)
+    first, line, *traceback, last = str(fault).splitlines()
+    assert first == f"{breaker('Raises.serve')} breaks the contract, 1 finding:"
+    assert line.startswith("echo: ")
+    assert line.endswith("; what to do: look where it is raised, in the traceback")
+    assert traceback[0] == "    Traceback (most recent call last):"
+    assert "raise ValueError" in "".join(traceback)
+    assert traceback[-1] == "    ValueError: what is this?"
+    assert not any("pybench/worker" in frame for frame in traceback)
+    assert last == "The other checks need this to work first and were not made."
+
+
+def test_a_module_that_hangs_or_raises_at_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "slow.py"
+    path.write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setattr(session, "START_S", 1.0)
+    started = time.monotonic()
+    fault = fault_of(f"{path}:serve", timeout_s=1)
+    assert time.monotonic() - started < 30
+    assert fault.checks == ("import",)
+    assert "it did not come to its call within 1 s" in str(fault)
+    path.write_text("import no_such_library\n")
+    fault = fault_of(f"{path}:serve", timeout_s=30)
+    assert fault.checks == ("import",)
+    assert "seen: ModuleNotFoundError: No module named 'no_such_library'" in str(fault)
+    assert f'File "{path}", line 1' in str(fault)
+
+
+# ---- programs ----
+
+
+def test_a_program_keeps_it_or_does_not() -> None:
+    serves = f"exec:{sys.executable} {programs.__file__} serves {{port}}"
+    fault = fault_of(serves, conns=10)  # one thread that blocks in sendall, and dies of a reset
+    assert set(fault.checks) >= {"stall", "reset"}, fault
+    assert not set(fault.checks) & {"import", "call", "ready", "echo", "idle", "early-close"}, fault
+    exits = f"exec:{sys.executable} {programs.__file__} exits {{port}}"
+    fault = fault_of(exits)
+    assert fault.checks == ("import",)
+    assert "exit status 3 before the load did; it last printed: no licence found" in str(fault)
+
+
+# ---- what is checked ----
+
+
+def nested() -> Callable[..., None]:
+    def serve(listener: socket.socket, conns: int, msize: int, ready: object) -> None:
+        pass
+
+    return serve
+
+
+def test_a_callable_gets_the_text_that_finds_it() -> None:
+    name = contractbreakers.__name__
+    assert testing.target_of(contractbreakers.takes_two) == f"{name}:takes_two"
+    assert testing.target_of(contractbreakers.Good.serve) == f"{name}:Good.serve"
+    from pybench.backends.rows.selector import serve
+
+    assert testing.target_of(serve) == "pybench.backends.rows.selector:serve"
+
+
+def test_a_callable_of_a_module_that_no_import_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As test runners load test files, or as another file of that name would be found."""
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    path = tmp_path / "json.py"
+    path.write_text("def serve(listener, conns, msize, ready): pass\n")
+    spec = spec_from_file_location("json.mine", path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "json.mine", module)
+    spec.loader.exec_module(module)
+    assert testing.target_of(module.serve) == f"{path}:serve"
+
+
+@pytest.mark.parametrize(
+    ("serve", "why"),
+    [
+        (lambda listener, conns, msize, ready: None, "a lambda has no name"),
+        (nested(), "it exists only while its function runs"),
+        (functools.partial(contractbreakers.takes_two, conns=1), "it has no name of its own"),
+    ],
+    ids=["lambda", "nested", "partial"],
+)
+def test_a_callable_without_a_name(serve: Callable[..., None], why: str) -> None:
+    with pytest.raises(UsageError, match=f"could not import it: {why}; make it a function of a"):
+        check_backend(serve)
+
+
+def test_what_is_no_backend_at_all() -> None:
+    with pytest.raises(UsageError, match="7 is neither callable nor the text of a backend"):
+        check_backend(7)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="no row is called 'selctor': did you mean selector"):
+        check_backend("selctor")
+    with pytest.raises(UsageError, match="conns: 0 is out of range"):
+        check_backend("selector", conns=0)
+    with pytest.raises(UsageError, match="timeout_s: 0 is out of range"):
+        check_backend("selector", timeout_s=0)
+    with pytest.raises(UsageError, match=r"the limit is \d+ \(ulimit -Hn\)"):
+        check_backend("selector", conns=2_000_000_000)
+
+
+SCRIPT = """\
+from pybench.backends.rows.selector import serve as selector
+from pybench.testing import check_backend
+
+def serve(listener, conns, msize, ready):
+    selector(listener, conns, msize, ready)
+
+{guard}check_backend(serve, conns=2)
+print("kept", __name__)
+"""
+
+
+@pytest.mark.parametrize("guard", ["if __name__ == '__main__': ", ""])
+def test_of_a_script_itself(guard: str, tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT.format(guard=guard))
+    done = subprocess.run(
+        [sys.executable, str(path)], capture_output=True, text=True, env=environment(), timeout=90
+    )
+    if guard:
+        assert (done.returncode, done.stdout) == (0, "kept __main__\n"), done.stderr
+    else:
+        assert done.returncode == 1
+        assert "put it below `if __name__ == '__main__':`" in done.stderr
+
+
+# ---- the command ----
+
+
+def test_command(run: Run) -> None:
+    done = run("check", "selector", "--conns", "5")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"selector keeps the contract: {' '.join(session.CHECKS)}\n"
+    done = run("check", breaker("Shouts.serve"), "--timeout", "3s")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "\necho: expected: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "the following arguments are required: SPEC"),
+        (("selctor",), "did you mean selector"),
+        (("selector", "--conns", "0"), "--conns: 0 is out of range"),
+        (("selector", "--timeout", "0"), "timeout_s: 0 is out of range"),
+        (("exec:./echo",), "does not say where {port} goes"),
+    ],
+)
+def test_command_refuses(words: tuple[str, ...], says: str, run: Run) -> None:
+    done = run("check", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,211 @@
+"""Campaigns: their order, their files, Ctrl-C and resuming."""
+
+import json
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pybench.driver import campaign
+from pybench.driver.progress import Estimate, LiveReporter, PlainReporter, make_reporter
+from pybench.errors import PybenchError
+from pybench.result.file import read_sections
+from pybench.spec import Campaign
+from tests.analysis.test_littles_law import CLEAN
+from tests.conftest import SHORT, Running
+from tests.support import processes
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def make(**options: object) -> Campaign:
+    base: dict[str, object] = {"func": "selector,thread,asyncio", "conns": "10,20,30"}
+    return Campaign.from_options(base | options, str)
+
+
+def test_rounds_are_outermost_and_each_has_every_cell_in_an_order_of_its_own() -> None:
+    asked = make(rounds="3", seed="5")
+    tasks = list(campaign.plan(asked, asked.cells))
+    assert [task.number for task in tasks] == [1] * 9 + [2] * 9 + [3] * 9
+    orders = [[t.cell for t in tasks if t.number == number] for number in (1, 2, 3)]
+    assert all(Counter(order) == Counter(asked.cells) for order in orders)
+    assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
+def test_the_seed_decides_the_order() -> None:
+    def order(seed: str) -> list[campaign.Task]:
+        asked = make(rounds="2", seed=seed)
+        return list(campaign.plan(asked, asked.cells))
+
+    assert order("5") == order("5")
+    assert order("5") != order("6")
+
+
+@pytest.mark.parametrize("name", ["quick", "report-2016"])
+def test_shipped_campaigns(name: str) -> None:
+    made = Campaign.from_options(campaign.load_file(name), str)
+    assert made.msize == 64
+    if name == "quick":
+        seconds = sum(cell.runtime_ns + cell.warmup_ns for cell in made.cells) / 1e9
+        assert made.all_rows and 60 < seconds + 0.5 * len(made.cells) < 180
+    else:
+        assert made.skip_impossible and made.rounds == 7 and made.runtime_ns == 30 * 10**9
+        assert {"asyncio", "uvloop_sock", "thread", "c_poll"} <= set(made.func)
+        assert {10, 32, 100, 316, 1000, 3000, 10000} <= set(made.conns)
+
+
+def test_campaign_file_and_options_that_override_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(
+        'func = "selector"\nconns = [5, "10"]\nruntime = "100ms"\nwarmup = 0\nrounds = 2\n'
+    )
+    done = run("--campaign", "my.toml", "--conns", "7", "--output", "r.jsonl")
+    assert done.returncode == 0, done.stderr
+    (section,) = read_sections(tmp_path / "r.jsonl")
+    assert [(r.conns, r.round) for r in section.results] == [(7, 1), (7, 2)]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('func = "selector"\nconn = 5\n', "unknown key 'conn'"),
+        ('func = "selector"\nconns = 0\n', "my.toml: conns: 0 is out of range"),
+        ('func = "selector"\nconns = {a = 1}\n', "my.toml: conns"),
+        ('func = "selector"\nconns = 5\nno_pin = 3\n', "my.toml: no_pin"),
+        ("func = \n", "not TOML"),
+        ("\xff", "not TOML"),
+        ("conns = 5\n", "--func is missing"),
+    ],
+)
+def test_bad_campaign_file(text: str, says: str, run: Run, tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_bytes(text.encode("latin-1"))
+    done = run("--campaign", "my.toml")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_and_resume(
+    number: int, start: Callable[..., Running], run: Run, tmp_path: Path
+) -> None:
+    """The acceptance of campaigns: in the end the file has each cell exactly R times."""
+    path = tmp_path / "r.jsonl"
+    driver = start(
+        "--func", "selector,thread", "--conns", "20,30", "--rounds", "2", "--runtime", "400ms",
+        "--warmup", "0", "--output", "r.jsonl", conns=20,
+    )  # fmt: skip
+    processes.wait_for("two rounds", lambda: path.exists() and path.read_text().count("\n") >= 3)
+    driver.await_pings()
+    os.kill(driver.process.pid, number)
+    status, out, err = driver.finish()
+    assert status == 130
+    assert "to go on: pybench --resume r.jsonl" in err
+    assert "Traceback" not in err
+    assert "selector" in out or "thread" in out  # what was measured is shown
+    driver.assert_nothing_left()
+    before = read_sections(path)[0].results
+    assert 2 <= len(before) < 8
+
+    done = run("--resume", "r.jsonl")
+    assert done.returncode == 0, done.stderr
+    sections = read_sections(path)
+    assert sections[0].results == before
+    assert sections[0].campaign["id"] == sections[1].campaign["id"]
+    rounds = Counter((r.func, r.conns, r.round) for s in sections for r in s.results)
+    wanted = [(f, c, n) for f in ("selector", "thread") for c in (20, 30) for n in (1, 2)]
+    assert rounds == Counter(wanted)
+
+    again = run("--resume", "r.jsonl", "--format", "csv")
+    assert again.returncode == 0 and "0 rounds to measure" in again.stderr
+    assert read_sections(path) == sections
+
+
+def test_resume_runs_failed_rounds_again_and_stops_at_a_torn_line(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    done = run("--func", "selector", "--conns", "5", "--rounds", "3", *SHORT, "--output", str(path))
+    assert done.returncode == 0, done.stderr
+    header, first, second, third = path.read_text().splitlines()
+    failed = json.loads(second) | {"status": "failed", "error": "x"}
+    path.write_text("\n".join([header, first, json.dumps(failed), third[:100]]))
+    done = run("--resume", str(path))
+    assert done.returncode == 0, done.stderr
+    assert [r.round for r in read_sections(path)[1].results] == [2, 3]
+
+
+def test_resume_refuses_what_is_no_campaign(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    (tmp_path / "other.jsonl").write_text('{"schema": 1, "campaign": {"func": ["selector"]}}\n')
+    (tmp_path / "text.jsonl").write_text("hello\n")
+    for name in ("empty", "other", "text"):
+        done = run("--resume", f"{name}.jsonl")
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1, done.stderr
+
+
+def test_interrupt_without_output_says_what_was_missing(start: Callable[..., Running]) -> None:
+    driver = start("--func", "selector", "--conns", "20", "--runtime", "60s", conns=20)
+    driver.await_pings()
+    os.kill(driver.process.pid, signal.SIGINT)
+    status, out, err = driver.finish()
+    assert (status, out) == (130, "")
+    assert "with --output FILE" in err
+    driver.assert_nothing_left()
+
+
+def test_bare_results_are_not_resumable(tmp_path: Path) -> None:
+    path = tmp_path / "bare.jsonl"
+    path.write_text(CLEAN.to_json() + "\n")
+    with pytest.raises(PybenchError, match="does not record a campaign"):
+        campaign.load_unfinished(path)
+
+
+# ---- progress
+
+
+def test_live_display_shows_cell_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    from rich.console import Console
+
+    from pybench.driver.control import Progress
+
+    cells = make(conns="10", func="selector").cells
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120, height=20)
+    with LiveReporter(cells, 1, console) as reporter:
+        reporter.round_started(cells[0], 1)
+        reporter.live(Progress(1000, 50_000, 10))
+        reporter.live(Progress(2000, 150_000, 9))
+        reporter._live.refresh()
+        reporter.round_finished(CLEAN)
+    text = screen.getvalue()
+    for words in ("100,000 messages/s, 9 alive", "selector, 10 connections", "0:3", "0/1"):
+        assert words in text
+
+
+def test_no_terminal_no_escape_codes() -> None:
+    import io
+
+    stream = io.StringIO()
+    reporter = make_reporter(make().cells, 2, stream)
+    assert isinstance(reporter, PlainReporter)
+    with reporter:
+        reporter.round_finished(CLEAN)
+    assert stream.getvalue().startswith("[1/9] selector, 100 connections (round 1/2): 100,000 mes")
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_estimate_learns_what_a_round_costs_besides(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("pybench.driver.progress.time.monotonic", lambda: now[0])
+    estimate = Estimate(make(runtime="9s", warmup="1s", func="selector").cells)
+    assert estimate.fraction == 0
+    estimate.start()
+    now[0] = 12.0
+    estimate.finish()
+    assert estimate.left_s == pytest.approx(2 * 12)
+    assert estimate.fraction == pytest.approx(1 / 3)

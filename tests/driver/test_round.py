@@ -1,0 +1,241 @@
+"""One round, end to end: real workers, the real load server, and everything that can go wrong."""
+
+import json
+import os
+import resource
+import signal
+import socket
+import time
+
+import pytest
+
+from pybench import backends
+from pybench.driver.control import Progress
+from pybench.driver.interrupts import InterruptError
+from pybench.driver.loadserver import LoadServer
+from pybench.machine.placement import Placement
+from pybench.result import Result
+from pybench.spec import HostPort
+from tests.support.fakeserver import AWAIT_LINE, CONNECT, Step, fake_server
+from tests.support.rounds import HASTY, IMPATIENT, Measure, cell
+
+
+@pytest.mark.parametrize("func", backends.ROWS)
+def test_row(func: str, measure: Measure) -> None:
+    if reason := backends.unavailable(backends.find(func)):
+        pytest.skip(reason)
+    result = measure(cell(func, 20))
+    assert result.status == "ok", result.error
+    assert (result.func, result.conns, result.round) == (func, 20, 1)
+    assert result.mps == pytest.approx(result.messages / result.window_s)
+    assert sum(result.histogram.values()) == result.messages > 0
+    assert result.per_conn and result.per_conn.lost == 0
+    assert len(result.per_conn.percentiles) == 19
+    assert result.client and result.client.messages >= result.messages
+    used_s = result.client.user_s + result.client.sys_s
+    assert used_s > 0
+    assert result.client.wall_s >= result.window_s
+    assert result.server and result.server.engine == "epoll"
+    assert result.env == {"here": True}
+    assert Result.from_dict(json.loads(result.to_json())) == result
+
+
+@pytest.mark.parametrize("conns", [1, 300])
+def test_littles_law(conns: int, measure: Measure) -> None:
+    """In a closed loop the connections are all there, in rate times latency."""
+    result = measure(cell("selector", conns, runtime_ns=600_000_000))
+    assert result.latency_ns
+    slack = result.latency_ns.p99 / 1e9 / result.window_s  # both ends of the window cut pings
+    found = result.mps * result.latency_ns.mean / 1e9
+    assert found == pytest.approx(conns, rel=0.05 + slack)
+    assert result.in_flight == pytest.approx(
+        conns, rel=0.05
+    )  # counted, the ends as they lie inside
+
+
+def test_latency_percentiles_are_ordered_and_below_the_maximum(measure: Measure) -> None:
+    latency = measure(cell("selector")).latency_ns
+    assert latency
+    ordered = [latency.p50, latency.p75, latency.p90, latency.p95, latency.p99, latency.p999]
+    assert ordered == sorted(ordered)
+    assert latency.p999 <= latency.max
+    assert latency.mean <= latency.max
+
+
+def test_think_time_slows_the_pings_but_is_not_latency(measure: Measure) -> None:
+    result = measure(cell("selector", 20, think_us=(40_000, 60_000), runtime_ns=500_000_000))
+    assert result.status == "ok" and result.latency_ns
+    assert result.think_us == (40_000, 60_000)
+    assert result.mps < 20 / 0.040
+    assert result.latency_ns.p50 < 40_000_000
+
+
+def test_message_size_is_the_one_asked_for(measure: Measure) -> None:
+    result = measure(cell("selector", 3, msize=100_000))
+    assert result.status == "ok" and result.msize == 100_000
+
+
+def test_progress_is_passed_on(measure: Measure) -> None:
+    seen: list[Progress] = []
+    measure(cell("selector", 7, runtime_ns=1_300_000_000), on_progress=seen.append)
+    assert seen and seen[0].alive == 7 and seen[0].messages > 0
+
+
+def test_ipv6(measure: Measure) -> None:
+    with LoadServer(listen="::1") as server:
+        result = measure(cell("selector"), server=server.address, bind="::1")
+    assert result.status == "ok", result.error
+    assert result.server and result.server.address.startswith("[::1]:")
+
+
+def test_worker_is_pinned_and_may_open_many_files(measure: Measure) -> None:
+    cpu = max(os.sched_getaffinity(0))
+    placement = Placement(worker_cpu=cpu, server_cpus=None, server_threads=None, shared_cpus=())
+    result = measure(cell("bad:tells_where_it_is"), placement=placement)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert f"cpus=[{cpu}] files=({hard}, {hard})" in result.error
+
+
+def test_memory_is_the_workers_own(measure: Measure) -> None:
+    """Not what the driver had when it forked: ru_maxrss would say that."""
+    ballast = bytearray(os.urandom(1)) * (300 << 20)
+    result = measure(cell("selector"))
+    assert result.client and 1_000 < result.client.max_rss_kb < 200_000
+    del ballast
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "error"),
+    [
+        ("raises", "failed", "RuntimeError: this backend is broken"),
+        ("raises_in_mid_run", "failed", "RuntimeError: broken in mid-run"),
+        ("never_ready", "hung", "accept all"),
+        ("ready_twice", "failed", "ready() twice"),
+        ("hangs_before_ready", "hung", "accept all"),
+        ("hangs_at_end", "hung", "did not end within 1 s"),
+        ("exits", "failed", "exit status 3 before it was done; it last printed: out of cheese"),
+        ("stops_listening_then_exits", "failed", "exit status 4"),
+        ("segfaults", "failed", "worker killed by signal 11 (SIGSEGV)"),
+        ("corrupts_all", "failed", "all 10 connections were lost (10 corrupt)"),
+        ("swallows", "failed", "no echo"),
+        ("missing", "failed", "badbackends has no 'missing'"),
+    ],
+)
+def test_broken_backend(name: str, status: str, error: str, measure: Measure) -> None:
+    result = measure(cell(f"bad:{name}"), timeouts=IMPATIENT)
+    assert result.status == status
+    assert error in result.error
+    assert "\n" not in result.error
+    assert result.latency_ns is None or status == "failed"
+
+
+def test_traceback_of_a_broken_backend_is_kept(measure: Measure) -> None:
+    details = measure(cell("bad:raises")).details
+    assert details.startswith("Traceback") and "badbackends.py" in details
+
+
+def test_threads_left_behind_do_not_keep_the_worker(measure: Measure) -> None:
+    assert measure(cell("bad:leaves_threads"), timeouts=IMPATIENT).status == "ok"
+
+
+def test_waiting_for_a_worker_takes_no_processor_time(measure: Measure) -> None:
+    """Though the load server's connection and the worker's pipe are long at their ends."""
+    wall, used = time.monotonic(), time.process_time()
+    assert measure(cell("bad:hangs_at_end"), timeouts=IMPATIENT).status == "hung"
+    assert time.process_time() - used < 0.3 * (time.monotonic() - wall)
+
+
+def test_lost_and_corrupt_connections_are_counted_and_stamped(measure: Measure) -> None:
+    result = measure(cell("bad:corrupts_one"))
+    assert result.status == "ok" and result.per_conn
+    assert (result.per_conn.lost, result.per_conn.lost_by["corrupt"]) == (1, 1)
+    assert {"lost", "corrupt"} <= {warning.code for warning in result.warnings}
+    result = measure(cell("bad:closes_two"))
+    assert result.status == "ok" and result.per_conn and result.per_conn.lost == 2
+    assert "corrupt" not in {warning.code for warning in result.warnings}
+
+
+HELLO = b"connected n=2 elapsed_ns=1000\n"
+PROGRESS = b"progress t_ms=100 messages=5 alive=2\n"
+RESULT = (
+    b"result messages=4 window_ns=1000000000 total=5 latency_sum_ns=400 latency_max_ns=100 lost=0"
+    b" engine=epoll threads=1 user_ns=1 sys_ns=1 new_key=1\n"
+)
+FAIRNESS = (
+    b"fairness min=2 "
+    + b" ".join(b"p%d=2" % q for q in range(5, 100, 5))
+    + b" max=2 jain=1.000000 starved=0\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        ([b"GET / HTTP/1.1\r\n"], "is not a reply"),
+        ([b"\xff\xfe\n"], "is not a reply"),
+        ([b"x" * 5000], "more than 4096 bytes"),
+        ([PROGRESS], "before 'connected'"),
+        ([b"connected n=2\n"], "lacks elapsed_ns"),
+        ([b"connected n=2 elapsed_ns=-1\n"], "not a whole number"),
+        ([b"connected n=2 elapsed_ns=1 elapsed_ns=1\n"], "comes twice"),
+        ([CONNECT, HELLO, AWAIT_LINE, b"progress t_ms=1 messages=x alive=2\n"], "whole number"),
+        ([CONNECT, HELLO, AWAIT_LINE, FAIRNESS], "out of order"),
+        ([CONNECT, HELLO, AWAIT_LINE, RESULT, b"end\n"], "out of order"),
+        ([CONNECT, HELLO, AWAIT_LINE, RESULT, FAIRNESS, b"hist 64=3\n", b"end\n"], "3 of 4"),
+        ([], "it closed the connection"),
+        ([CONNECT, HELLO, AWAIT_LINE, PROGRESS], "it closed the connection"),
+        ([b'error code=refused msg="said \\"no\\" to \\\\ you"\n'], 'said "no" to \\ you'),
+        ([b"error code=refused\n"], "lacks msg"),
+    ],
+)
+def test_broken_server(script: list[Step], error: str, measure: Measure) -> None:
+    with fake_server(script) as fake:
+        result = measure(cell("selector", 2), server=fake.address)
+    assert result.status == "failed"
+    assert error in result.error
+    assert "\n" not in result.error
+
+
+def test_silent_server_is_given_up(measure: Measure) -> None:
+    for script in ([CONNECT, HELLO, AWAIT_LINE], [CONNECT, HELLO, AWAIT_LINE, PROGRESS]):
+        with fake_server(script, hold=True) as fake:
+            result = measure(cell("selector", 2), server=fake.address, timeouts=HASTY)
+        assert result.status == "failed"
+        assert "fell silent" in result.error
+
+
+def test_replies_in_fragments_and_new_keys_are_understood(measure: Measure) -> None:
+    whole = RESULT + FAIRNESS + b"hist 64=3\nhist 99=1\nend\n"
+    pieces = [whole[i : i + 7] for i in range(0, len(whole), 7)]
+    with fake_server([CONNECT, HELLO, AWAIT_LINE, *pieces], hold=False) as fake:
+        result = measure(cell("selector", 2), server=fake.address)
+    assert result.status == "ok", result.error
+    assert fake.lines[0].startswith("test v=2 addr=127.0.0.1 port=")
+    assert " conns=2 msize=64 warmup_ms=50 runtime_ms=250\n" in fake.lines[0]
+    assert fake.lines[1] == "ready\n"
+    assert result.histogram == {64: 3, 99: 1}
+
+
+def test_token_is_sent(measure: Measure, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYBENCH_TOKEN", "sesame")
+    with fake_server([b'error code=busy msg="x"\n']) as fake:
+        measure(cell("selector", 2), server=fake.address)
+    assert fake.lines[0].endswith(" token=sesame\n")
+
+
+def test_no_server_there(measure: Measure) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = HostPort(*listener.getsockname())
+    result = measure(cell("selector"), server=address)
+    assert result.status == "failed"
+    assert f"no load server at {address}: Connection refused" in result.error
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_round(number: signal.Signals, measure: Measure) -> None:
+    def interrupt(progress: Progress) -> None:
+        os.kill(os.getpid(), number)
+
+    with pytest.raises(InterruptError) as caught:
+        measure(cell("selector", runtime_ns=60_000_000_000), on_progress=interrupt)
+    assert caught.value.signal_name == number.name
