@@ -50,10 +50,9 @@ def _how_to_add(row: Row) -> str:
         return f"{row.requires}: not installed (pip install pybench[{row.extra}])"
     if not str(row.requires).startswith("pybench."):
         return f"{row.requires}: not installed"
-    needs = "liburing-dev and a C compiler" if row.name == "c_uring" else "a C compiler"
     return (
         f"{row.requires}: extension not built for this Python "
-        f"(pip install . in the source tree builds it; that needs {needs})"
+        f"(pip install . in the source tree builds it; that needs {row.built_with})"
     )
 
 

@@ -5,11 +5,15 @@ worker of one row does not carry the libraries of the others.
 """
 
 import difflib
+import sys
 from dataclasses import replace
 
 from pybench.backends import plugins
 from pybench.backends.row import Row
 from pybench.errors import UsageError
+
+# A stack and its guard page; from 3.11 on the interpreter maps memory for its frames besides.
+MAPPINGS_PER_THREAD = 3 if sys.version_info >= (3, 11) else 2
 
 _MODULES = {"asyncio": "asyncio_streams"}
 _AIOFASTNET = "pybench.backends.rows.aiofastnet:new_event_loop"
@@ -37,9 +41,16 @@ def _of(library: str, name: str, family: str, description: str, serve: str = "se
     return Row(name, description, family, target, library, library)
 
 
-def _extension(name: str, description: str, family: str, target: str) -> Row:
+def _extension(
+    name: str, description: str, family: str, target: str, built_with: str = "a C compiler"
+) -> Row:
     module = "rawselect" if name == "raw_selector" else name
-    return Row(name, description, family, target, f"pybench.{module}")
+    return Row(name, description, family, target, f"pybench.{module}", built_with=built_with)
+
+
+def _threaded(row: Row) -> Row:
+    """A row with a Python thread for each connection."""
+    return replace(row, threads_per_conn=1, mappings_per_conn=MAPPINGS_PER_THREAD)
 
 
 ROWS: dict[str, Row] = {
@@ -78,11 +89,13 @@ ROWS: dict[str, Row] = {
             "selectors",
             "pybench.backends.rows.selector:serve",
         ),
-        Row(
-            "thread",
-            "one threading.Thread per connection, blocking recv and sendall",
-            "threads",
-            "pybench.backends.rows.thread:serve",
+        _threaded(
+            Row(
+                "thread",
+                "one threading.Thread per connection, blocking recv and sendall",
+                "threads",
+                "pybench.backends.rows.thread:serve",
+            )
         ),
         _extension(
             "c_epoll",
@@ -96,17 +109,21 @@ ROWS: dict[str, Row] = {
             "C",
             "pybench.backends.rows.c:serve_poll",
         ),
-        _extension(
-            "c_th",
-            "C: one POSIX thread per connection, small stacks, GIL released",
-            "C",
-            "pybench.backends.rows.c:serve_th",
+        replace(
+            _extension(
+                "c_th",
+                "C: one POSIX thread per connection, small stacks, GIL released",
+                "C",
+                "pybench.backends.rows.c:serve_th",
+            ),
+            threads_per_conn=1,  # their stacks share one mapping
         ),
         _extension(
             "c_uring",
             "C: one thread, io_uring, GIL released",
             "C",
             "pybench.backends.rows.c:serve_uring",
+            built_with="liburing-dev and a C compiler",
         ),
         _extension(
             "raw_selector",
@@ -150,11 +167,13 @@ ROWS: dict[str, Row] = {
             "greenlets",
             "one green thread per connection, blocking style on green sockets",
         ),
-        Row(
-            "socketserver",
-            "socketserver.ThreadingTCPServer: a thread and a handler per connection",
-            "threads",
-            "pybench.backends.rows.socketserver:serve",
+        _threaded(
+            Row(
+                "socketserver",
+                "socketserver.ThreadingTCPServer: a thread and a handler per connection",
+                "threads",
+                "pybench.backends.rows.socketserver:serve",
+            )
         ),
     )
 }

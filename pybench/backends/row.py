@@ -15,6 +15,9 @@ class Row:
     command: of a program in any language, with `{port}` in it, instead of a target.
     source: the distribution that brings a row that is not ours, `name version`.
     spec: what finds the row again where its name does not.
+    threads_per_conn, mappings_per_conn: what a connection takes of the machine's threads, and of
+        the worker's memory mappings for their stacks.
+    built_with: what an extension of ours needs to be built, for the remedy when it is not.
     since_minor, until_minor: of Python 3, the first minor version that has what it needs, and the
         last that its library works on.
     """
@@ -29,6 +32,9 @@ class Row:
     command: str | None = None
     source: str = ""
     spec: str = ""
+    threads_per_conn: int = 0
+    mappings_per_conn: int = 0
+    built_with: str = ""
     since_minor: int = 10
     until_minor: int | None = None
 

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from pybench import backends
-from pybench.driver import campaign, preflight
+from pybench.driver import campaign
 from pybench.driver.progress import PlainReporter
 from pybench.errors import PreflightError, PybenchError
 from pybench.machine import environment
 from pybench.machine.calibration import Calibration
+from pybench.machine.limits import of_machine
 from pybench.result import Result
 from pybench.spec import ENGINES, Campaign
 
@@ -49,7 +50,7 @@ def calibrate(notify: Notify) -> Calibration:
     alike = _run(NOISE_ROW, rounds=NOISE_RUNS)
     ceiling, unavailable = _ceilings(notify)
     send_ns, recv_ns = loopback_cost_ns()
-    limits, env = preflight.machine_limits(), environment.collect()
+    limits, env = of_machine(), environment.collect()
     disturbed = [r.disturbance for r in alike if r.disturbance is not None]
     return Calibration(
         measured_at=datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),

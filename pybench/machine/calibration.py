@@ -28,7 +28,7 @@ class Calibration:
     ceiling_mps: engine of the load server -> the most it drove, in messages/s.
     unavailable: engine -> why it cannot be had.
     syscall_ns, send_ns, recv_ns: an empty system call, and 64 bytes over loopback.
-    limits: name -> number, from `preflight.machine_limits`.
+    limits: name -> number, from `machine/limits.py`.
     other, steal: shares of CPU time that others had meanwhile.
     advice: what a person could tune, one line each.
     """

@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from pybench import backends, cli
-from pybench.driver import preflight
 from pybench.driver.loadserver import LoadServer, executable
 from pybench.result.file import read_sections
-from pybench.spec import Campaign
 from tests.conftest import SHORT, environment
 from tests.support.netns import namespaces
 
@@ -311,38 +309,3 @@ def test_soft_limit_is_no_obstacle(run: Run) -> None:
         before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard)),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-
-
-def obstacles(monkeypatch: pytest.MonkeyPatch, func: str, conns: int, **kernel: int) -> list[str]:
-    """Obstacles of a cell on a machine whose files in /proc/sys hold these numbers."""
-    real = preflight._read_int
-    fake = {f"/proc/sys/{name.replace('__', '/')}": value for name, value in kernel.items()}
-    fake = {path.replace("threads_max", "threads-max"): value for path, value in fake.items()}
-    monkeypatch.setattr(preflight, "_read_int", lambda path: fake.get(path, real(path)))
-    options = {"func": func, "conns": str(conns)}
-    campaign = Campaign.from_options(options, str)
-    return [str(obstacle) for obstacle in preflight.obstacles(campaign, "127.0.0.1")]
-
-
-@pytest.mark.parametrize(
-    ("func", "kernel", "says"),
-    [
-        ("thread", {"kernel__pid_max": 500}, "kernel.pid_max"),
-        ("c_th", {"kernel__threads_max": 500}, "kernel.threads-max"),
-        (
-            "thread",
-            {"vm__max_map_count": 2000},
-            f"{preflight.MAPPINGS_PER_THREAD * 1000 + 1000} memory mappings",
-        ),
-    ],
-)
-def test_limits_of_threads(
-    func: str, kernel: dict[str, int], says: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (obstacle,) = obstacles(monkeypatch, func, 1000, **kernel)
-    assert says in obstacle and "sysctl -w" in obstacle
-    assert obstacles(monkeypatch, "selector", 1000, **kernel) == []
-
-
-def test_c_threads_need_no_mappings_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert obstacles(monkeypatch, "c_th", 1000, vm__max_map_count=2000) == []

@@ -1,0 +1,142 @@
+"""How much of each resource this machine has: files, ports, threads, memory mappings.
+
+Reads limits, changes none. Whether they are enough for a campaign is asked in
+`driver/preflight.py`.
+"""
+
+import os
+import resource
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pybench.machine.procfs import read_int, read_words
+
+RESERVED_PIDS = 300  # the kernel gives none of the first ones out
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A resource: how much of it there is, what it is called and who can raise it."""
+
+    available: int
+    what: str
+    remedy: str
+
+    def check(self, needed: int, each: str = "") -> str | None:
+        """The message when there is too little, else None.
+
+        each: how many one thing takes of it, for the message.
+        """
+        if needed <= self.available:
+            return None
+        return f"{needed} {self.what}{each} needed, {self.available} available: {self.remedy}"
+
+
+def of_machine() -> dict[str, int]:
+    """What this machine has of files, ports, threads and mappings, by name; what is not limited is
+    left out. Ports are those of one source address."""
+    found: dict[str, Iterable[Limit]] = {
+        "open files": open_files(),
+        "ports": local_ports(""),
+        "threads": threads(),
+        "mappings": mappings(),
+    }
+    known = {
+        name: min((limit.available for limit in some), default=None) for name, some in found.items()
+    }
+    known["listen queue"] = listen_queue()
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def listen_queue() -> int | None:
+    """How many connections can wait to be accepted."""
+    return read_int("/proc/sys/net/core/somaxconn")
+
+
+def open_files() -> Iterator[Limit]:
+    """Of one process; the soft limit is raised to the hard one by whoever needs it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        remedy = "raise the hard limit of open files (ulimit -Hn, or nofile in limits.conf)"
+        yield Limit(hard, "open files", remedy)
+
+
+def local_ports(towards: str) -> Iterator[Limit]:
+    """From one source address to one destination. towards: its address, for the message."""
+    words = read_words("/proc/sys/net/ipv4/ip_local_port_range")
+    if len(words) == 2:
+        low, high = map(int, words)
+        remedy = (
+            "widen them (sysctl -w net.ipv4.ip_local_port_range='1024 65535'),"
+            " or --bind 127.0.0.1, which has more addresses"
+        )
+        yield Limit(high - low + 1, f"local ports to connect to {towards} from", remedy)
+
+
+def threads() -> Iterator[Limit]:
+    """How many more threads there can be, by everything that limits them."""
+    running = _running_tasks()
+    pid_max = read_int("/proc/sys/kernel/pid_max")
+    if pid_max is not None:
+        remedy = "sysctl -w kernel.pid_max=4194304"
+        yield Limit(max(0, pid_max - RESERVED_PIDS - running), "thread ids", remedy)
+    threads_max = read_int("/proc/sys/kernel/threads-max")
+    if threads_max is not None:
+        remedy = "sysctl -w kernel.threads-max=1000000"
+        yield Limit(max(0, threads_max - running), "threads", remedy)
+    _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    if hard != resource.RLIM_INFINITY and os.geteuid() != 0:  # root is exempt
+        remedy = "raise the limit of processes (ulimit -Hu, or nproc in limits.conf)"
+        yield Limit(max(0, hard - _own_tasks()), "processes and threads of this user", remedy)
+    for folder in _pid_cgroups():
+        limit, used = read_int(str(folder / "pids.max")), read_int(str(folder / "pids.current"))
+        if limit is not None:
+            remedy = f"raise {folder}/pids.max (docker run --pids-limit, systemd TasksMax=)"
+            yield Limit(max(0, limit - (used or 0)), "threads in this control group", remedy)
+
+
+def mappings() -> Iterator[Limit]:
+    """Of memory, in one process."""
+    maximum = read_int("/proc/sys/vm/max_map_count")
+    if maximum is not None:
+        yield Limit(maximum, "memory mappings", "sysctl -w vm.max_map_count=1000000")
+
+
+def _running_tasks() -> int:
+    """Threads on this machine now."""
+    try:
+        return int(read_words("/proc/loadavg")[3].partition("/")[2])
+    except (ValueError, IndexError):
+        return 0
+
+
+def _own_tasks() -> int:
+    """Threads of this user now."""
+    uid = os.getuid()
+    count = 0
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and entry.stat().st_uid == uid:
+                count += sum(1 for _ in (entry / "task").iterdir())
+        except OSError:  # it ended meanwhile
+            continue
+    return count
+
+
+def _pid_cgroups() -> Iterable[Path]:
+    """The folders of this process's control groups that may limit threads, innermost first."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "pids"):
+            continue
+        top = Path("/sys/fs/cgroup") / controllers
+        here = top / path.lstrip("/")
+        for folder in (here, *here.parents):
+            if folder == top.parent:
+                break
+            yield folder
