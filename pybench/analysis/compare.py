@@ -31,6 +31,7 @@ from pybench.analysis.stats import Summary, log_ratio_interval, student_t_quanti
 from pybench.backends.names import canonical
 from pybench.errors import UsageError
 from pybench.result import Warning
+from pybench.spec import OPTIONS
 from pybench.units import count_label
 
 Verdict = Literal["faster", "slower", "no difference"]
@@ -45,15 +46,9 @@ _PASSING: Final = frozenset({"load_average", "calibration"})  # of the hour, not
 
 _SETTING_WORDS: Final = {
     "server": "load server",
-    "msize": "message size",
-    "think_us": "think time",
-    "runtime_s": "runtime",
-    "warmup_s": "warm-up",
-    "engine": "server engine",
+    **{option.key: option.words for option in OPTIONS.values() if option.words},
     "threads": "server threads",
     "machine": "machine",
-    "timestamps": "timestamps",
-    "busy_poll_us": "busy poll of the load server",
     "conns": "connections of an open loop",
 }
 

@@ -45,70 +45,25 @@ def _parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         allow_abbrev=False,
     )
-    _add_what(parser)
-    _add_where(parser)
+    what = parser.add_argument_group("what to measure")
+    _add_group(what, "what")
+    what.add_argument("--campaign", metavar="FILE", help="take options from a TOML file")
+    what.add_argument("--resume", metavar="FILE", help="run what a results file still lacks")
+    _add_group(parser.add_argument_group("where"), "where")
     _add_results(parser)
     return parser
 
 
-def _add_what(parser: argparse.ArgumentParser) -> None:
-    what = parser.add_argument_group("what to measure")
-    what.add_argument(
-        "--func",
-        action="append",
-        metavar="ROW,...|all",
-        help="rows (--list shows them), or your own: module:callable, file.py:callable, "
-        "asyncio_proto@module:loop_factory, exec:'COMMAND --port {port}'; NAME=... names one; "
-        "may be repeated",
-    )
-    what.add_argument("--conns", metavar="N,...", help="numbers of connections: 10,1k,10000")
-    what.add_argument("--rounds", metavar="R", help="rounds of each cell (default 1)")
-    what.add_argument("--runtime", metavar="TIME", help="measured time of a round (default 30s)")
-    what.add_argument("--warmup", metavar="TIME", help="pings before that (default 1s)")
-    what.add_argument("--msize", metavar="BYTES", help="size of a message (default 64)")
-    what.add_argument("--think", metavar="MIN[:MAX]", help="wait between echo and next ping")
-    what.add_argument(
-        "--rate", metavar="R,...|auto", help="open loop: pings/s over all connections, or a sweep"
-    )
-    what.add_argument(
-        "--env",
-        action="append",
-        metavar="NAME=VALUE,...",
-        help="run each row also with these variables, as a row of its own; may be repeated",
-    )
-    what.add_argument(
-        "--python",
-        action="append",
-        metavar="[NAME=]PATH",
-        help="run the workers under this interpreter, which has a pybench of its own; may be "
-        "repeated: every row then runs under each",
-    )
-    what.add_argument("--seed", metavar="N", help="of the order of cells (default random)")
-    what.add_argument("--campaign", metavar="FILE", help="take options from a TOML file")
-    what.add_argument("--resume", metavar="FILE", help="run what a results file still lacks")
-    what.add_argument(
-        "--skip-impossible", action="store_true", help="leave out what this machine cannot run"
-    )
-
-
-def _add_where(parser: argparse.ArgumentParser) -> None:
-    where = parser.add_argument_group("where")
-    where.add_argument("--server", metavar="HOST:PORT", help="use a running load server")
-    where.add_argument("--bind", metavar="ADDR", help="address of the measured side")
-    where.add_argument("--server-threads", metavar="N", help="ping threads of the load server")
-    where.add_argument("--engine", metavar="NAME", help="of the load server: epoll or uring")
-    where.add_argument(
-        "--timestamps", metavar="kernel", help="have the kernel note when each echo arrives"
-    )
-    where.add_argument(
-        "--busy-poll",
-        metavar="TIME",
-        help="how long the load server looks for echoes before it sleeps; auto (default): 200us "
-        "where it has CPUs of its own, else 0",
-    )
-    where.add_argument("--cpu", metavar="N", help="CPU of the worker (default the first)")
-    where.add_argument("--server-cpus", metavar="LIST", help="CPUs of the embedded load server")
-    where.add_argument("--no-pin", action="store_true", help="pin nothing to CPUs")
+def _add_group(group: argparse._ArgumentGroup, name: str) -> None:
+    """The options of one group of the table, each as it is written on a command line."""
+    for option in OPTIONS.values():
+        if option.group != name:
+            continue
+        default = f" (default {option.default})" if option.default and not option.flag else ""
+        how: dict[str, Any] = {"action": "store_true"}
+        if not option.flag:
+            how = {"action": "append" if option.many else "store", "metavar": option.metavar}
+        group.add_argument(_option(option.name), help=option.help + default, **how)
 
 
 def _add_results(parser: argparse.ArgumentParser) -> None:

@@ -198,7 +198,7 @@ class Session:
     def __enter__(self) -> "Session":
         plan = self._plan
         cell = Cell(
-            func=plan.row.asked_for_as, conns=self.conns, msize=self.msize, runtime_ns=0,
+            row=plan.row, conns=self.conns, msize=self.msize, runtime_ns=0,
             warmup_ns=0, env=plan.env,
         )  # fmt: skip
         with ExitStack() as stack:

@@ -131,7 +131,7 @@ def empty_result(cell: Cell, number: int, started_at: str, env: dict[str, Any]) 
         runtime_s=cell.runtime_ns / NS_PER_S,
         warmup_s=cell.warmup_ns / NS_PER_S,
         think_us=cell.think_us,
-        rate=cell.rate_per_s,
+        rate=cell.rate,
         row=cell.row.name if cell.label != cell.row.name else "",
         family=cell.row.family,
         spec=cell.row.spec,

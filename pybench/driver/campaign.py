@@ -95,14 +95,14 @@ class Completed:
         """
         cell, found = task.cell, self._of(task.cell, task.number)
         if not cell.rate_auto:
-            return None if cell.rate_per_s in found else cell
+            return None if cell.rate in found else cell
         if any(not result.ok for result in found.values()):
             return None
         if task.number == 1:
             rate = sweep.next_rate(_outcomes(found), cell.conns)
         else:
             rate = next((rate for rate in self._of(cell, 1) if rate not in found), None)
-        return None if rate is None else dataclasses.replace(cell, rate_per_s=rate)
+        return None if rate is None else dataclasses.replace(cell, rate=rate)
 
     def expected(self, tasks: Iterable[Task]) -> list[Cell]:
         """A cell for each round that the tasks will take, as far as that can be known."""
@@ -340,7 +340,7 @@ def load_file(name: str) -> dict[str, Any]:
         raise UsageError(f"--campaign {name}: {exc.strerror}{_shipped_hint(exc)}") from exc
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise UsageError(f"--campaign {name}: not TOML: {' '.join(str(exc).split())}") from exc
-    unknown = sorted(set(values) - OPTIONS)
+    unknown = sorted(values.keys() - OPTIONS.keys())
     if unknown:
         known = " ".join(sorted(OPTIONS))
         raise UsageError(f"--campaign {name}: unknown key {unknown[0]!r}; known are {known}")

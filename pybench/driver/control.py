@@ -14,8 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pybench.errors import ProtocolError, ServerError
-from pybench.spec import Cell, HostPort
-from pybench.units import NS_PER_MS, NS_PER_S
+from pybench.spec import OPTIONS, Cell, HostPort
+from pybench.units import NS_PER_S
 
 LINE_MAX = 4096
 CONNECT_TIMEOUT_S = 10.0
@@ -316,33 +316,22 @@ def shown(line: bytes) -> str:
     return repr(text + ("..." if len(line) > 60 else ""))
 
 
-def request_line(
-    cell: Cell, addr: str, port: int, *, threads: int | None = None, busy_poll_us: int = 0
-) -> bytes:
+def request_line(addr: str, port: int, *asked: object) -> bytes:
     """The request for one test of the worker that listens on addr and port.
 
-    threads, busy_poll_us: as in `placement.Placement`. A busy poll is asked for only where there is
-    to be one: older servers do not know the word.
+    asked: the cell and, where there is one, the placement: what they have of the options that the
+    load server is told of (`spec/options.py`). An option that is left to the server is no word:
+    older servers may not know it.
     """
-    words = [
-        f"test v=2 addr={addr} port={port} conns={cell.conns} msize={cell.msize}",
-        f"warmup_ms={cell.warmup_ns // NS_PER_MS} runtime_ms={cell.runtime_ns // NS_PER_MS}",
-    ]
-    if cell.think_us[1]:
-        words.append(f"think_min_us={cell.think_us[0]} think_max_us={cell.think_us[1]}")
-    if cell.rate_per_s:
-        words.append(f"rate={cell.rate_per_s}")
-    if cell.engine is not None:
-        words.append(f"engine={cell.engine}")
-    if cell.timestamps is not None:
-        words.append(f"timestamps={cell.timestamps}")
-    if threads is not None:
-        words.append(f"threads={threads}")
-    if busy_poll_us:
-        words.append(f"busy_poll_us={busy_poll_us}")
+    words: dict[str, object] = {"v": 2, "addr": addr, "port": port}
+    for option in OPTIONS.values():
+        if option.wire is not None:
+            values = (getattr(one, option.field) for one in asked if hasattr(one, option.field))
+            words |= option.wire(next(values, None))
     if token := os.environ.get(TOKEN_VARIABLE):
-        words.append(f"token={token}")
-    return " ".join(words).encode("ascii", "replace") + b"\n"
+        words["token"] = token
+    line = " ".join(f"{key}={value}" for key, value in words.items())
+    return f"test {line}\n".encode("ascii", "replace")
 
 
 def local_address_towards(server: HostPort) -> str:
@@ -368,7 +357,7 @@ def unsupported(server: HostPort, bind: str, cell: Cell) -> str | None:
             ControlConnection(server) as control,
             selectors.DefaultSelector() as selector,
         ):
-            control.request(trial, bind, listener.getsockname()[1])
+            control.request(bind, listener.getsockname()[1], trial)
             selector.register(control, selectors.EVENT_READ)
             while not control.connected and selector.select(CONNECT_TIMEOUT_S):
                 control.receive()
@@ -432,17 +421,9 @@ class ControlConnection:
         """The result, once it is whole."""
         return self.parser.measurement
 
-    def request(
-        self,
-        cell: Cell,
-        addr: str,
-        port: int,
-        *,
-        threads: int | None = None,
-        busy_poll_us: int = 0,
-    ) -> None:
-        """Ask for the test of cell against the worker at addr and port; see `request_line`."""
-        self._send(request_line(cell, addr, port, threads=threads, busy_poll_us=busy_poll_us))
+    def request(self, addr: str, port: int, *asked: object) -> None:
+        """Ask for a test of the worker at addr and port; see `request_line`."""
+        self._send(request_line(addr, port, *asked))
 
     def ready(self) -> None:
         """Say that the worker has accepted all connections."""

@@ -213,7 +213,7 @@ class LiveReporter:
         self._live.stop()
 
     def round_started(self, cell: Cell, number: int) -> None:
-        self._current = cell_name(cell.label, cell.conns, cell.rate_per_s, number, self._rounds)
+        self._current = cell_name(cell.label, cell.conns, cell.rate, number, self._rounds)
         self._rate, self._last = "starting", None
         self._estimate.start()
 

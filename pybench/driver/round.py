@@ -83,7 +83,7 @@ def run(cell: Cell, number: int, context: RoundContext, on_progress: OnProgress)
             control = stack.enter_context(ControlConnection(context.server))
             watch.add(control)
             monitor.connecting()
-            request(control, cell, port, context)
+            control.request(context.bind, port, cell, context.placement)
             _await_ready(watch, worker, control, timeouts)
             monitor.connected()
             monitor.begin()
@@ -100,18 +100,6 @@ def run(cell: Cell, number: int, context: RoundContext, on_progress: OnProgress)
     server = assemble.Server(address=context.server, connect_s=control.connect_s)
     result = assemble.measured(blank, measurement, usage, cpu=cpu, server=server)
     return assemble.with_stamps(result, monitor, local_server=_is_local(context))
-
-
-def request(control: ControlConnection, cell: Cell, port: int, context: RoundContext) -> None:
-    """Ask for the test of a cell against the worker on a port, as the placement has it."""
-    placement = context.placement
-    control.request(
-        cell,
-        context.bind,
-        port,
-        threads=placement.server_threads,
-        busy_poll_us=placement.busy_poll_us,
-    )
 
 
 def _is_local(context: RoundContext) -> bool:

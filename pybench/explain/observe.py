@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pybench.driver.control import ControlConnection
-from pybench.driver.round import RoundContext, request
+from pybench.driver.round import RoundContext
 from pybench.driver.watch import DeadlineError, Watch
 from pybench.driver.workerprocess import WorkerProcess
 from pybench.errors import PybenchError, WorkerError
@@ -71,7 +71,7 @@ def observe(cell: Cell, context: RoundContext, observer: Observer) -> Observed:
         observer.attach(worker.pid)
         control = stack.enter_context(ControlConnection(context.server))
         watch.add(control)
-        request(control, cell, worker.port, context)
+        control.request(context.bind, worker.port, cell, context.placement)
         wait("all connections", lambda: control.connected and worker.ready, timeouts.connect)
         observer.begin()
         control.ready()

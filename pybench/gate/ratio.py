@@ -169,7 +169,7 @@ def _half_has(code: str, results: Sequence[Result]) -> bool:
 
 def _results(funcs: Sequence[str], conns: int, options: Mapping[str, Any]) -> list[Result]:
     """Every round, all of them ok, of the rows in their order."""
-    known = OPTIONS - {"func", "conns", "rate"}
+    known = OPTIONS.keys() - {"func", "conns", "rate"}
     if unknown := sorted(set(options) - known):
         raise UsageError(f"pybench: no option {unknown[0]!r}; there are {' '.join(sorted(known))}")
     asked = Campaign.from_options(

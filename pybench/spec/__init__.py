@@ -6,8 +6,9 @@ In: options as text, from the command line or a campaign file (`options`). Out: 
 
 from pybench.spec.address import DEFAULT_PORT, HostPort
 from pybench.spec.campaign import Campaign
-from pybench.spec.cell import Cell, EnvSet, row_label
-from pybench.spec.options import ENGINES, MAX_CONNS, OPTIONS, parse_env
+from pybench.spec.cell import Cell, row_label
+from pybench.spec.options import ENGINES, MAX_CONNS, OPTIONS, Option
+from pybench.spec.parse import EnvSet, parse_env
 
 __all__ = [
     "DEFAULT_PORT",
@@ -18,6 +19,7 @@ __all__ = [
     "Cell",
     "EnvSet",
     "HostPort",
+    "Option",
     "parse_env",
     "row_label",
 ]

@@ -2,42 +2,33 @@
 
 from dataclasses import dataclass
 
-from pybench import backends
+from pybench.backends import Row
 from pybench.backends.interpreters import Interpreter
-
-EnvSet = tuple[tuple[str, str], ...]
-"""Variables of an environment with their values, in the order given."""
+from pybench.spec.options import RoundOptions
+from pybench.spec.parse import EnvSet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One combination to measure.
+class Cell(RoundOptions):
+    """One combination to measure: a row at a number of connections, as all of its campaign.
 
-    func: finds the row.  conns: connections, >= 1.  msize: bytes of a message, >= 1.
-    runtime_ns, warmup_ns: whole milliseconds.  think_us: [min, max] wait before the next ping.
-    rate_per_s: pings per second over all connections, 0 for the closed loop.  rate_auto: a sweep
-    of rates up to the knee; each of its steps is a cell with a rate.  engine: of the load server,
-    None for its default.  timestamps: `kernel` or None.  env: set in the worker besides the rest.
-    python: to run the worker under, None for the driver's own.
+    conns: connections, >= 1.  rate: pings per second over all connections, 0 for the closed loop.
+    rate_auto: a sweep of rates up to the knee; each of its steps is a cell with a rate.
+    env: set in the worker besides the rest.  python: to run the worker under, None for the
+    driver's own.
     """
 
-    func: str
+    row: Row
     conns: int
-    msize: int
-    runtime_ns: int
-    warmup_ns: int
-    think_us: tuple[int, int] = (0, 0)
-    rate_per_s: int = 0
+    rate: int = 0
     rate_auto: bool = False
-    engine: str | None = None
-    timestamps: str | None = None
     env: EnvSet = ()
     python: Interpreter | None = None
 
     @property
-    def row(self) -> backends.Row:
-        """What is measured."""
-        return backends.find(self.func)
+    def func(self) -> str:
+        """The text that finds the row."""
+        return self.row.asked_for_as
 
     @property
     def label(self) -> str:
@@ -45,7 +36,7 @@ class Cell:
         return row_label(self.row.name, self.env, "" if self.python is None else self.python.name)
 
     def __str__(self) -> str:
-        rate = f" at {self.rate_per_s}/s" if self.rate_per_s else ""
+        rate = f" at {self.rate}/s" if self.rate else ""
         return f"{self.label} x {self.conns}{rate}"
 
 

@@ -1,88 +1,77 @@
-"""Every option of a campaign, from the text of a person to the value that a campaign holds.
+"""Every option of a campaign is one row of the tables below: its name, how its text is read, its
+default, its help, how the load server is told, and what it is called where two results differ.
 
-The command line and campaign files give text, numbers, flags or lists of those; an error names the
-option as it was given.
+The command line, campaign files, the request to the load server, the header of a results file,
+headings and comparisons all read these rows. So a new option is a row here and the code that uses
+it.
 """
 
-import ipaddress
-import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Final, Literal
 
-from pybench import backends
+from pybench.backends import Row
+from pybench.backends.interpreters import Interpreter, identify
 from pybench.errors import UsageError
-from pybench.spec.cell import EnvSet
-from pybench.units import (
-    NS_PER_MS,
-    NS_PER_S,
-    NS_PER_US,
-    format_duration,
-    parse_count,
-    parse_counts,
-    parse_duration_ns,
-    split_list,
-    unique,
-)
+from pybench.spec import parse
+from pybench.spec.address import HostPort
+from pybench.units import NS_PER_MS, NS_PER_S, parse_cpus
 
-MAX_CONNS = 1_000_000
-MAX_MSIZE = 1 << 20
-MAX_TIME_NS = 24 * 3600 * NS_PER_S
-MAX_THINK_NS = 1000 * NS_PER_S
-MAX_RATE = 1_000_000_000
-MAX_BUSY_POLL_NS = NS_PER_S
-ENGINES = ("epoll", "uring")
-TIMESTAMPS = ("kernel",)
+MAX_CONNS: Final = 1_000_000
+MAX_MSIZE: Final = 1 << 20
+MAX_TIME_NS: Final = 24 * 3600 * NS_PER_S
+ENGINES: Final = ("epoll", "uring")
+TIMESTAMPS: Final = ("kernel",)
 
-OPTIONS = frozenset(
-    {"func", "conns", "msize", "runtime", "warmup", "think", "rounds", "seed"}
-    | {"server", "bind", "server_threads", "cpu", "server_cpus", "no_pin", "skip_impossible"}
-    | {"rate", "engine", "timestamps", "busy_poll", "env", "python"}
-)
-_EXAMPLES = {"func": "asyncio_proto,c_epoll", "conns": "100,1k"}
-_NEEDED = object()
-_PROGRAM = re.compile(r"(?:^|(?<=,))\s*(?:[\w.+-]+=)?exec:")
+Wire = Callable[[Any], Mapping[str, object]]
+"""A value into the words of a request, `key=value`; none where the server's default is meant."""
 
 
-class Reader:
-    """Looks options up and names the one that is wrong."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option.
 
-    def __init__(self, options: Mapping[str, Any], names: Callable[[str], str]) -> None:
-        self._options = options
-        self._names = names
+    name: its key in campaign files; `--busy-poll` on the command line for `busy_poll`.
+    parse: text to value; a list of texts where it may be repeated (many).  flag: takes no value.
+    default: a text; where there is none, leaving it out gives `unset`.  example: makes it needed.
+    group: of the help: `what` is measured, and `where`.
+    also: a second field that the text decides; `parse` then returns both values.
+    key: what records call the value, the field's name unless told.
+    wire: how the load server is told of it, where it is.  words: what a difference in it is called.
+    field: of the campaign, and of a cell where it has one of that name.
+    """
 
-    def __call__(self, key: str, parse: Callable[[str], Any], default: Any = _NEEDED) -> Any:
-        value = self._options.get(key, default)
-        name = self._names(key)
-        if value is _NEEDED:
-            raise UsageError(f"{name} is missing, for example {name} {_EXAMPLES[key]}")
-        if value is None:
-            return None
+    name: str
+    parse: Callable[[Any], Any]
+    metavar: str
+    help: str
+    default: str | None = None
+    unset: Any = None
+    example: str = ""
+    group: Literal["what", "where"] = "what"
+    many: bool = False
+    flag: bool = False
+    also: str = ""
+    key: str = ""
+    wire: Wire | None = None
+    words: str = ""
+    field: str = ""
+
+    def value(self, given: Mapping[str, Any], called: str) -> Any:
+        """What was asked for. given: option -> text, number, flag or list of those.
+
+        called: what an error message calls it.  Raises UsageError.
+        """
+        found = given.get(self.name, self.default)
+        if found is None and self.example:
+            raise UsageError(f"{called} is missing, for example {called} {self.example}")
         try:
-            return parse(_as_text(value))
+            if self.many:
+                texts = found if isinstance(found, list) else [] if found is None else [found]
+                return self.parse([_as_text(text) for text in texts])
+            return self.unset if found is None else self.parse(_as_text(found))
         except UsageError as exc:
-            raise UsageError(f"{name}: {exc}") from exc
-
-    def all(self, key: str, parse: Callable[[list[str]], Any]) -> Any:
-        """An option that must be given and may be several times: all its texts at once."""
-        self(key, str)
-        return self.all_given(key, parse)
-
-    def all_given(self, key: str, parse: Callable[[list[str]], Any]) -> Any:
-        """An option that may be given several times: all its texts at once."""
-        values = self._options.get(key, [])
-        try:
-            return parse([_as_text(v) for v in (values if isinstance(values, list) else [values])])
-        except UsageError as exc:
-            raise UsageError(f"{self._names(key)}: {exc}") from exc
-
-    def each(self, key: str, parse: Callable[[str], Any]) -> list[Any]:
-        """An option that may be given several times: a text or a list of them."""
-        values = self._options.get(key, [])
-        try:
-            texts = values if isinstance(values, list) else [values]
-            return [parse(_as_text(value)) for value in texts]
-        except UsageError as exc:
-            raise UsageError(f"{self._names(key)}: {exc}") from exc
+            raise UsageError(f"{called}: {exc}") from exc
 
 
 def _as_text(value: Any) -> str:
@@ -96,141 +85,136 @@ def _as_text(value: Any) -> str:
     raise UsageError(f"{value!r} is neither text nor a number nor a list of those")
 
 
-def flag(text: str) -> bool:
-    if text not in ("true", "false"):
-        raise UsageError(f"{text!r} is neither true nor false")
-    return text == "true"
+def _option(
+    name: str, parse: Callable[[Any], Any], metavar: str, help_text: str, **more: Any
+) -> Any:
+    """A field of a dataclass that is an option, with the value of its default text."""
+    option = Option(name=name, parse=parse, metavar=metavar, help=help_text, **more)
+    metadata = {"option": option}
+    if option.example:
+        return field(metadata=metadata)
+    value = option.value({}, name)
+    return field(default=value[0] if option.also else value, metadata=metadata)
 
 
-def rows(texts: Sequence[str]) -> tuple[tuple[str, ...], bool]:
-    """Rows as `backends.find` takes them, each once; `all` is every row of ours.
-
-    Returns what finds them again, and whether all were asked for.
-    """
-    words = [word for text in texts for word in _split_rows(text)]
-    everything = "all" in words
-    ours = list(backends.ROWS) if everything else []
-    rows = [backends.find(word) for word in [*ours, *(word for word in words if word != "all")]]
-    named: dict[str, str] = {}
-    for row in rows:
-        if named.setdefault(row.name, row.asked_for_as) != row.asked_for_as:
-            raise UsageError(
-                f"two rows would be called {row.name!r}: "
-                f"write one of them as NAME={row.asked_for_as}"
-            )
-    return tuple(named.values()), everything
+def _word(key: str) -> Wire:
+    """The value itself; no word where it is none, or 0."""
+    return lambda value: {key: value} if value else {}
 
 
-def _split_rows(text: str) -> list[str]:
-    """The words between commas; a program's command takes all the rest, commas and all."""
-    match = _PROGRAM.search(text)
-    if match is None:
-        return split_list(text)
-    before = text[: match.start()].removesuffix(",")
-    return [*(split_list(before) if match.start() else []), text[match.start() :].lstrip()]
+def _ms(key: str) -> Wire:
+    return lambda value_ns: {key: value_ns // NS_PER_MS}
 
 
-def _within(value: int, low: int, high: int) -> int:
-    if not low <= value <= high:
-        raise UsageError(f"{value} is out of range: {low} to {high}")
-    return value
+def _think(value_us: tuple[int, int]) -> Mapping[str, object]:
+    low, high = value_us
+    return {"think_min_us": low, "think_max_us": high} if high else {}
 
 
-def count(low: int, high: int) -> Callable[[str], int]:
-    return lambda text: _within(parse_count(text), low, high)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundOptions:
+    """What every round of a campaign is asked with; each cell has it."""
+
+    msize: int = _option(
+        "msize", parse.count(1, MAX_MSIZE), "BYTES", "size of a message",
+        default="64", wire=_word("msize"), words="message size",
+    )  # fmt: skip
+    think_us: tuple[int, int] = _option(
+        "think", parse.think, "MIN[:MAX]", "wait between echo and next ping",
+        default="0", wire=_think, words="think time",
+    )  # fmt: skip
+    runtime_ns: int = _option(
+        "runtime", parse.time(NS_PER_MS, MAX_TIME_NS), "TIME", "measured time of a round",
+        default="30s", key="runtime_s", wire=_ms("runtime_ms"), words="runtime",
+    )  # fmt: skip
+    warmup_ns: int = _option(
+        "warmup", parse.time(0, MAX_TIME_NS), "TIME", "pings before that",
+        default="1s", key="warmup_s", wire=_ms("warmup_ms"), words="warm-up",
+    )  # fmt: skip
+    engine: str | None = _option(
+        "engine", parse.one_of(ENGINES), "NAME", "of the load server: epoll or uring",
+        group="where", wire=_word("engine"), words="server engine",
+    )  # fmt: skip
+    timestamps: str | None = _option(
+        "timestamps", parse.one_of(TIMESTAMPS), "kernel",
+        "have the kernel note when each echo arrives",
+        group="where", wire=_word("timestamps"), words="timestamps",
+    )  # fmt: skip
 
 
-def counts(low: int, high: int) -> Callable[[str], tuple[int, ...]]:
-    return lambda text: unique(_within(n, low, high) for n in parse_counts(text))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignOptions(RoundOptions):
+    """What else a campaign is asked with: rows, numbers, order and places."""
+
+    rows: tuple[Row, ...] = _option(
+        "func", parse.rows, "ROW,...|all",
+        "rows (--list shows them), or your own: module:callable, file.py:callable, "
+        "asyncio_proto@module:loop_factory, exec:'COMMAND --port {port}'; NAME=... names one; "
+        "may be repeated",
+        many=True, example="asyncio_proto,c_epoll", also="all_rows", key="func",
+    )  # fmt: skip
+    conns: tuple[int, ...] = _option(
+        "conns", parse.counts(1, MAX_CONNS), "N,...", "numbers of connections: 10,1k,10000",
+        example="100,1k", wire=_word("conns"),
+    )  # fmt: skip
+    rounds: int = _option(
+        "rounds", parse.count(1, 1_000_000), "R", "rounds of each cell", default="1"
+    )
+    rate: tuple[int, ...] = _option(
+        "rate", parse.rates, "R,...|auto", "open loop: pings/s over all connections, or a sweep",
+        unset=((), False), also="rate_auto", wire=_word("rate"),
+    )  # fmt: skip
+    env_sets: tuple[parse.EnvSet, ...] = _option(
+        "env", parse.env_sets, "NAME=VALUE,...",
+        "run each row also with these variables, as a row of its own; may be repeated",
+        many=True,
+    )  # fmt: skip
+    pythons: tuple[Interpreter, ...] = _option(
+        "python", identify, "[NAME=]PATH",
+        "run the workers under this interpreter, which has a pybench of its own; may be "
+        "repeated: every row then runs under each",
+        many=True,
+    )  # fmt: skip
+    seed: int = _option(
+        "seed", parse.count(0, 2**63 - 1), "N", "of the order of cells (default random)"
+    )
+    skip_impossible: bool = _option(
+        "skip_impossible", parse.flag, "", "leave out what this machine cannot run",
+        default="false", flag=True,
+    )  # fmt: skip
+    server: HostPort | None = _option(  # noqa: RUF009 - it makes a field
+        "server", HostPort.parse, "HOST:PORT", "use a running load server", group="where"
+    )
+    bind: str | None = _option(
+        "bind", parse.bind_address, "ADDR", "address of the measured side", group="where"
+    )
+    server_threads: int | None = _option(
+        "server_threads", parse.count(1, 64), "N", "ping threads of the load server",
+        group="where", wire=_word("threads"),
+    )  # fmt: skip
+    busy_poll_us: int | None = _option(
+        "busy_poll", parse.busy_poll, "TIME",
+        "how long the load server looks for echoes before it sleeps; auto (default): 200us "
+        "where it has CPUs of its own, else 0",
+        group="where", wire=_word("busy_poll_us"), words="busy poll of the load server",
+    )  # fmt: skip
+    cpu: int | None = _option(
+        "cpu", parse.count(0, 4095), "N", "CPU of the worker (default the first)", group="where"
+    )
+    server_cpus: tuple[int, ...] | None = _option(
+        "server_cpus", parse_cpus, "LIST", "CPUs of the embedded load server", group="where"
+    )
+    pin: bool = _option(
+        "no_pin", parse.no_flag, "", "pin nothing to CPUs", default="false", flag=True,
+        group="where",
+    )  # fmt: skip
 
 
-def rates(text: str) -> tuple[tuple[int, ...], bool]:
-    """Rates in pings per second, or `auto`; returns them and whether it was that."""
-    if text.strip() == "auto":
-        return (), True
-    try:
-        return counts(1, MAX_RATE)(text), False
-    except UsageError as exc:
-        raise UsageError(f"{exc} (or auto)") from exc
+_OF_ROUNDS: Final = frozenset(f.name for f in fields(RoundOptions))
 
-
-def one_of(words: tuple[str, ...]) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in words:
-            raise UsageError(f"{text!r} is not one of: {' '.join(words)}")
-        return text
-
-    return parse
-
-
-_VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=([^\0]*)", re.DOTALL)
-
-
-def parse_env(text: str) -> EnvSet:
-    """`NAME=VALUE[,NAME=VALUE]`. A value may have commas, as long as no NAME= follows one.
-
-    Raises UsageError for anything else and for a name that comes twice.
-    """
-    found: list[tuple[str, str]] = []
-    for word in re.split(r",(?=[A-Za-z_][A-Za-z0-9_]*=)", text):
-        match = _VARIABLE.fullmatch(word)
-        if match is None:
-            raise UsageError(f"{word!r} is not a variable: write NAME=VALUE[,NAME=VALUE]")
-        if match[1] in dict(found):
-            raise UsageError(f"{match[1]} comes twice")
-        found.append((match[1], match[2]))
-    return tuple(found)
-
-
-def time(low_ns: int, high_ns: int) -> Callable[[str], int]:
-    """A parser of durations that are whole milliseconds, as the protocol sends them."""
-
-    def parse(text: str) -> int:
-        value = parse_duration_ns(text)
-        if not low_ns <= value <= high_ns:
-            limits = f"{format_duration(low_ns)} to {format_duration(high_ns)}"
-            raise UsageError(f"{text} is out of range: {limits}")
-        if value % NS_PER_MS:
-            raise UsageError(f"{text} is not a whole number of milliseconds")
-        return value
-
-    return parse
-
-
-def think(text: str) -> tuple[int, int]:
-    """`MIN:MAX`, or one time for both, as microseconds."""
-    low, colon, high = text.partition(":")
-    times = [parse_duration_ns(low), parse_duration_ns(high if colon else low)]
-    if times[0] > times[1]:
-        raise UsageError(f"the shortest think time, {low}, is above the longest, {high}")
-    if times[1] > MAX_THINK_NS:
-        raise UsageError(f"{high or low} is above the longest think time, 1000s")
-    if any(time % NS_PER_US for time in times):
-        raise UsageError(f"{text} is not a whole number of microseconds")
-    return times[0] // NS_PER_US, times[1] // NS_PER_US
-
-
-def busy_poll(text: str) -> int | None:
-    """A time in whole microseconds, or `auto`, which is None."""
-    if text.strip() == "auto":
-        return None
-    try:
-        value = parse_duration_ns(text)
-    except UsageError as exc:
-        raise UsageError(f"{exc} (or auto)") from exc
-    if value > MAX_BUSY_POLL_NS:
-        raise UsageError(f"{text} is out of range: 0 to {format_duration(MAX_BUSY_POLL_NS)}")
-    if value % NS_PER_US:
-        raise UsageError(f"{text} is not a whole number of microseconds")
-    return value // NS_PER_US
-
-
-def bind_address(text: str) -> str:
-    """A numeric address of this machine; the load server is told to connect to it."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is not a numeric IPv4 or IPv6 address") from None
-    if address.is_unspecified:
-        raise UsageError(f"{text} is no address to connect to: give one address of this machine")
-    return str(address)
+OPTIONS: Final[Mapping[str, Option]] = {
+    option.name: replace(option, field=f.name, key=option.key or f.name)
+    for f in sorted(fields(CampaignOptions), key=lambda f: f.name in _OF_ROUNDS)
+    for option in [f.metadata["option"]]
+}
+"""Every option by its name, in the order of the help: rows and numbers first."""

@@ -1,12 +1,23 @@
 """The control protocol's words and order, without a socket; with one it is in test_driver.py."""
 
+from dataclasses import replace
+
 import pytest
 
+from pybench.backends import ROWS
 from pybench.driver.control import ReplyParser, parse_words, request_line
 from pybench.errors import ProtocolError, ServerError
 from pybench.spec import Cell
+from tests.support.rounds import FREE
 
-CELL = Cell(func="x", conns=9, msize=64, runtime_ns=1_500_000_000, warmup_ns=0)
+CELL = Cell(row=ROWS["selector"], conns=9, msize=64, runtime_ns=1_500_000_000, warmup_ns=0)
+
+
+def asked(line: bytes) -> dict[str, str]:
+    """The words of a request line."""
+    verb, _, words = line.decode("ascii").partition(" ")
+    assert verb == "test" and words.endswith("\n")
+    return parse_words(words.removesuffix("\n"))
 
 
 @pytest.mark.parametrize(
@@ -29,11 +40,12 @@ def test_bad_words(text: str) -> None:
 
 
 def test_request_has_think_time_and_threads_only_when_there_are_any() -> None:
-    plain = request_line(CELL, "::1", 80)
-    assert plain == b"test v=2 addr=::1 port=80 conns=9 msize=64 warmup_ms=0 runtime_ms=1500\n"
-    cell = Cell(func="x", conns=9, msize=64, runtime_ns=10**9, warmup_ns=0, think_us=(5, 70))
-    full = request_line(cell, "::1", 80, threads=2)
-    assert full.endswith(b" runtime_ms=1000 think_min_us=5 think_max_us=70 threads=2\n")
+    plain = {"v": "2", "addr": "::1", "port": "80", "conns": "9", "msize": "64"}
+    plain |= {"warmup_ms": "0", "runtime_ms": "1500"}
+    assert asked(request_line("::1", 80, CELL)) == plain
+    full = request_line("::1", 80, replace(CELL, think_us=(5, 70)), replace(FREE, server_threads=2))
+    more = {"think_min_us": "5", "think_max_us": "70", "threads": "2"}
+    assert asked(full) == plain | more
 
 
 def test_error_line_becomes_its_code_and_message() -> None:

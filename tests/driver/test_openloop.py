@@ -111,12 +111,12 @@ def test_later_rounds_repeat_the_rates_of_the_first() -> None:
     known = campaign.Completed()
     rates = []
     while (cell := known.next_cell(first)) is not None:
-        rates.append(cell.rate_per_s)
-        known.add(open_round(cell.rate_per_s, kept=cell.rate_per_s <= 5000))
+        rates.append(cell.rate)
+        known.add(open_round(cell.rate, kept=cell.rate <= 5000))
     repeated = []
     while (cell := known.next_cell(second)) is not None:
-        repeated.append(cell.rate_per_s)
-        known.add(open_round(cell.rate_per_s, 2, kept=False))
+        repeated.append(cell.rate)
+        known.add(open_round(cell.rate, 2, kept=False))
     assert len(rates) > 5 and sorted(repeated) == sorted(rates)
 
 
@@ -125,7 +125,7 @@ def test_a_sweep_goes_on_where_it_was_interrupted() -> None:
     prepared = campaign.prepare(made, [open_round(1000), open_round(2000)])
     (task,) = prepared.tasks
     cell = campaign.Completed(prepared.done).next_cell(task)
-    assert cell is not None and cell.rate_per_s == 4000
+    assert cell is not None and cell.rate == 4000
     failed = dataclasses.replace(open_round(4000), status="failed")
     again = campaign.Completed([*prepared.done, failed]).next_cell(task)
     assert again == cell, "a round that failed is run again"
@@ -139,7 +139,7 @@ def test_each_rate_is_a_cell_that_is_resumed_by_itself() -> None:
         "selector x 100 at 2000/s",
     ]
     (task,) = campaign.prepare(made, [open_round(1000)]).tasks
-    assert task.cell.rate_per_s == 2000
+    assert task.cell.rate == 2000
 
 
 # End to end.

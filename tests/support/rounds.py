@@ -21,14 +21,19 @@ HASTY = one_round.Timeouts(silence=0.5)
 
 
 def cell(func: str, conns: int = 10, **changes: object) -> Cell:
-    """A short round's cell."""
+    """A short round's cell. `bad:NAME` is a backend of badbackends.py."""
     values = {"msize": 64, "runtime_ns": 250_000_000, "warmup_ns": 50_000_000} | changes
-    return Cell(func=func, conns=conns, **values)  # type: ignore[arg-type]
+    if func.startswith("bad:"):
+        target = f"badbackends:{func[4:]}"
+        row = backends.Row(func, "breaks the contract", "C", target)
+    else:
+        row = backends.find(func)
+    return Cell(row=row, conns=conns, **values)  # type: ignore[arg-type]
 
 
 @pytest.fixture
 def measure(load_server: LoadServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Measure]:
-    """Runs one round; afterwards no worker is left. `bad:NAME` is a backend of badbackends.py."""
+    """Runs one round; afterwards no worker is left."""
     path = os.pathsep.join(filter(None, [str(SUPPORT), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("PYTHONPATH", path)
     with Interrupts() as interrupts:
@@ -39,10 +44,6 @@ def measure(load_server: LoadServer, monkeypatch: pytest.MonkeyPatch) -> Iterato
             on_progress: one_round.OnProgress = lambda progress: None,
             **changes: object,
         ) -> Result:
-            if what.func.startswith("bad:"):
-                target = f"badbackends:{what.func[4:]}"
-                row = backends.Row(what.func, "breaks the contract", "C", target)
-                monkeypatch.setitem(backends.ROWS, what.func, row)
             values: dict[str, object] = {
                 "server": load_server.address,
                 "bind": "127.0.0.1",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pybench import backends
+from pybench.backends import ROWS
 from pybench.driver.interrupts import Interrupts
 from pybench.driver.loadserver import LoadServer
 from pybench.driver.watch import Watch
@@ -114,10 +114,10 @@ def test_frozen_worker_is_ended_with_the_driver(start: Callable[..., Running]) -
 
 def listen(bind: str) -> None:
     """Start a worker and wait until it listens."""
-    cell = Cell(func="selector", conns=1, msize=64, runtime_ns=10**9, warmup_ns=0)
+    cell = Cell(row=ROWS["selector"], conns=1, msize=64, runtime_ns=10**9, warmup_ns=0)
     with (
         Interrupts() as interrupts,
-        WorkerProcess(backends.find("selector"), cell, bind=bind, cpu=None) as worker,
+        WorkerProcess(ROWS["selector"], cell, bind=bind, cpu=None) as worker,
         Watch(worker, interrupts) as watch,
     ):
         watch.until(lambda: worker.port is not None, 20)
