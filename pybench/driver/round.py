@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from pybench.driver import assemble
 from pybench.driver.control import ControlConnection, Measurement, Progress
@@ -63,22 +63,66 @@ class RoundContext:
 OnProgress = Callable[[Progress], None]
 
 
-def run(cell: Cell, number: int, context: RoundContext, on_progress: OnProgress) -> Result:
+class Observer(Protocol):
+    """Something that watches a worker from outside. Each call returns when it has taken effect.
+
+    What an observer raises is not the round's failure, and comes out of `run`.
+    """
+
+    def attach(self, pid: int) -> None:
+        """The process is there and has no thread yet of those to be observed."""
+
+    def begin(self) -> None:
+        """All is ready; the first ping leaves when this returns."""
+
+    def end(self) -> None:
+        """The process has done its work; it ends now or has ended."""
+
+    def close(self) -> None:
+        """Leave no process behind, whatever has happened."""
+
+
+class Nobody:
+    """The observer of a round that only measures."""
+
+    def attach(self, pid: int) -> None:
+        """See Observer."""
+
+    def begin(self) -> None:
+        """See Observer."""
+
+    def end(self) -> None:
+        """See Observer."""
+
+    def close(self) -> None:
+        """See Observer."""
+
+
+def run(
+    cell: Cell,
+    number: int,
+    context: RoundContext,
+    on_progress: OnProgress = lambda progress: None,
+    observer: Observer = Nobody(),  # noqa: B008 - it has no state
+) -> Result:
     """Run one round; whatever goes wrong in it becomes a result that says so.
 
     number: of the round, from 1.  on_progress: called about once a second while pings run.
-    Raises InterruptError on Ctrl-C, and nothing else for a round that fails. No process is left.
+    observer: of the worker; with one that costs time, what is measured is no measurement.
+    Raises InterruptError on Ctrl-C, what the observer raises, and nothing else for a round that
+    fails. No process is left.
     """
-    row = cell.row
     started_at = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
     blank = assemble.empty_result(cell, number, started_at, context.env)
     cpu = context.placement.worker_cpu
     timeouts, monitor = context.timeouts, Monitor(context.placement)
     try:
         with ExitStack() as stack:
-            worker = stack.enter_context(WorkerProcess(row, cell, bind=context.bind, cpu=cpu))
+            stack.callback(observer.close)
+            worker = stack.enter_context(WorkerProcess(cell.row, cell, bind=context.bind, cpu=cpu))
             watch = stack.enter_context(Watch(worker, context.interrupts))
             port = _await_listening(watch, worker, timeouts)
+            observer.attach(worker.pid)
             blank = assemble.with_interpreter(blank, worker.python)
             control = stack.enter_context(ControlConnection(context.server))
             watch.add(control)
@@ -86,12 +130,14 @@ def run(cell: Cell, number: int, context: RoundContext, on_progress: OnProgress)
             control.request(context.bind, port, cell, context.placement)
             _await_ready(watch, worker, control, timeouts)
             monitor.connected()
+            observer.begin()
             monitor.begin()
             control.ready()
             measurement = _await_result(watch, control, cell, timeouts, on_progress)
             monitor.end()
             worker.finish()
             usage = _await_done(watch, worker, timeouts.finish + timeouts.per_conn * cell.conns)
+            observer.end()
     except WorkerError as exc:
         status: Status = "hung" if exc.hung else "failed"
         return assemble.failed(blank, str(exc), status=status, details=exc.details)

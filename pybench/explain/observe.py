@@ -1,41 +1,16 @@
-"""One round of a cell for an observer: that of `driver/round.py` with a stop before its pings.
+"""One round of a cell for an observer's sake. What such a round measures is not a result: it only
+says how many messages went by.
 
-An observer attaches to the worker before there are connections, so that threads which the row
-starts later are observed too, and begins when all is ready and nothing has been sent yet. What such
-a round measures is not a result: it only says how many messages went by.
+The observer attaches to the worker before there are connections, so that threads which the row
+starts later are observed too, and begins when all is ready and nothing has been sent yet.
 """
 
-from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol
 
-from pybench.driver.control import ControlConnection
-from pybench.driver.round import RoundContext
-from pybench.driver.watch import DeadlineError, Watch
-from pybench.driver.workerprocess import WorkerProcess
-from pybench.errors import PybenchError, WorkerError
+from pybench.driver import round as one_round
+from pybench.driver.round import Observer, RoundContext
+from pybench.errors import PybenchError
 from pybench.spec import Cell
-from pybench.units import NS_PER_S
-
-
-class Observer(Protocol):
-    """Something that watches a process from outside. Each call returns when it has taken effect.
-
-    A tool that fails raises ToolError from any of them but `close`.
-    """
-
-    def attach(self, pid: int) -> None:
-        """The process is there and has no thread yet of those to be observed."""
-
-    def begin(self) -> None:
-        """All is ready; the first ping leaves when this returns."""
-
-    def end(self) -> None:
-        """The process has done its work; it ends now or has ended."""
-
-    def close(self) -> None:
-        """Leave no process behind, whatever has happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,36 +27,9 @@ def observe(cell: Cell, context: RoundContext, observer: Observer) -> Observed:
     Raises PybenchError when the round or the observer fails, InterruptError on Ctrl-C. Neither the
     worker nor the observer is left.
     """
-    cpu, timeouts = context.placement.worker_cpu, context.timeouts
-    length_s = (cell.warmup_ns + cell.runtime_ns) / NS_PER_S
-    with ExitStack() as stack:
-        stack.callback(observer.close)
-        row = cell.row
-        worker = stack.enter_context(WorkerProcess(row, cell, bind=context.bind, cpu=cpu))
-        watch = stack.enter_context(Watch(worker, context.interrupts))
-
-        def wait(what: str, happened: Callable[[], bool], timeout_s: float) -> None:
-            try:
-                watch.until(happened, timeout_s)
-            except DeadlineError:
-                raise WorkerError(f"{what}: not within {timeout_s:g} s", hung=True) from None
-
-        wait("the worker's start", lambda: worker.port is not None, timeouts.listen)
-        assert worker.port is not None
-        observer.attach(worker.pid)
-        control = stack.enter_context(ControlConnection(context.server))
-        watch.add(control)
-        control.request(context.bind, worker.port, cell, context.placement)
-        wait("all connections", lambda: control.connected and worker.ready, timeouts.connect)
-        observer.begin()
-        control.ready()
-        wait("the result", lambda: control.measurement is not None, length_s + timeouts.silence)
-        worker.finish()
-        wait("the worker's end", lambda: worker.usage is not None, timeouts.finish)
-        observer.end()
-    measurement, usage = control.measurement, worker.usage
-    assert measurement is not None
-    assert usage is not None
-    if measurement.lost:
-        raise PybenchError(f"{measurement.lost} of {cell.conns} connections were lost")
-    return Observed(measurement.total, usage.user_s + usage.sys_s)
+    result = one_round.run(cell, 1, context, observer=observer)
+    if result.client is None or result.per_conn is None:  # it has not come to its end
+        raise PybenchError(result.error)
+    if result.per_conn.lost:
+        raise PybenchError(f"{result.per_conn.lost} of {cell.conns} connections were lost")
+    return Observed(result.client.messages, result.client.user_s + result.client.sys_s)

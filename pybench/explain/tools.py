@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from pybench.driver.round import Observer
 from pybench.errors import PybenchError
-from pybench.explain.observe import Observer
 
 ATTACH_TIMEOUT_S: Final = 30.0
 END_TIMEOUT_S: Final = 60.0  # perf closes one tracepoint after the other, some 30 ms each

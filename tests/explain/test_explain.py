@@ -31,19 +31,20 @@ from pybench.report.syscalls import formula, syscall_lines, write_explanation
 from tests.conftest import Running, environment
 from tests.support import DATA, processes
 
+PERF_SCRIPT = DATA / "explain" / "perf_script.txt"
 SVG = "{http://www.w3.org/2000/svg}"
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def read_stacks() -> Counter[stacks.Stack]:
-    return Counter(stacks.parse_perf_script((DATA / "perf_script.txt").read_text().splitlines()))
+    return Counter(stacks.parse_perf_script(PERF_SCRIPT.read_text().splitlines()))
 
 
 # --- counting --------------------------------------------------------------------------------
 
 
 def test_perf_stat_is_read() -> None:
-    count = parse_perf_stat((DATA / "perf_stat.csv").read_text())
+    count = parse_perf_stat((DATA / "explain" / "perf_stat.csv").read_text())
     assert count.total == 203126
     assert count.calls == {
         "close": 101,
@@ -55,7 +56,7 @@ def test_perf_stat_is_read() -> None:
 
 
 def test_perf_stat_without_its_total_is_an_error() -> None:
-    text = (DATA / "perf_stat.csv").read_text()
+    text = (DATA / "explain" / "perf_stat.csv").read_text()
     with pytest.raises(ToolError, match="counted nothing"):
         parse_perf_stat("")
     with pytest.raises(ToolError, match="counted nothing"):
@@ -65,7 +66,7 @@ def test_perf_stat_without_its_total_is_an_error() -> None:
 
 
 def test_strace_table_is_read() -> None:
-    count = parse_strace((DATA / "strace.txt").read_text())
+    count = parse_strace((DATA / "explain" / "strace.txt").read_text())
     assert count.calls["recvfrom"] == 200900  # not its errors
     assert count.calls["sendto"] == 100400
     assert "total" not in count.calls
