@@ -13,6 +13,7 @@ import pytest
 
 from pybench.cli import main
 from pybench.driver import campaign
+from pybench.driver.plan import make_plan
 from pybench.errors import Inconclusive
 from pybench.explain import read_explanation
 from pybench.gate import Ratio, baseline
@@ -53,8 +54,7 @@ def test_an_unfinished_campaign_is_resumed_where_it_stood(tmp_path: Path) -> Non
     path = Path(shutil.copy(OLD / "unfinished.jsonl", tmp_path))
     unfinished, done = campaign.load_unfinished(path)
     assert (unfinished.rounds, unfinished.seed, unfinished.runtime_ns) == (3, 1, 200_000_000)
-    prepared = campaign.prepare(unfinished, done)
-    left = campaign.Completed(done).expected(prepared.tasks)
+    left = make_plan(unfinished, done).expected
     assert (len(done), len(left)) == (6, 12)
     # its seed and what is done decide the order: version 0.1.0 went on with these
     assert [str(cell) for cell in left[:2]] == ["c_epoll x 10", "c_epoll x 2"]

@@ -3,10 +3,11 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pybench
 from pybench import backends
@@ -15,15 +16,22 @@ from pybench.cli.common import FAILED, INTERRUPTED, OK, Format, Parser, discard,
 from pybench.cli.main import COMMANDS
 from pybench.errors import UsageError
 from pybench.spec import OPTIONS, Campaign
+from pybench.spec.file import read_campaign_file
+
+if TYPE_CHECKING:
+    from pybench.driver.campaign import Measure, Outcome
+    from pybench.driver.plan import Plan
+    from pybench.result.file import ResultWriter
 
 
-def run(arguments: list[str]) -> int:
-    """Measure, show, and observe where that is asked for."""
+def run(arguments: list[str], measure: "Measure | None" = None) -> int:
+    """Measure, show, and observe where that is asked for. measure: makes the rounds, as in
+    `driver.campaign.run`; for real unless told."""
     options: dict[str, Any] = vars(_parser().parse_args(arguments))
     if options.pop("list", False):
         return _list_rows()
     order, fmt = _read_order(options), options.get("format", "table")
-    status = _measure(order, fmt, arguments)
+    status = _measure(order, fmt, arguments, measure)
     if "explain" in options and status != INTERRUPTED:
         status = max(status, _explain(order, Path(options["explain"]), fmt, arguments))
     return status
@@ -122,7 +130,7 @@ def _read_order(options: dict[str, Any]) -> _Order:
     from_file: dict[str, Any] = {}
     file = options.get("campaign")
     if file is not None:
-        from_file = campaign.load_file(file)
+        from_file = read_campaign_file(file)
 
     def names(key: str) -> str:
         return f"{file}: {key}" if key in from_file and key not in given else _option(key)
@@ -135,49 +143,63 @@ def _option(key: str) -> str:
     return "--" + key.replace("_", "-")
 
 
-def _measure(order: _Order, fmt: Format, arguments: Sequence[str]) -> int:
+def _measure(
+    order: _Order, fmt: Format, arguments: Sequence[str], measure: "Measure | None"
+) -> int:
     """Run the campaign, show its results, say how it ended."""
     from pybench.driver import campaign
-    from pybench.driver.progress import Estimate, make_reporter, short_span
-    from pybench.result.file import ResultWriter
+    from pybench.driver.plan import make_plan
+    from pybench.driver.progress import make_reporter
 
-    prepared = campaign.prepare(order.campaign, order.done)
-    known = campaign.Completed(order.done)
-    available = [task for task in prepared.tasks if task.cell not in prepared.unavailable]
-    cells = known.expected(available)
-    writer = None
-    if order.output is not None and prepared.tasks:
-        record = campaign.header(order.campaign, ["pybench", *arguments])
-        writer = ResultWriter(order.output, record | {"resumed": order.resumed})
-    for warning in prepared.warnings:
-        warn(f"warning: {warning}")
-    expected = known.expected(prepared.tasks)
-    about = "about " if order.campaign.rate_auto else ""
-    left = f"{about}{len(expected)} round{'' if len(expected) == 1 else 's'}"
-    span = short_span(Estimate(cells).left_s)
-    warn(f"{left} to measure, about {span} (seed {order.campaign.seed})")
-    reporter = make_reporter(expected, order.campaign.rounds, sys.stderr)
-    try:
-        outcome = campaign.run(prepared, reporter, writer)
-    finally:
-        if writer is not None:
-            writer.close()
+    plan = make_plan(order.campaign, order.done)
+    with _writer(order, plan, arguments) as writer:
+        _announce(plan)
+        reporter = make_reporter(plan.expected, plan.campaign.rounds, sys.stderr)
+        outcome = campaign.run(plan, reporter, writer, measure)
     _show(outcome.results, fmt)
     if outcome.interrupted is not None:
-        total = "" if about else f" of {len(expected) + len(order.done)}"
-        warn(_how_to_go_on(outcome, total, order.output))
+        warn(_how_to_go_on(outcome, plan, order.output))
         return INTERRUPTED
     return _status(outcome.results, order.campaign)
 
 
+@contextmanager
+def _writer(
+    order: _Order, plan: "Plan", arguments: Sequence[str]
+) -> "Iterator[ResultWriter | None]":
+    """Where results go: nowhere unless asked for, or when there is nothing to measure."""
+    from pybench.driver import campaign
+    from pybench.result.file import ResultWriter
+
+    if order.output is None or not plan.tasks:
+        yield None
+        return
+    record = campaign.header(order.campaign, ["pybench", *arguments])
+    with closing(ResultWriter(order.output, record | {"resumed": order.resumed})) as writer:
+        yield writer
+
+
+def _announce(plan: "Plan") -> None:
+    """What is to come, before it does."""
+    from pybench.driver.progress import short_span
+
+    for warning in plan.warnings:
+        warn(f"warning: {warning}")
+    about = "about " if plan.campaign.rate_auto else ""
+    count = len(plan.expected)
+    rounds = f"{about}{count} round{'' if count == 1 else 's'}"
+    span = short_span(plan.expected_s)
+    warn(f"{rounds} to measure, about {span} (seed {plan.campaign.seed})")
+
+
 def _explain(order: _Order, folder: Path, fmt: Format, arguments: Sequence[str]) -> int:
     """Observe the campaign's cells; what programs read is in the folder, not on stdout."""
-    from pybench.driver import campaign
+    from pybench.driver.plan import make_plan
     from pybench.explain import explain
     from pybench.report.syscalls import write_explanation
 
-    prepared = campaign.prepare(order.campaign)
-    explanation, interrupted = explain(prepared, folder, ["pybench", *arguments], warn)
+    plan = make_plan(order.campaign)
+    explanation, interrupted = explain(plan, folder, ["pybench", *arguments], warn)
     if explanation.cells and fmt in ("table", "markdown"):
         write_explanation(explanation, fmt, sys.stdout)
     if interrupted:
@@ -198,7 +220,8 @@ def _show(results: Sequence[Any], fmt: Format) -> None:
         discard(sys.stdout)
 
 
-def _how_to_go_on(outcome: Any, total: str, output: Path | None) -> str:
+def _how_to_go_on(outcome: "Outcome", plan: "Plan", output: Path | None) -> str:
+    total = "" if plan.campaign.rate_auto else f" of {len(plan.expected) + len(plan.done)}"
     kept = f"interrupted ({outcome.interrupted}): {len(outcome.results)}{total} rounds measured"
     if output is None:
         return f"{kept}; with --output FILE they could have been resumed"

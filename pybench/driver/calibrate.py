@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from pybench import backends
 from pybench.driver import campaign
+from pybench.driver.plan import make_plan
 from pybench.driver.progress import PlainReporter
 from pybench.errors import PreflightError, PybenchError
 from pybench.machine import environment
@@ -102,9 +103,9 @@ def _run(func: str, *, rounds: int, engine: str | None = None) -> tuple[Result, 
     options |= {"runtime": RUNTIME, "warmup": WARMUP, "seed": 1}
     if engine is not None:
         options["engine"] = engine
-    prepared = campaign.prepare(Campaign.from_options(options, lambda key: key))
+    plan = make_plan(Campaign.from_options(options, lambda key: key))
     with Path(os.devnull).open("w", encoding="ascii") as nowhere:
-        outcome = campaign.run(prepared, PlainReporter(len(prepared.tasks), rounds, nowhere), None)
+        outcome = campaign.run(plan, PlainReporter(len(plan.tasks), rounds, nowhere), None)
     if outcome.interrupted is not None:
         raise KeyboardInterrupt
     for result in outcome.results:

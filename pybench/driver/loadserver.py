@@ -129,6 +129,42 @@ class LoadServer:
         return lines[-1].strip() if lines else ""
 
 
+class ServerKeeper:
+    """The load server of a campaign: one that is given, or an embedded one that is kept alive.
+
+    given: the one to use.  bind, cpus: of an embedded one, as for `LoadServer`.
+    A context manager; leaving it stops the embedded server. It is started when first needed.
+    """
+
+    def __init__(self, given: HostPort | None, *, bind: str, cpus: Sequence[int] | None) -> None:
+        self._given = given
+        self._bind = bind
+        self._cpus = cpus
+        self._embedded: LoadServer | None = None
+
+    def __enter__(self) -> "ServerKeeper":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._embedded is not None:
+            self._embedded.stop()
+
+    def address(self) -> HostPort:
+        """Where to connect to; starts the embedded server when there is none, or none any more."""
+        if self._given is not None:
+            return self._given
+        if self._embedded is not None and self._embedded.exit_reason(0) is not None:
+            self._embedded.stop()
+            self._embedded = None
+        if self._embedded is None:
+            self._embedded = LoadServer(listen=self._bind, cpus=self._cpus)
+        return self._embedded.address
+
+    def exit_reason(self) -> str | None:
+        """How the embedded server has died, or None when it runs, or there is none."""
+        return None if self._embedded is None else self._embedded.exit_reason()
+
+
 def _signal_name(number: int) -> str:
     try:
         return f"signal {number} ({signal.Signals(number).name})"

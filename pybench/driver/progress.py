@@ -14,11 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from pybench.driver.control import Progress
+from pybench.driver.plan import GUESSED_OVERHEAD_S, asked_s
 from pybench.result import Result
 from pybench.spec import Cell
-from pybench.units import NS_PER_S
-
-GUESSED_OVERHEAD_S = 0.5  # start, connect and end of a round, until some have been seen
 
 
 class Reporter(Protocol):
@@ -146,7 +144,7 @@ class Estimate:
     """How long a campaign will still take: what its rounds ask for, and what each costs more."""
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        self._left_s = [_asked_s(cell) for cell in cells]
+        self._left_s = [asked_s(cell) for cell in cells]
         self._total_s = sum(self._left_s)
         self._overheads: list[float] = []
         self._started: float | None = None
@@ -154,7 +152,7 @@ class Estimate:
     def expect(self, cells: Sequence[Cell]) -> None:
         """What is left is these, whatever was thought before. Between two rounds only."""
         over_s = self._total_s - sum(self._left_s)
-        self._left_s = [_asked_s(cell) for cell in cells]
+        self._left_s = [asked_s(cell) for cell in cells]
         self._total_s = over_s + sum(self._left_s)
 
     def start(self) -> None:
@@ -183,10 +181,6 @@ class Estimate:
         over = self._total_s - sum(self._left_s)
         current = min(running, self._left_s[0]) if self._left_s else 0.0
         return min(1.0, (over + current) / self._total_s) if self._total_s else 1.0
-
-
-def _asked_s(cell: Cell) -> float:
-    return (cell.runtime_ns + cell.warmup_ns) / NS_PER_S
 
 
 class LiveReporter:

@@ -8,8 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pybench.driver.campaign import Prepared, ServerKeeper
 from pybench.driver.interrupts import InterruptError, Interrupts
+from pybench.driver.loadserver import ServerKeeper
+from pybench.driver.plan import Plan
 from pybench.driver.round import RoundContext
 from pybench.errors import PybenchError, UsageError
 from pybench.explain import stacks, syscalls
@@ -22,7 +23,7 @@ Notify = Callable[[str], None]
 
 
 def explain(
-    prepared: Prepared, folder: Path, command: Sequence[str], notify: Notify
+    plan: Plan, folder: Path, command: Sequence[str], notify: Notify
 ) -> tuple[Explanation, bool]:
     """Observe every cell that can run, write `explain.json` and the pictures into the folder.
 
@@ -34,11 +35,11 @@ def explain(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise UsageError(f"--explain {folder}: {exc.strerror}") from exc
-    env = environment.collect() | {"placement": prepared.placement.to_record()}
+    env = environment.collect() | {"placement": plan.placement.to_record()}
     found: list[Explained] = []
     interrupted = False
     try:
-        for cell in _explained(prepared, folder, env, notify):
+        for cell in _explained(plan, folder, env, notify):
             found.append(cell)
     except InterruptError:
         interrupted = True
@@ -49,20 +50,21 @@ def explain(
 
 
 def _explained(
-    prepared: Prepared, folder: Path, env: dict[str, Any], notify: Notify
+    plan: Plan, folder: Path, env: dict[str, Any], notify: Notify
 ) -> Iterator[Explained]:
     """Cell by cell what was found out. Raises InterruptError on Ctrl-C."""
-    cells = _cells(prepared)
+    cells, placement = plan.cells, plan.placement
     with ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
-        server = stack.enter_context(ServerKeeper(prepared))
+        keeper = ServerKeeper(plan.campaign.server, bind=plan.bind, cpus=placement.server_cpus)
+        server = stack.enter_context(keeper)
         means = _Means(notify)
         for number, cell in enumerate(cells, 1):
             interrupts.check()
             context = RoundContext(
                 server=server.address(),
-                bind=prepared.bind,
-                placement=prepared.placement,
+                bind=plan.bind,
+                placement=placement,
                 interrupts=interrupts,
                 env=env,
             )
@@ -70,12 +72,6 @@ def _explained(
             new = [error for error in found.errors if error not in means.missing]
             notify("; ".join([f"explained [{number}/{len(cells)}] {cell}", *new]))
             yield found
-
-
-def _cells(prepared: Prepared) -> list[Cell]:
-    """Each cell that can run, once, in the order asked for; tasks are shuffled and repeat it."""
-    wanted = {task.cell for task in prepared.tasks if task.cell not in prepared.unavailable}
-    return [cell for cell in prepared.campaign.cells if cell in wanted]
 
 
 class _Means:

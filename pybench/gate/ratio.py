@@ -17,6 +17,7 @@ from typing import Any
 
 from pybench.analysis.compare import compare_values
 from pybench.driver import campaign
+from pybench.driver.plan import make_plan
 from pybench.driver.progress import SilentReporter
 from pybench.errors import Inconclusive, PybenchError, UsageError
 from pybench.result import Result
@@ -180,12 +181,12 @@ def _results(funcs: Sequence[str], conns: int, options: Mapping[str, Any]) -> li
             f"pybench: {len(funcs)} different rows were to be measured, these options make "
             f"{len(asked.cells)} of them: {', '.join(cell.label for cell in asked.cells)}"
         )
-    prepared = campaign.prepare(asked)
-    for cell, reason in prepared.unavailable.items():
+    plan = make_plan(asked)
+    for cell, reason in plan.unavailable.items():
         # One's own row that is not found is a mistake; a library that is not installed is none.
         kind = UsageError if cell.row.spec or cell.row.source else UnavailableError
         raise kind(f"{cell.label}: {reason}")
-    outcome = campaign.run(prepared, SilentReporter(), None)
+    outcome = campaign.run(plan, SilentReporter(), None)
     if outcome.interrupted is not None:
         raise KeyboardInterrupt
     for result in outcome.results:

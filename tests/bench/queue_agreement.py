@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pybench.analysis.queue_share import estimated_queue_share
 from pybench.analysis.stamps import QUEUE_SHARE
 from pybench.driver import campaign
+from pybench.driver.plan import make_plan
 from pybench.driver.progress import make_reporter
 from pybench.errors import PybenchError
 from pybench.result import Result
@@ -49,10 +50,10 @@ def main() -> int:
 
 
 def _measure(options: dict[str, str]) -> Sequence[Result]:
-    prepared = campaign.prepare(Campaign.from_options(options, lambda key: f"--{key}"))
-    cells = [task.cell for task in prepared.tasks]
-    reporter = make_reporter(cells, prepared.campaign.rounds, sys.stderr)
-    return campaign.run(prepared, reporter, None).results
+    plan = make_plan(Campaign.from_options(options, lambda key: f"--{key}"))
+    cells = [task.cell for task in plan.tasks]
+    reporter = make_reporter(cells, plan.campaign.rounds, sys.stderr)
+    return campaign.run(plan, reporter, None).results
 
 
 def _print_table(results: Sequence[Result]) -> bool:

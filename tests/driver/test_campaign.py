@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pybench.driver import campaign
+from pybench.driver import campaign, plan
 from pybench.driver.progress import Estimate, LiveReporter, PlainReporter, make_reporter
 from pybench.errors import PybenchError
 from pybench.result.file import read_sections
 from pybench.spec import Campaign
+from pybench.spec.file import read_campaign_file
 from tests.analysis.test_littles_law import CLEAN
 from tests.conftest import SHORT, Running
 from tests.support import processes
@@ -29,7 +30,7 @@ def make(**options: object) -> Campaign:
 
 def test_rounds_are_outermost_and_each_has_every_cell_in_an_order_of_its_own() -> None:
     asked = make(rounds="3", seed="5")
-    tasks = list(campaign.plan(asked, asked.cells))
+    tasks = list(plan.tasks_in_order(asked, asked.cells))
     assert [task.number for task in tasks] == [1] * 9 + [2] * 9 + [3] * 9
     orders = [[t.cell for t in tasks if t.number == number] for number in (1, 2, 3)]
     assert all(Counter(order) == Counter(asked.cells) for order in orders)
@@ -37,9 +38,9 @@ def test_rounds_are_outermost_and_each_has_every_cell_in_an_order_of_its_own() -
 
 
 def test_the_seed_decides_the_order() -> None:
-    def order(seed: str) -> list[campaign.Task]:
+    def order(seed: str) -> list[plan.Task]:
         asked = make(rounds="2", seed=seed)
-        return list(campaign.plan(asked, asked.cells))
+        return list(plan.tasks_in_order(asked, asked.cells))
 
     assert order("5") == order("5")
     assert order("5") != order("6")
@@ -47,7 +48,7 @@ def test_the_seed_decides_the_order() -> None:
 
 @pytest.mark.parametrize("name", ["quick", "report-2016"])
 def test_shipped_campaigns(name: str) -> None:
-    made = Campaign.from_options(campaign.load_file(name), str)
+    made = Campaign.from_options(read_campaign_file(name), str)
     assert made.msize == 64
     if name == "quick":
         seconds = sum(cell.runtime_ns + cell.warmup_ns for cell in made.cells) / 1e9

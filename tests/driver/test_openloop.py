@@ -18,7 +18,7 @@ from pybench import cli
 from pybench.analysis import stamps
 from pybench.analysis.compare import compare_groups
 from pybench.analysis.model import Group, group_rounds, kept_rate
-from pybench.driver import campaign
+from pybench.driver import plan
 from pybench.report.sentences import summary_sentences
 from pybench.report.summary import run_summary
 from pybench.result import Latency, Result, Warning
@@ -107,8 +107,8 @@ def test_later_rounds_repeat_the_rates_of_the_first() -> None:
     made = Campaign.from_options(
         {"func": "selector", "conns": "100", "rate": "auto", "rounds": "2"}, str
     )
-    first, second = campaign.plan(made, made.cells)
-    known = campaign.Completed()
+    first, second = plan.tasks_in_order(made, made.cells)
+    known = plan.Completed()
     rates = []
     while (cell := known.next_cell(first)) is not None:
         rates.append(cell.rate)
@@ -122,12 +122,12 @@ def test_later_rounds_repeat_the_rates_of_the_first() -> None:
 
 def test_a_sweep_goes_on_where_it_was_interrupted() -> None:
     made = Campaign.from_options({"func": "selector", "conns": "100", "rate": "auto"}, str)
-    prepared = campaign.prepare(made, [open_round(1000), open_round(2000)])
+    prepared = plan.make_plan(made, [open_round(1000), open_round(2000)])
     (task,) = prepared.tasks
-    cell = campaign.Completed(prepared.done).next_cell(task)
+    cell = plan.Completed(prepared.done).next_cell(task)
     assert cell is not None and cell.rate == 4000
     failed = dataclasses.replace(open_round(4000), status="failed")
-    again = campaign.Completed([*prepared.done, failed]).next_cell(task)
+    again = plan.Completed([*prepared.done, failed]).next_cell(task)
     assert again == cell, "a round that failed is run again"
 
 
@@ -138,7 +138,7 @@ def test_each_rate_is_a_cell_that_is_resumed_by_itself() -> None:
         "selector x 100 at 1000/s",
         "selector x 100 at 2000/s",
     ]
-    (task,) = campaign.prepare(made, [open_round(1000)]).tasks
+    (task,) = plan.make_plan(made, [open_round(1000)]).tasks
     assert task.cell.rate == 2000
 
 

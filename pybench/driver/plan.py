@@ -1,0 +1,229 @@
+"""What is to be done: a campaign, what its file already holds and what this machine allows, made
+into tasks. Read `make_plan`.
+
+Everything that can be known before anything starts is found out here, once: the command line says
+it, the campaign runs it.
+"""
+
+import dataclasses
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from pybench import backends
+from pybench.analysis import stamps
+from pybench.backends import interpreters
+from pybench.driver import preflight
+from pybench.driver.control import local_address_towards, unsupported
+from pybench.driver.loadserver import LoadServer, executable
+from pybench.errors import PreflightError
+from pybench.machine.placement import Placement, place
+from pybench.result import Result
+from pybench.spec import Campaign, Cell, sweep
+from pybench.units import NS_PER_S
+
+LOOPBACK = "127.0.0.1"
+GUESSED_OVERHEAD_S = 0.5  # start, connect and end of a round, until some have been seen
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One round of one cell, or of all steps of its sweep. number: of the round, from 1."""
+
+    number: int
+    cell: Cell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A campaign that can start: checked against this machine, nothing begun.
+
+    done: results from before, when it is resumed.  tasks: what is left, in order.
+    unavailable: cells that cannot run, with the reason; they are recorded as such.
+    left_out: cells that are not even recorded, with the reason.
+    expected: a cell for each round that the tasks will take, as far as that can be known.
+    expected_s: how long these will take, about.
+    warnings: what the user should hear before it starts.
+    """
+
+    campaign: Campaign
+    done: tuple[Result, ...]
+    tasks: tuple[Task, ...]
+    placement: Placement
+    bind: str
+    unavailable: Mapping[Cell, str]
+    left_out: Mapping[Cell, str]
+    expected: tuple[Cell, ...]
+    expected_s: float
+    warnings: tuple[str, ...]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Each cell that can run, once, in the order asked for; tasks repeat it, shuffled."""
+        wanted = {task.cell for task in self.tasks if task.cell not in self.unavailable}
+        return [cell for cell in self.campaign.cells if cell in wanted]
+
+
+def make_plan(campaign: Campaign, done: Sequence[Result] = ()) -> Plan:
+    """Check everything that can be checked before anything starts.
+
+    done: results of the same campaign from before; only what they lack is left to do.
+    Raises UsageError, PreflightError among them with all obstacles, and ServerError when a
+    server that should be running is not there.
+    """
+    placement = place(campaign)
+    if campaign.server is None:
+        executable()
+        bind = campaign.bind or LOOPBACK
+    else:
+        bind = campaign.bind or local_address_towards(campaign.server)
+    _check_server(campaign, bind)
+    unavailable, left_out = _sort_out(campaign, bind)
+    cells = [cell for cell in campaign.cells if cell not in left_out]
+    completed = Completed(done)
+    tasks = tuple(t for t in tasks_in_order(campaign, cells) if completed.next_cell(t) is not None)
+    expected = tuple(completed.expected(tasks))
+    return Plan(
+        campaign=campaign,
+        done=tuple(done),
+        tasks=tasks,
+        placement=placement,
+        bind=bind,
+        unavailable=unavailable,
+        left_out=left_out,
+        expected=expected,
+        expected_s=sum(
+            asked_s(cell) + GUESSED_OVERHEAD_S for cell in expected if cell not in unavailable
+        ),
+        warnings=(
+            *(f"{cell} is left out: {reason}" for cell, reason in left_out.items()),
+            *preflight.notes(campaign),
+        ),
+    )
+
+
+def asked_s(cell: Cell) -> float:
+    """How long the pings of a round go on."""
+    return (cell.runtime_ns + cell.warmup_ns) / NS_PER_S
+
+
+def tasks_in_order(campaign: Campaign, cells: Sequence[Cell]) -> Iterator[Task]:
+    """Rounds outermost; inside each the cells in an order drawn from the campaign's seed."""
+    for number in range(1, campaign.rounds + 1):
+        order = list(cells)
+        random.Random(f"{campaign.seed}:{number}").shuffle(order)
+        yield from (Task(number, cell) for cell in order)
+
+
+def _check_server(campaign: Campaign, bind: str) -> None:
+    """Raise PreflightError when the load server lacks the engine or the times asked for."""
+    if campaign.engine is None and campaign.timestamps is None:
+        return
+    with ExitStack() as stack:
+        address = campaign.server
+        if address is None:
+            address = stack.enter_context(LoadServer(listen=bind)).address
+        reason = unsupported(address, bind, campaign.cells[0])
+    if reason is not None:
+        raise PreflightError(f"the load server cannot do this: {reason}")
+
+
+def _sort_out(campaign: Campaign, bind: str) -> tuple[dict[Cell, str], dict[Cell, str]]:
+    """Cells to record as unavailable, and cells to leave out, each with the reason.
+
+    Of `--func all` a row that meets a limit of its kind (threads) is unavailable; everything else
+    that cannot run is left out when skipping was asked for, and otherwise an error.
+    """
+    unavailable = _unavailable(campaign)
+    in_the_way = [o for o in preflight.obstacles(campaign, bind) if o.cell not in unavailable]
+    skipped: dict[Cell, str] = {}
+    fatal: list[preflight.Obstacle] = []
+    for obstacle in in_the_way:
+        if campaign.all_rows and obstacle.of_row:
+            unavailable[obstacle.cell] = obstacle.text
+        elif campaign.skip_impossible:
+            skipped[obstacle.cell] = obstacle.text
+        else:
+            fatal.append(obstacle)
+    if fatal:
+        raise PreflightError(_refusal(fatal))
+    if len(skipped) == len(campaign.cells):
+        raise PreflightError(f"no cell can run here: {next(iter(skipped.values()))}")
+    return unavailable, skipped
+
+
+def _unavailable(campaign: Campaign) -> dict[Cell, str]:
+    """Cells whose row cannot run under their interpreter, each with the reason."""
+    here = {row: backends.unavailable(row) for row in campaign.rows}
+    elsewhere = {one: interpreters.unavailable(one, campaign.func) for one in campaign.pythons}
+    reasons = {
+        cell: here[cell.row] if cell.python is None else elsewhere[cell.python].get(cell.func)
+        for cell in campaign.cells
+    }
+    return {cell: reason for cell, reason in reasons.items() if reason is not None}
+
+
+def _refusal(obstacles: Sequence[preflight.Obstacle]) -> str:
+    """All obstacles in one line, cells with the same one together."""
+    cells: dict[str, list[str]] = {}
+    for obstacle in obstacles:
+        cells.setdefault(obstacle.text, []).append(str(obstacle.cell))
+    parts = [f"{', '.join(names)}: {text}" for text, names in cells.items()]
+    return "this machine cannot run " + "; ".join(parts)
+
+
+class Completed:
+    """What is measured so far of a campaign, and so what a task still lacks."""
+
+    def __init__(self, results: Iterable[Result] = ()) -> None:
+        self._statuses: dict[tuple[str, int, int], dict[int, Result]] = {}
+        for result in results:
+            self.add(result)
+
+    def add(self, result: Result) -> None:
+        """A round has ended; one that failed counts as not measured."""
+        if result.status in ("ok", "unavailable"):
+            key = (result.func, result.conns, result.round)
+            self._statuses.setdefault(key, {})[result.rate] = result
+
+    def next_cell(self, task: Task) -> Cell | None:
+        """The cell to measure next for the task: a step of its sweep, else its own; None: done.
+
+        The first round of a sweep looks for the knee; later ones repeat its rates.
+        """
+        cell, found = task.cell, self._of(task.cell, task.number)
+        if not cell.rate_auto:
+            return None if cell.rate in found else cell
+        if any(not result.ok for result in found.values()):
+            return None
+        if task.number == 1:
+            rate = sweep.next_rate(_outcomes(found), cell.conns)
+        else:
+            rate = next((rate for rate in self._of(cell, 1) if rate not in found), None)
+        return None if rate is None else dataclasses.replace(cell, rate=rate)
+
+    def expected(self, tasks: Iterable[Task]) -> list[Cell]:
+        """A cell for each round that the tasks will take, as far as that can be known."""
+        cells: list[Cell] = []
+        for task in tasks:
+            if self.next_cell(task) is not None:
+                cells += [task.cell] * self._rounds_left(task)
+        return cells
+
+    def _rounds_left(self, task: Task) -> int:
+        found = self._of(task.cell, task.number)
+        if not task.cell.rate_auto:
+            return 1
+        if task.number == 1:
+            return max(1, sweep.steps_left(_outcomes(found)))
+        first = self._of(task.cell, 1)
+        return max(1, len(first) + sweep.steps_left(_outcomes(first)) - len(found))
+
+    def _of(self, cell: Cell, number: int) -> Mapping[int, Result]:
+        return self._statuses.get((cell.label, cell.conns, number), {})
+
+
+def _outcomes(found: Mapping[int, Result]) -> dict[int, bool]:
+    """rate -> whether it was too much."""
+    return {rate: stamps.overloaded(result) is not None for rate, result in found.items()}
