@@ -17,8 +17,9 @@ from pybench.result.file import read_sections
 from pybench.spec import Campaign
 from pybench.spec.file import read_campaign_file
 from tests.analysis.test_littles_law import CLEAN
-from tests.conftest import SHORT, Running
+from tests.conftest import Running
 from tests.support import processes
+from tests.support.fakerounds import FakeRounds, Invoke
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -59,16 +60,6 @@ def test_shipped_campaigns(name: str) -> None:
         assert {10, 32, 100, 316, 1000, 3000, 10000} <= set(made.conns)
 
 
-def test_campaign_file_and_options_that_override_it(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "my.toml").write_text(
-        'func = "selector"\nconns = [5, "10"]\nruntime = "100ms"\nwarmup = 0\nrounds = 2\n'
-    )
-    done = run("--campaign", "my.toml", "--conns", "7", "--output", "r.jsonl")
-    assert done.returncode == 0, done.stderr
-    (section,) = read_sections(tmp_path / "r.jsonl")
-    assert [(r.conns, r.round) for r in section.results] == [(7, 1), (7, 2)]
-
-
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -81,9 +72,9 @@ def test_campaign_file_and_options_that_override_it(run: Run, tmp_path: Path) ->
         ("conns = 5\n", "--func is missing"),
     ],
 )
-def test_bad_campaign_file(text: str, says: str, run: Run, tmp_path: Path) -> None:
+def test_bad_campaign_file(text: str, says: str, invoke: Invoke, tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_bytes(text.encode("latin-1"))
-    done = run("--campaign", "my.toml")
+    done = invoke("--campaign", "my.toml")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1, done.stderr
     assert says in done.stderr
@@ -120,41 +111,113 @@ def test_interrupt_and_resume(
     wanted = [(f, c, n) for f in ("selector", "thread") for c in (20, 30) for n in (1, 2)]
     assert rounds == Counter(wanted)
 
-    again = run("--resume", "r.jsonl", "--format", "csv")
-    assert again.returncode == 0 and "0 rounds to measure" in again.stderr
-    assert read_sections(path) == sections
+
+def rounds(path: Path) -> list[tuple[str, int, int]]:
+    """Row, connections and number of every round in a results file, in its order."""
+    return [(r.func, r.conns, r.round) for s in read_sections(path) for r in s.results]
 
 
-def test_resume_runs_failed_rounds_again_and_stops_at_a_torn_line(run: Run, tmp_path: Path) -> None:
-    path = tmp_path / "r.jsonl"
-    done = run("--func", "selector", "--conns", "5", "--rounds", "3", *SHORT, "--output", str(path))
+def test_campaign_file_and_options_that_override_it(invoke: Invoke, tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text(
+        'func = "selector"\nconns = [5, "10"]\nruntime = "100ms"\nwarmup = 0\nrounds = 2\n'
+    )
+    done = invoke("--campaign", "my.toml", "--conns", "7", "--output", "r.jsonl")
     assert done.returncode == 0, done.stderr
+    assert rounds(tmp_path / "r.jsonl") == [("selector", 7, 1), ("selector", 7, 2)]
+    assert {cell.runtime_ns for cell, _ in done.rounds.asked} == {100_000_000}
+
+
+def test_rounds_are_made_in_the_order_of_the_plan(invoke: Invoke, tmp_path: Path) -> None:
+    asked = ("--func", "selector,thread", "--conns", "5,10", "--rounds", "3", "--seed", "4")
+    done = invoke(*asked, "--output", "r.jsonl")
+    assert done.returncode == 0, done.stderr
+    made = make(func="selector,thread", conns="5,10", rounds="3", seed="4")
+    wanted = [(task.cell.label, task.cell.conns, task.number)
+              for task in plan.tasks_in_order(made, made.cells)]  # fmt: skip
+    assert rounds(tmp_path / "r.jsonl") == wanted
+    assert "12 rounds to measure, about " in done.stderr and "(seed 4)" in done.stderr
+
+
+def test_an_interrupted_campaign_goes_on_where_it_stood(invoke: Invoke, tmp_path: Path) -> None:
+    asked = ("--func", "selector,thread", "--conns", "5", "--rounds", "2", "--output", "r.jsonl")
+    cut = invoke(*asked, rounds=FakeRounds(interrupted_after=2))
+    assert cut.returncode == 130
+    assert "interrupted (SIGINT): 2 of 4 rounds measured; to go on: pybench --resume" in cut.stderr
+    assert "selector" in cut.stdout or "thread" in cut.stdout  # what was measured is shown
+    before = rounds(tmp_path / "r.jsonl")
+    assert len(before) == 2
+
+    done = invoke("--resume", "r.jsonl")
+    assert done.returncode == 0, done.stderr
+    after = rounds(tmp_path / "r.jsonl")
+    assert after[:2] == before
+    wanted = [(func, 5, number) for func in ("selector", "thread") for number in (1, 2)]
+    assert Counter(after) == Counter(wanted)
+    assert len({section.campaign["id"] for section in read_sections(tmp_path / "r.jsonl")}) == 1
+
+    again = invoke("--resume", "r.jsonl")
+    assert (again.returncode, again.rounds.asked) == (0, [])
+    assert "0 rounds to measure" in again.stderr
+    assert rounds(tmp_path / "r.jsonl") == after
+
+
+def test_an_interrupted_campaign_without_a_file_says_so(invoke: Invoke) -> None:
+    cut = invoke("--func", "selector", "--conns", "5,6", rounds=FakeRounds(interrupted_after=1))
+    assert cut.returncode == 130
+    assert "with --output FILE they could have been resumed" in cut.stderr
+
+
+def test_resume_makes_failed_rounds_again_and_stops_at_a_torn_line(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.jsonl"
+    invoke("--func", "selector", "--conns", "5", "--rounds", "3", "--output", "r.jsonl")
     header, first, second, third = path.read_text().splitlines()
     failed = json.loads(second) | {"status": "failed", "error": "x"}
     path.write_text("\n".join([header, first, json.dumps(failed), third[:100]]))
-    done = run("--resume", str(path))
+    done = invoke("--resume", "r.jsonl")
     assert done.returncode == 0, done.stderr
+    assert [number for _, number in done.rounds.asked] == [2, 3]
     assert [r.round for r in read_sections(path)[1].results] == [2, 3]
 
 
-def test_resume_refuses_what_is_no_campaign(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "empty.jsonl").write_text("")
-    (tmp_path / "other.jsonl").write_text('{"schema": 1, "campaign": {"func": ["selector"]}}\n')
-    (tmp_path / "text.jsonl").write_text("hello\n")
-    for name in ("empty", "other", "text"):
-        done = run("--resume", f"{name}.jsonl")
-        assert done.returncode == 2
-        assert done.stderr.count("\n") == 1, done.stderr
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("empty", ""),
+        ("other", '{"schema": 1, "campaign": {"func": ["selector"]}}\n'),
+        ("text", "hello\n"),
+    ],
+)
+def test_resume_refuses_what_is_no_campaign(
+    name: str, text: str, invoke: Invoke, tmp_path: Path
+) -> None:
+    (tmp_path / f"{name}.jsonl").write_text(text)
+    done = invoke("--resume", f"{name}.jsonl")
+    assert (done.returncode, done.rounds.asked) == (2, [])
+    assert done.stderr.count("\n") == 1, done.stderr
 
 
-def test_interrupt_without_output_says_what_was_missing(start: Callable[..., Running]) -> None:
-    driver = start("--func", "selector", "--conns", "20", "--runtime", "60s", conns=20)
-    driver.await_pings()
-    os.kill(driver.process.pid, signal.SIGINT)
-    status, out, err = driver.finish()
-    assert (status, out) == (130, "")
-    assert "with --output FILE" in err
-    driver.assert_nothing_left()
+def test_a_failed_round_is_recorded_and_told_by_the_exit_status(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    asked = ("--func", "selector,thread", "--conns", "5", "--rounds", "2", "--output", "r.jsonl")
+    done = invoke(*asked, rounds=FakeRounds(fails={"thread"}))
+    assert done.returncode == 1
+    assert "Too many open files" in done.stdout
+    results = [r for s in read_sections(tmp_path / "r.jsonl") for r in s.results]
+    statuses = Counter((r.func, r.status) for r in results)
+    assert statuses == {("selector", "ok"): 2, ("thread", "failed"): 2}
+
+
+@pytest.mark.parametrize("fmt", ["table", "markdown", "csv", "json"])
+def test_results_come_in_every_format_on_standard_output(fmt: str, invoke: Invoke) -> None:
+    done = invoke("--func", "selector,c_epoll", "--conns", "5", "--format", fmt)
+    assert done.returncode == 0, done.stderr
+    assert "selector" in done.stdout and "c_epoll" in done.stdout
+    if fmt == "json":
+        funcs = {cell["func"] for cell in json.loads(done.stdout)["cells"]}
+        assert funcs == {"selector", "c_epoll"}
 
 
 def test_bare_results_are_not_resumable(tmp_path: Path) -> None:
