@@ -32,7 +32,6 @@ from pybench.backends.names import canonical
 from pybench.errors import UsageError
 from pybench.result import Warning
 from pybench.spec import OPTIONS
-from pybench.units import count_label
 
 Verdict = Literal["faster", "slower", "no difference"]
 
@@ -363,12 +362,3 @@ def flat_items(env: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", " ".join(map(str, value))
         elif value not in (None, ""):
             yield f"{prefix}{key}", str(value)
-
-
-def describe(comparison: Comparison) -> str:
-    """`selector at 1k: 0.91 (0.88 to 0.94), slower`."""
-    where = f"{comparison.name} at {count_label(comparison.conns)}"
-    if comparison.ratio is None:
-        return f"{where}: not compared: {comparison.refused}"
-    r = comparison.ratio
-    return f"{where}: {r.ratio:.2f} ({r.low:.2f} to {r.high:.2f}), {r.verdict}"

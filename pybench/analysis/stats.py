@@ -174,13 +174,3 @@ def _welch_df(part_a: float, n_a: int, part_b: float, n_b: int) -> int:
         return min(n_a, n_b) - 1
     df = (part_a + part_b) ** 2 / denominator
     return max(1, math.floor(df + 1e-9))  # 3.9999999 of rounding is 4
-
-
-def jain_index(counts: Sequence[float]) -> float:
-    """Jain's fairness index in (0, 1]: 1 when all counts are equal, 1/n when one has everything.
-
-    counts: at least one; all zero counts as fair.
-    Source: Jain, Chiu, Hawe, "A Quantitative Measure of Fairness", DEC-TR-301, 1984.
-    """
-    squares = sum(c * c for c in counts)
-    return sum(counts) ** 2 / (len(counts) * squares) if squares else 1.0

@@ -40,11 +40,6 @@ def next_rate(known: Mapping[int, bool], conns: int) -> int | None:
     return middle if good < middle < bad else None
 
 
-def knee(known: Mapping[int, bool]) -> int | None:
-    """The highest rate that was kept; None when none was."""
-    return _bounds(known)[0]
-
-
 def steps_left(known: Mapping[int, bool]) -> int:
     """About how many rates are still to be tried."""
     good, bad = _bounds(known)

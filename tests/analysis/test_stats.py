@@ -9,7 +9,6 @@ import pytest
 from pybench.analysis.stats import (
     bucket_width_ns,
     histogram_mean_ns,
-    jain_index,
     log_ratio_interval,
     merge_histograms,
     percentile_ns,
@@ -108,13 +107,6 @@ def test_pairs_share_their_drift() -> None:
 
 def test_equal_values_have_an_interval_of_no_width() -> None:
     assert log_ratio_interval([5.0, 5.0], [10.0, 10.0], paired=False) == pytest.approx((2.0, 2.0))
-
-
-def test_jain() -> None:
-    assert jain_index([7, 7, 7, 7]) == 1.0
-    assert jain_index([12, 0, 0]) == pytest.approx(1 / 3)
-    assert jain_index([1, 2, 3]) == pytest.approx(36 / 42)
-    assert jain_index([0, 0]) == 1.0
 
 
 def test_merging_adds_counts_and_sorts() -> None:
