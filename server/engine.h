@@ -29,7 +29,7 @@ struct engine {
 /* The engine of that name, whether or not it is available; NULL when there is none. */
 const struct engine *engine_find(const char *name);
 
-extern const struct engine engine_epoll; /* pingloop.c */
-extern const struct engine engine_uring; /* uringloop.c */
+extern const struct engine engine_epoll; /* engine_epoll.c */
+extern const struct engine engine_uring; /* engine_uring.c */
 
 #endif

@@ -1,9 +1,9 @@
 /* histogram.h - log-linear histogram of durations in nanoseconds.
  *
- * Bucket rule (part of the result format, shared with pybench/analysis/stats.py): a value below 64 ns has a
- * bucket of its own; above, each octave [2**e, 2**(e+1)) is cut into 64 buckets of 2**(e-6) ns, so
- * a bucket is at most 1/64 of its lower edge wide. Values from 2**40 ns (1100 s) on fall into the
- * last bucket; the maximum and the sum stay exact.
+ * Bucket rule (part of the result format, shared with pybench/analysis/stats.py): a value below 64
+ * ns has a bucket of its own; above, each octave [2**e, 2**(e+1)) is cut into 64 buckets of
+ * 2**(e-6) ns, so a bucket is at most 1/64 of its lower edge wide. Values from 2**40 ns (1100 s) on
+ * fall into the last bucket; the maximum and the sum stay exact.
  *
  * Recording is inline, allocates nothing and takes no lock: one histogram belongs to one thread,
  * and is merged when that thread has ended. No I/O here.

@@ -1,13 +1,13 @@
 /* main.c - pybench-server: start-up, signals, and the control listener.
  *
- * Place: accepts control clients, keeps them in the lobby until their request is whole, and starts
+ * Place: accepts control clients, keeps them in clients.c until their request is whole, and starts
  * a session for one at a time; whoever asks meanwhile is told that the server is busy. Threads: the
- * main thread runs this file and the lobby and never blocks but in poll; the session has a thread
+ * main thread runs this file and clients.c and never blocks but in poll; the session has a thread
  * of its own. Signals are blocked everywhere and read here from a signalfd.
  */
 #define _GNU_SOURCE
+#include "clients.h"
 #include "clock.h"
-#include "lobby.h"
 #include "options.h"
 #include "session.h"
 
@@ -33,7 +33,7 @@ struct server {
     struct options options;
     int listen_fd, signal_fd;
     int spare_fd; /* given up for a moment to turn a client away when no descriptor is left */
-    struct lobby lobby;
+    struct clients clients;
 
     /* the one session */
     bool running;
@@ -169,26 +169,26 @@ static void *session_main(void *argument)
     return NULL;
 }
 
-/* Serve a guest whose request is whole. */
+/* Serve a client whose request is whole. */
 static void start_session(struct server *server, unsigned index)
 {
-    struct guest *guest = &server->lobby.guests[index];
+    struct client *client = &server->clients.items[index];
     struct session *session = &server->session;
     const struct timeval timeout = {.tv_sec = REPLY_TIMEOUT_S};
     struct failure fail;
     int err;
 
-    memcpy(session->input, guest->input, guest->length);
-    session->length = guest->length;
-    session->control_fd = guest->fd;
-    setsockopt(guest->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+    memcpy(session->input, client->input, client->length);
+    session->length = client->length;
+    session->control_fd = client->fd;
+    setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
     err = pthread_create(&server->thread, NULL, session_main, server);
     if (err) {
         failure_set(&fail, "internal", err, "pthread_create: %s", strerror(err));
-        lobby_refuse(&server->lobby, index, &fail);
+        clients_refuse(&server->clients, index, &fail);
         return;
     }
-    lobby_release(&server->lobby, index);
+    clients_release(&server->clients, index);
     server->running = true;
 }
 
@@ -201,7 +201,7 @@ static void finish_session(struct server *server)
     server->running = false;
     if (!server->options.quiet)
         fprintf(stderr, "pybench-server: %s\n", server->session.summary);
-    lobby_leave(&server->lobby, server->session.control_fd);
+    clients_dismiss(&server->clients, server->session.control_fd);
 }
 
 /* ---- the loop ----------------------------------------------------------------------------- */
@@ -233,16 +233,16 @@ static void accept_client(struct server *server)
     int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
     if (fd >= 0)
-        lobby_enter(&server->lobby, fd);
+        clients_add(&server->clients, fd);
     else if (errno == EMFILE || errno == ENFILE)
         accept_without_files(server);
 }
 
-static void read_guests(struct server *server, const struct pollfd *fds, unsigned count)
+static void read_clients(struct server *server, const struct pollfd *fds, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
-        if (fds[i].revents && server->lobby.guests[i].fd == fds[i].fd)
-            lobby_read(&server->lobby, i);
+        if (fds[i].revents && server->clients.items[i].fd == fds[i].fd)
+            clients_read(&server->clients, i);
 }
 
 /* One test at a time: serve one of those who wait, tell those who waited in vain. */
@@ -250,41 +250,41 @@ static void serve_waiting(struct server *server)
 {
     uint64_t now = clock_now_ns();
     struct failure busy;
-    int first = lobby_waiting(&server->lobby);
+    int first = clients_waiting(&server->clients);
 
     if (first >= 0 && !server->running)
         start_session(server, (unsigned)first);
     failure_set(&busy, "busy", 0, "another test is running; one at a time: try again later");
-    for (unsigned i = 0; i < server->lobby.count; i++) {
-        const struct guest *guest = &server->lobby.guests[i];
+    for (unsigned i = 0; i < server->clients.count; i++) {
+        const struct client *client = &server->clients.items[i];
 
-        if (guest->fd >= 0 && guest->state == GUEST_WAITING && now >= guest->deadline_ns)
-            lobby_refuse(&server->lobby, i, &busy);
+        if (client->fd >= 0 && client->state == CLIENT_WAITING && now >= client->deadline_ns)
+            clients_refuse(&server->clients, i, &busy);
     }
 }
 
 /* Wait for something to happen and do it. Returns false when a signal asked the server to end. */
 static bool serve_once(struct server *server)
 {
-    enum { SIGNAL, LISTENER, DONE, GUESTS };
-    struct pollfd fds[GUESTS + LOBBY_MAX] = {
+    enum { SIGNAL, LISTENER, DONE, CLIENTS };
+    struct pollfd fds[CLIENTS + CLIENTS_MAX] = {
         [SIGNAL] = {.fd = server->signal_fd, .events = POLLIN},
         [LISTENER] = {.fd = server->listen_fd, .events = POLLIN},
         [DONE] = {.fd = server->done_fd, .events = POLLIN},
     };
-    unsigned guests = lobby_poll(&server->lobby, fds + GUESTS);
+    unsigned clients = clients_poll(&server->clients, fds + CLIENTS);
 
-    if (poll(fds, GUESTS + guests, lobby_timeout_ms(&server->lobby, clock_now_ns())) < 0)
+    if (poll(fds, CLIENTS + clients, clients_timeout_ms(&server->clients, clock_now_ns())) < 0)
         return errno == EINTR;
     if (fds[SIGNAL].revents)
         return false;
     if (fds[DONE].revents)
         finish_session(server);
-    read_guests(server, fds + GUESTS, guests);
+    read_clients(server, fds + CLIENTS, clients);
     serve_waiting(server);
     if (fds[LISTENER].revents)
         accept_client(server);
-    lobby_tidy(&server->lobby, clock_now_ns());
+    clients_tidy(&server->clients, clock_now_ns());
     return true;
 }
 
@@ -300,7 +300,7 @@ static void server_close(struct server *server)
             ;
         finish_session(server);
     }
-    lobby_close(&server->lobby);
+    clients_close(&server->clients);
     close(server->listen_fd);
     close(server->signal_fd);
     close(server->done_fd);
@@ -311,7 +311,7 @@ static void server_close(struct server *server)
 
 int main(int argc, char **argv)
 {
-    static struct server server; /* holds the lobby's buffers: too large for the stack */
+    static struct server server; /* holds the clients' buffers: too large for the stack */
     bool served = false;
 
     options_parse(&server.options, argc, argv);
@@ -319,7 +319,7 @@ int main(int argc, char **argv)
     while (serve_once(&server)) {
         served = served || server.running;
         /* --once: leave when the test is over and its client has read the answer */
-        if (server.options.once && served && !server.running && server.lobby.count == 0)
+        if (server.options.once && served && !server.running && server.clients.count == 0)
             break;
     }
     server_close(&server);

@@ -29,7 +29,7 @@ int pinger_init(struct pinger *pinger, const struct plan *plan, struct conn *con
         return -errno;
     if ((err = message_init(&pinger->message, plan->msize)) < 0)
         return err;
-    return pinger_paces(pinger) ? due_init(&pinger->waiting, count) : 0;
+    return pinger_paces(pinger) ? timers_init(&pinger->waiting, count) : 0;
 }
 
 void pinger_free(struct pinger *pinger)
@@ -37,7 +37,7 @@ void pinger_free(struct pinger *pinger)
     if (pinger->plan && pinger->wake_fd >= 0)
         close(pinger->wake_fd);
     message_free(&pinger->message);
-    due_free(&pinger->waiting);
+    timers_free(&pinger->waiting);
 }
 
 static uint64_t timeval_ns(struct timeval time)
@@ -113,10 +113,10 @@ static uint64_t think_time(struct pinger *pinger)
 
 static void wait_until(struct pinger *pinger, const struct conn *conn, uint64_t then_ns)
 {
-    due_push(&pinger->waiting, then_ns, (uint32_t)(conn - pinger->conns));
+    timers_push(&pinger->waiting, then_ns, (uint32_t)(conn - pinger->conns));
 }
 
-bool conn_put_off(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
+bool conn_schedule(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
 {
     if (pinger->plan->interval_ns == 0) {
         wait_until(pinger, conn, now_ns + think_time(pinger));
@@ -129,7 +129,7 @@ bool conn_put_off(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
     return false;
 }
 
-void conn_put_off_first(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
+void conn_schedule_first(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
 {
     const struct plan *plan = pinger->plan;
 
@@ -146,7 +146,7 @@ void conn_put_off_first(struct pinger *pinger, struct conn *conn, uint64_t now_n
 struct conn *conn_pop_due(struct pinger *pinger, uint64_t now_ns)
 {
     while (pinger->waiting.count > 0 && pinger->waiting.heap[0].at_ns <= now_ns) {
-        struct conn *conn = &pinger->conns[due_pop(&pinger->waiting).conn];
+        struct conn *conn = &pinger->conns[timers_pop(&pinger->waiting).conn];
 
         if (conn->state == CONN_IDLE) /* else it was lost while it waited */
             return conn;

@@ -1,7 +1,7 @@
 /* pinger.h - one thread's share of a test: its connections, what it measured, and when.
  *
- * What every engine has in common. An engine (pingloop.c) moves the bytes; it calls in here with
- * what arrived and is told what to do next. The hot calls are inline.
+ * What every engine has in common. An engine (engine_epoll.c) moves the bytes; it calls in here
+ * with what arrived and is told what to do next. The hot calls are inline.
  *
  * Threads: a struct pinger belongs to its ping thread from ping_start to ping_end, except for the
  * atomics, which the session's thread reads for progress. struct plan is shared and read-only, but
@@ -12,9 +12,9 @@
 
 #include "clock.h"
 #include "control.h"
-#include "duequeue.h"
 #include "histogram.h"
 #include "message.h"
+#include "timers.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -62,7 +62,7 @@ struct pinger {
 
     enum phase phase;
     struct message message;
-    struct duequeue waiting; /* connections whose next ping is due later */
+    struct timers waiting; /* connections whose next ping is due later */
     uint64_t random;
     uint64_t sent_messages;
 
@@ -148,15 +148,15 @@ void conn_retire(struct pinger *pinger, struct conn *conn);
 /* The cause that an errno of send or recv stands for. */
 enum lost_cause lost_cause_of(int err);
 
-/* Put off the connection's next ping: by a think time drawn anew, or until the schedule of an open
+/* Schedule the connection's next ping: by a think time drawn anew, or until the schedule of an open
  * loop has it due. Returns whether it is due already: the schedule is behind, ping at once. */
-bool conn_put_off(struct pinger *pinger, struct conn *conn, uint64_t now_ns);
+bool conn_schedule(struct pinger *pinger, struct conn *conn, uint64_t now_ns);
 
 /* Take a connection whose ping is due by now_ns, NULL when there is none. */
 struct conn *conn_pop_due(struct pinger *pinger, uint64_t now_ns);
 
-/* Put off the very first ping: by a think time, or by the connection's place in the schedule. */
-void conn_put_off_first(struct pinger *pinger, struct conn *conn, uint64_t now_ns);
+/* Schedule the very first ping: by a think time, or by the connection's place in the schedule. */
+void conn_schedule_first(struct pinger *pinger, struct conn *conn, uint64_t now_ns);
 
 /* An open loop sends more than this after the due time: the ping counts as late. */
 enum { LATE_NS = 1000000 };

@@ -1,4 +1,4 @@
-/* uringloop.c - the io_uring engine, one thread's loop over its connections.
+/* engine_uring.c - the io_uring engine, one thread's loop over its connections.
  *
  * Per ping it makes no system call of its own: a multishot receive per connection delivers echoes
  * into a ring of provided buffers, the next pings are queued as they are recorded, and one
@@ -91,7 +91,7 @@ static int ring_params_init(struct io_uring *ring, unsigned cq_entries)
     return io_uring_queue_init_params(SQ_ENTRIES, ring, &params);
 }
 
-static const char *uringloop_unavailable(void)
+static const char *engine_uring_unavailable(void)
 {
     struct io_uring ring;
     int err = ring_params_init(&ring, 2 * SQ_ENTRIES);
@@ -190,7 +190,7 @@ static int open_files(struct pinger *p, struct loop *loop)
     return err;
 }
 
-static int uringloop_open(struct pinger *p)
+static int engine_uring_open(struct pinger *p)
 {
     struct loop *loop = calloc(1, sizeof *loop);
     int err;
@@ -208,7 +208,7 @@ static int uringloop_open(struct pinger *p)
     return open_messages(p, loop);
 }
 
-static void uringloop_close(struct pinger *p)
+static void engine_uring_close(struct pinger *p)
 {
     struct loop *loop = p->loop;
 
@@ -301,7 +301,7 @@ static inline void conn_echoed(struct pinger *p, struct conn *c, uint64_t now)
     conn_record(p, c, now);
     if (unlikely(!pinger_sending(p, now)))
         conn_finish(p, c);
-    else if (!pinger_paces(p) || conn_put_off(p, c, now))
+    else if (!pinger_paces(p) || conn_schedule(p, c, now))
         ping(p, c, now);
 }
 
@@ -394,7 +394,7 @@ static void start_all(struct pinger *p)
         uint64_t now = clock_now_ns();
 
         if (pinger_paces(p))
-            conn_put_off_first(p, &p->conns[i], now);
+            conn_schedule_first(p, &p->conns[i], now);
         else
             ping(p, &p->conns[i], now);
     }
@@ -465,7 +465,7 @@ static unsigned reap(struct pinger *p)
     return n;
 }
 
-static void uringloop_run(struct pinger *p)
+static void engine_uring_run(struct pinger *p)
 {
     uint64_t now;
 
@@ -489,20 +489,20 @@ static void uringloop_run(struct pinger *p)
 
 const struct engine engine_uring = {
     .name = "uring",
-    .unavailable = uringloop_unavailable,
-    .open = uringloop_open,
-    .run = uringloop_run,
-    .close = uringloop_close,
+    .unavailable = engine_uring_unavailable,
+    .open = engine_uring_open,
+    .run = engine_uring_run,
+    .close = engine_uring_close,
 };
 
 #else /* !HAVE_LIBURING */
 
-static const char *uringloop_unavailable(void)
+static const char *engine_uring_unavailable(void)
 {
     return "this server was built without liburing; install it (Debian: liburing-dev) and build "
            "pybench again";
 }
 
-const struct engine engine_uring = {.name = "uring", .unavailable = uringloop_unavailable};
+const struct engine engine_uring = {.name = "uring", .unavailable = engine_uring_unavailable};
 
 #endif

@@ -1,6 +1,6 @@
 /* The heap against sorting: any order in, earliest first out. */
 #include "check.h"
-#include "duequeue.h"
+#include "timers.h"
 
 #include <stdlib.h>
 
@@ -14,46 +14,46 @@ static uint32_t draw(uint32_t *state)
 
 static void check_sorted_drain(void)
 {
-    struct duequeue queue;
+    struct timers timers;
     unsigned char *seen = calloc(MANY, 1);
     uint32_t state = 1;
     uint64_t last = 0;
 
-    CHECK(due_init(&queue, MANY) == 0);
+    CHECK(timers_init(&timers, MANY) == 0);
     for (uint32_t i = 0; i < MANY; i++)
-        due_push(&queue, draw(&state) % 5000, i); /* many equal times */
+        timers_push(&timers, draw(&state) % 5000, i); /* many equal times */
     for (uint32_t i = 0; i < MANY; i++) {
-        struct due due = due_pop(&queue);
+        struct timer timer = timers_pop(&timers);
 
-        CHECK(due.at_ns >= last);
-        CHECK(!seen[due.conn]);
-        seen[due.conn] = 1;
-        last = due.at_ns;
+        CHECK(timer.at_ns >= last);
+        CHECK(!seen[timer.conn]);
+        seen[timer.conn] = 1;
+        last = timer.at_ns;
     }
-    CHECK(queue.count == 0);
-    due_free(&queue);
+    CHECK(timers.count == 0);
+    timers_free(&timers);
     free(seen);
 }
 
 /* As in a test: each popped entry comes back later, the size stays. */
 static void check_steady_state(void)
 {
-    struct duequeue queue;
+    struct timers timers;
     uint32_t state = 7;
     uint64_t last = 0;
 
-    CHECK(due_init(&queue, 1000) == 0);
+    CHECK(timers_init(&timers, 1000) == 0);
     for (uint32_t i = 0; i < 1000; i++)
-        due_push(&queue, draw(&state) % 1000, i);
+        timers_push(&timers, draw(&state) % 1000, i);
     for (int round = 0; round < 100000; round++) {
-        struct due due = due_pop(&queue);
+        struct timer timer = timers_pop(&timers);
 
-        CHECK(due.at_ns >= last);
-        last = due.at_ns;
-        due_push(&queue, due.at_ns + draw(&state) % 1000, due.conn);
+        CHECK(timer.at_ns >= last);
+        last = timer.at_ns;
+        timers_push(&timers, timer.at_ns + draw(&state) % 1000, timer.conn);
     }
-    CHECK(queue.count == 1000);
-    due_free(&queue);
+    CHECK(timers.count == 1000);
+    timers_free(&timers);
 }
 
 int main(void)

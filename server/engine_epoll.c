@@ -1,4 +1,4 @@
-/* pingloop.c - the epoll engine, one thread's loop over its connections.
+/* engine_epoll.c - the epoll engine, one thread's loop over its connections.
  *
  * Per ping it makes two system calls, recv and send, and a share of an epoll_wait. Registration is
  * edge-triggered, so that the kernel does not poll every ready socket once more on the next wait.
@@ -46,7 +46,7 @@ static int stamp_arrivals(int fd)
     return setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags) < 0 ? -errno : 0;
 }
 
-static int pingloop_open(struct pinger *p)
+static int engine_epoll_open(struct pinger *p)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
     const struct timespec at_once = {0};
@@ -79,7 +79,7 @@ static int pingloop_open(struct pinger *p)
     return 0;
 }
 
-static void pingloop_close(struct pinger *p)
+static void engine_epoll_close(struct pinger *p)
 {
     if (!p->loop)
         return;
@@ -154,7 +154,7 @@ static inline void conn_echoed(struct pinger *p, struct conn *c)
         record_queue(p, now);
     if (unlikely(!pinger_sending(p, now)))
         conn_finish(p, c);
-    else if (!pinger_paces(p) || conn_put_off(p, c, now))
+    else if (!pinger_paces(p) || conn_schedule(p, c, now))
         ping(p, c, now);
 }
 
@@ -303,13 +303,13 @@ static void start_all(struct pinger *p)
         uint64_t now = clock_now_ns();
 
         if (pinger_paces(p))
-            conn_put_off_first(p, &p->conns[i], now);
+            conn_schedule_first(p, &p->conns[i], now);
         else
             ping(p, &p->conns[i], now);
     }
 }
 
-static void pingloop_run(struct pinger *p)
+static void engine_epoll_run(struct pinger *p)
 {
     const struct epoll_event *events = p->loop->events;
     uint64_t now;
@@ -338,16 +338,16 @@ static void pingloop_run(struct pinger *p)
     p->ended_ns = now;
 }
 
-static const char *pingloop_unavailable(void)
+static const char *engine_epoll_unavailable(void)
 {
     return NULL;
 }
 
 const struct engine engine_epoll = {
     .name = "epoll",
-    .unavailable = pingloop_unavailable,
+    .unavailable = engine_epoll_unavailable,
     .kernel_times = true,
-    .open = pingloop_open,
-    .run = pingloop_run,
-    .close = pingloop_close,
+    .open = engine_epoll_open,
+    .run = engine_epoll_run,
+    .close = engine_epoll_close,
 };

@@ -1,0 +1,158 @@
+/* clients.c - see clients.h. */
+#define _GNU_SOURCE
+#include "clients.h"
+
+#include "clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const uint64_t REQUEST_NS = 10 * NS_PER_S; /* to send a request in */
+static const uint64_t WAIT_NS = 100 * NS_PER_MS;  /* for a test that is just ending */
+static const uint64_t LEAVE_NS = 2 * NS_PER_S;    /* to read the answer in */
+
+static void client_gone(struct client *client)
+{
+    if (client->fd >= 0)
+        close(client->fd);
+    client->fd = -1;
+}
+
+static struct client *most_overdue(struct clients *clients)
+{
+    struct client *found = clients->items;
+
+    for (unsigned i = 1; i < clients->count; i++)
+        if (clients->items[i].deadline_ns < found->deadline_ns)
+            found = &clients->items[i];
+    return found;
+}
+
+static void client_add(struct clients *clients, int fd, enum client_state state, uint64_t stay_ns)
+{
+    struct client *client;
+
+    if (clients->count < CLIENTS_MAX) {
+        client = &clients->items[clients->count++];
+    } else {
+        client = most_overdue(clients);
+        client_gone(client);
+    }
+    client->fd = fd;
+    client->state = state;
+    client->length = 0;
+    client->deadline_ns = clock_now_ns() + stay_ns;
+}
+
+void clients_add(struct clients *clients, int fd)
+{
+    client_add(clients, fd, CLIENT_TALKING, REQUEST_NS);
+}
+
+void clients_dismiss(struct clients *clients, int fd)
+{
+    /* our FIN tells the client that this was all; closing now could reset the answer away */
+    shutdown(fd, SHUT_WR);
+    client_add(clients, fd, CLIENT_LEAVING, LEAVE_NS);
+}
+
+void clients_refuse(struct clients *clients, unsigned index, const struct failure *fail)
+{
+    struct client *client = &clients->items[index];
+    size_t length;
+    char *reply = control_error(&length, fail);
+
+    if (reply)
+        (void)!send(client->fd, reply, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    free(reply);
+    shutdown(client->fd, SHUT_WR);
+    client->state = CLIENT_LEAVING;
+    client->length = 0;
+    client->deadline_ns = clock_now_ns() + LEAVE_NS;
+}
+
+unsigned clients_poll(const struct clients *clients, struct pollfd *fds)
+{
+    for (unsigned i = 0; i < clients->count; i++)
+        fds[i] = (struct pollfd){
+            .fd = clients->items[i].fd,
+            .events = clients->items[i].state == CLIENT_WAITING ? 0 : POLLIN,
+        };
+    return clients->count;
+}
+
+int clients_timeout_ms(const struct clients *clients, uint64_t now_ns)
+{
+    uint64_t next_ns = UINT64_MAX;
+
+    for (unsigned i = 0; i < clients->count; i++)
+        if (clients->items[i].deadline_ns < next_ns)
+            next_ns = clients->items[i].deadline_ns;
+    if (next_ns == UINT64_MAX)
+        return -1;
+    return next_ns > now_ns ? (int)((next_ns - now_ns) / NS_PER_MS) + 1 : 0;
+}
+
+void clients_read(struct clients *clients, unsigned index)
+{
+    struct client *client = &clients->items[index];
+    size_t used;
+    ssize_t n;
+
+    if (client->state == CLIENT_LEAVING)
+        client->length = 0; /* nobody listens any more */
+    n = recv(client->fd, client->input + client->length, sizeof client->input - client->length,
+             MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        client_gone(client);
+        return;
+    }
+    client->length += (size_t)n;
+    if (client->state == CLIENT_TALKING &&
+        control_shape(client->input, client->length, &used) == CONTROL_WHOLE) {
+        client->state = CLIENT_WAITING;
+        client->deadline_ns = clock_now_ns() + WAIT_NS;
+    }
+}
+
+int clients_waiting(const struct clients *clients)
+{
+    for (unsigned i = 0; i < clients->count; i++)
+        if (clients->items[i].fd >= 0 && clients->items[i].state == CLIENT_WAITING)
+            return (int)i;
+    return -1;
+}
+
+int clients_release(struct clients *clients, unsigned index)
+{
+    int fd = clients->items[index].fd;
+
+    clients->items[index].fd = -1;
+    return fd;
+}
+
+void clients_tidy(struct clients *clients, uint64_t now_ns)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < clients->count; i++) {
+        struct client *client = &clients->items[i];
+
+        if (client->fd >= 0 && now_ns >= client->deadline_ns && client->state != CLIENT_WAITING)
+            client_gone(client);
+        if (client->fd >= 0 && kept++ != i)
+            clients->items[kept - 1] = *client;
+    }
+    clients->count = kept;
+}
+
+void clients_close(struct clients *clients)
+{
+    for (unsigned i = 0; i < clients->count; i++)
+        client_gone(&clients->items[i]);
+    clients->count = 0;
+}
