@@ -13,7 +13,6 @@
 #include "failure.h"
 
 #include <poll.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -359,7 +359,7 @@ static void put_quoted(FILE *out, const char *key, const char *text)
     fputc('"', out);
 }
 
-static void write_totals(FILE *out, const struct outcome *o)
+static void write_totals(FILE *out, const struct request *request, const struct outcome *o)
 {
     static const char *const causes[LOST_CAUSES] = {
         [LOST_RESET] = "lost_reset",
@@ -367,31 +367,32 @@ static void write_totals(FILE *out, const struct outcome *o)
         [LOST_CORRUPT] = "lost_corrupt",
         [LOST_ERROR] = "lost_error",
     };
+    const struct counters *c = &o->counters;
     uint64_t lost = 0;
 
     for (int i = 0; i < LOST_CAUSES; i++)
-        lost += o->lost[i];
+        lost += c->lost[i];
     fputs("result", out);
-    put(out, "messages", o->messages);
+    put(out, "messages", o->latency.total);
     put(out, "window_ns", o->window_ns);
-    put(out, "total", o->total);
+    put(out, "total", c->sent);
     put(out, "latency_sum_ns", o->latency.sum_ns);
     put(out, "latency_max_ns", o->latency.max_ns);
-    put(out, "in_flight_ns", o->in_flight_ns);
+    put(out, "in_flight_ns", outcome_in_flight_ns(o));
     put(out, "lost", lost);
     for (int i = 0; i < LOST_CAUSES; i++)
-        put(out, causes[i], o->lost[i]);
+        put(out, causes[i], c->lost[i]);
     put(out, "connect_ns", o->connect_ns);
-    put(out, "user_ns", o->user_ns);
-    put(out, "sys_ns", o->sys_ns);
-    put(out, "busy_poll_us", o->busy_poll_ns / NS_PER_US);
-    put(out, "idle_ns", o->idle_ns);
-    put(out, "waits", o->waits);
-    put(out, "events", o->events);
-    put(out, "events_squared", o->events_squared);
-    if (o->kernel_times) {
-        put(out, "queue_ns", o->queue_ns);
-        put(out, "queue_samples", o->queue_samples);
+    put(out, "user_ns", c->user_ns);
+    put(out, "sys_ns", c->sys_ns);
+    put(out, "busy_poll_us", request->busy_poll_ns / NS_PER_US);
+    put(out, "idle_ns", c->idle_ns);
+    put(out, "waits", c->waits);
+    put(out, "events", c->events);
+    put(out, "events_squared", c->events_squared);
+    if (request->kernel_times) {
+        put(out, "queue_ns", c->queue_ns);
+        put(out, "queue_samples", c->queue_samples);
     }
     put(out, "threads", o->threads);
     fprintf(out, " engine=%s version=%s\n", o->engine, PYBENCH_VERSION);
@@ -429,23 +430,34 @@ static void write_histogram(FILE *out, const char *verb, const struct histogram 
         fputc('\n', out);
 }
 
+static void write_corrected(FILE *out, uint64_t rate, const struct outcome *o)
+{
+    fputs("corrected", out);
+    put(out, "rate", rate);
+    put(out, "late", o->counters.late);
+    put(out, "unsent", o->counters.unsent);
+    put(out, "sum_ns", o->corrected.sum_ns);
+    put(out, "max_ns", o->corrected.max_ns);
+    fputc('\n', out);
+    write_histogram(out, "corrected_hist", &o->corrected);
+}
+
+/* What a result is written from. */
+struct result {
+    const struct request *request;
+    const struct outcome *outcome;
+};
+
 static void write_result_v2(FILE *out, const void *argument)
 {
-    const struct outcome *outcome = argument;
+    const struct result *result = argument;
+    const struct outcome *outcome = result->outcome;
 
-    write_totals(out, outcome);
+    write_totals(out, result->request, outcome);
     write_fairness(out, &outcome->fairness);
     write_histogram(out, "hist", &outcome->latency);
-    if (outcome->rate) {
-        fputs("corrected", out);
-        put(out, "rate", outcome->rate);
-        put(out, "late", outcome->late);
-        put(out, "unsent", outcome->unsent);
-        put(out, "sum_ns", outcome->corrected.sum_ns);
-        put(out, "max_ns", outcome->corrected.max_ns);
-        fputc('\n', out);
-        write_histogram(out, "corrected_hist", &outcome->corrected);
-    }
+    if (result->request->rate)
+        write_corrected(out, result->request->rate, outcome);
     fputs("end\n", out);
 }
 
@@ -454,7 +466,7 @@ static void write_result_v2(FILE *out, const void *argument)
 static void write_result_v1(FILE *out, const void *argument)
 {
     enum { BUCKETS_PER_OCTAVE = 10, COARSE = BUCKETS_PER_OCTAVE * HIST_TOP_BITS + 1 };
-    const struct outcome *outcome = argument;
+    const struct outcome *outcome = ((const struct result *)argument)->outcome;
     uint64_t coarse[COARSE] = {0};
     unsigned used = 0;
 
@@ -467,7 +479,7 @@ static void write_result_v1(FILE *out, const void *argument)
     }
     for (unsigned b = 0; b < COARSE; b++)
         used += coarse[b] != 0;
-    fprintf(out, "%llu %.17g %u", (unsigned long long)outcome->messages,
+    fprintf(out, "%llu %.17g %u", (unsigned long long)outcome->latency.total,
             exp2(1.0 / BUCKETS_PER_OCTAVE), used);
     for (unsigned b = 0; b < COARSE; b++)
         if (coarse[b])
@@ -477,9 +489,11 @@ static void write_result_v1(FILE *out, const void *argument)
         fprintf(out, " %llu", (unsigned long long)outcome->fairness.percentiles[i]);
 }
 
-char *control_result(size_t *length, int version, const struct outcome *outcome)
+char *control_result(size_t *length, const struct request *request, const struct outcome *outcome)
 {
-    return reply_build(length, version == 1 ? write_result_v1 : write_result_v2, outcome);
+    const struct result result = {.request = request, .outcome = outcome};
+
+    return reply_build(length, request->version == 1 ? write_result_v1 : write_result_v2, &result);
 }
 
 static void write_error(FILE *out, const void *argument)

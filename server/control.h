@@ -11,8 +11,7 @@
 
 #include "address.h"
 #include "failure.h"
-#include "fairness.h"
-#include "histogram.h"
+#include "outcome.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,11 +23,7 @@ enum {
     CONTROL_TOKEN_MAX = 256,
     CONTROL_MSIZE_MAX = 1 << 20,
     CONTROL_THREADS_MAX = 64,
-    LOST_CAUSES = 4,
 };
-
-/* Why a connection ended before its test did. */
-enum lost_cause { LOST_RESET, LOST_CLOSED, LOST_CORRUPT, LOST_ERROR };
 
 struct request {
     int version; /* 2 or 1 */
@@ -47,33 +42,6 @@ struct request {
     char token[CONTROL_TOKEN_MAX + 1];
 };
 
-/* What a test measured. All inside the window, unless it says otherwise. */
-struct outcome {
-    uint64_t messages;
-    uint64_t window_ns;
-    uint64_t total; /* messages sent from start to end, warm-up included */
-    uint64_t lost[LOST_CAUSES];
-    uint64_t in_flight_ns; /* that connections spent awaiting an echo, added up: over the window it
-                              is the mean number of pings in flight, Little's L */
-    uint64_t user_ns, sys_ns;   /* CPU of the ping threads */
-    uint64_t busy_poll_ns;      /* as asked for */
-    uint64_t idle_ns;           /* of that CPU time, what was spent polling in vain */
-    uint64_t waits, events;     /* waits of the ping threads, and ready connections they gave */
-    uint64_t events_squared;    /* over events: the batch that the average message was read in */
-    bool kernel_times;          /* whether the two below were measured */
-    uint64_t queue_ns;          /* time that echoes lay in this machine before they were read */
-    uint64_t queue_samples;     /* echoes that queue_ns sums over */
-    uint64_t rate;              /* as asked for; the three below are measured when it is not 0 */
-    uint64_t late;              /* pings sent more than LATE_NS after they were due */
-    uint64_t unsent;            /* pings that were due and never sent */
-    struct histogram corrected; /* latency from when each ping was due */
-    uint64_t connect_ns;
-    unsigned threads;
-    const char *engine; /* static */
-    struct fairness fairness;
-    struct histogram latency;
-};
-
 /* What a client has sent so far. */
 enum control_shape {
     CONTROL_PARTIAL, /* may become a request: read on */
@@ -90,7 +58,7 @@ int control_parse(struct request *out, const char *bytes, size_t length, struct 
 /* Each of these returns a malloc'ed reply, its length in *length, or NULL when memory ran out. */
 char *control_connected(size_t *length, uint32_t conns, uint64_t elapsed_ns);
 char *control_progress(size_t *length, uint64_t since_ns, uint64_t messages, uint64_t alive);
-char *control_result(size_t *length, int version, const struct outcome *outcome);
+char *control_result(size_t *length, const struct request *request, const struct outcome *outcome);
 char *control_error(size_t *length, const struct failure *fail);
 
 #endif

@@ -33,6 +33,7 @@ struct loop {
     struct epoll_event *events; /* owned; room for every connection, so that the number of ready
                                    ones tells how long the queue is, up to EVENTS_MAX */
     int events_max;
+    bool kernel_times;          /* as the request has it: at hand where bytes are received */
     uint64_t realtime_ahead_ns; /* kernel times: CLOCK_REALTIME less CLOCK_MONOTONIC */
     uint64_t arrived_ns;        /* kernel times: when the bytes read last had come, 0: unknown */
     unsigned char receive_buf[RECEIVE_SIZE];
@@ -55,6 +56,7 @@ static int engine_epoll_open(struct pinger *p)
     p->loop = calloc(1, sizeof *p->loop);
     if (!p->loop)
         return -ENOMEM;
+    p->loop->kernel_times = p->plan->request->kernel_times;
     p->loop->events_max = p->count < EVENTS_MIN   ? EVENTS_MIN
                           : p->count > EVENTS_MAX ? EVENTS_MAX
                                                   : (int)p->count;
@@ -65,7 +67,7 @@ static int engine_epoll_open(struct pinger *p)
     if (!p->loop->events)
         return -ENOMEM;
     /* pacing needs waits shorter than a millisecond, which kernels before 5.11 have not */
-    if (pinger_paces(p) && epoll_pwait2(p->loop->epoll_fd, &event, 1, &at_once, NULL) < 0)
+    if (p->plan->paced && epoll_pwait2(p->loop->epoll_fd, &event, 1, &at_once, NULL) < 0)
         return -errno;
     if (epoll_ctl(p->loop->epoll_fd, EPOLL_CTL_ADD, p->wake_fd, &event) < 0)
         return -errno;
@@ -73,7 +75,7 @@ static int engine_epoll_open(struct pinger *p)
         event = (struct epoll_event){.events = WATCH, .data.ptr = &p->conns[i]};
         if (epoll_ctl(p->loop->epoll_fd, EPOLL_CTL_ADD, p->conns[i].fd, &event) < 0)
             return -errno;
-        if (p->plan->kernel_times && (err = stamp_arrivals(p->conns[i].fd)) < 0)
+        if (p->loop->kernel_times && (err = stamp_arrivals(p->conns[i].fd)) < 0)
             return err;
     }
     return 0;
@@ -140,8 +142,8 @@ static void record_queue(struct pinger *p, uint64_t now)
 
     if (p->phase != PHASE_WINDOW || arrived == 0)
         return;
-    p->queue_samples++;
-    p->queue_ns += now > arrived ? now - arrived : 0;
+    p->counters.queue_samples++;
+    p->counters.queue_ns += now > arrived ? now - arrived : 0;
 }
 
 /* A whole echo is there: record it and send the next ping, now or when it is due. */
@@ -150,11 +152,11 @@ static inline void conn_echoed(struct pinger *p, struct conn *c)
     uint64_t now = clock_now_ns();
 
     conn_record(p, c, now);
-    if (unlikely(p->plan->kernel_times))
+    if (unlikely(p->loop->kernel_times))
         record_queue(p, now);
     if (unlikely(!pinger_sending(p, now)))
         conn_finish(p, c);
-    else if (!pinger_paces(p) || conn_schedule(p, c, now))
+    else if (!p->plan->paced || conn_schedule(p, c, now))
         ping(p, c, now);
 }
 
@@ -191,7 +193,7 @@ static ssize_t receive_stamped(struct pinger *p, const struct conn *c)
 
 static inline ssize_t receive(struct pinger *p, const struct conn *c)
 {
-    if (unlikely(p->plan->kernel_times))
+    if (unlikely(p->loop->kernel_times))
         return receive_stamped(p, c);
     return recv(c->fd, p->loop->receive_buf, RECEIVE_SIZE, 0);
 }
@@ -302,7 +304,7 @@ static void start_all(struct pinger *p)
     for (uint32_t i = 0; i < p->count; i++) {
         uint64_t now = clock_now_ns();
 
-        if (pinger_paces(p))
+        if (p->plan->paced)
             conn_schedule_first(p, &p->conns[i], now);
         else
             ping(p, &p->conns[i], now);
@@ -320,7 +322,7 @@ static void engine_epoll_run(struct pinger *p)
     while (pinger_advance(p, now), !pinger_done(p, now)) {
         int n = wait_for_events(p, now);
 
-        if (p->plan->kernel_times)
+        if (p->loop->kernel_times)
             compare_clocks(p->loop);
         for (int i = 0; i < n; i++) {
             struct conn *c = events[i].data.ptr;

@@ -301,7 +301,7 @@ static inline void conn_echoed(struct pinger *p, struct conn *c, uint64_t now)
     conn_record(p, c, now);
     if (unlikely(!pinger_sending(p, now)))
         conn_finish(p, c);
-    else if (!pinger_paces(p) || conn_schedule(p, c, now))
+    else if (!p->plan->paced || conn_schedule(p, c, now))
         ping(p, c, now);
 }
 
@@ -393,7 +393,7 @@ static void start_all(struct pinger *p)
     for (uint32_t i = 0; i < p->count; i++) {
         uint64_t now = clock_now_ns();
 
-        if (pinger_paces(p))
+        if (p->plan->paced)
             conn_schedule_first(p, &p->conns[i], now);
         else
             ping(p, &p->conns[i], now);

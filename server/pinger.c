@@ -27,9 +27,9 @@ int pinger_init(struct pinger *pinger, const struct plan *plan, struct conn *con
     pinger->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (pinger->wake_fd < 0)
         return -errno;
-    if ((err = message_init(&pinger->message, plan->msize)) < 0)
+    if ((err = message_init(&pinger->message, plan->request->msize)) < 0)
         return err;
-    return pinger_paces(pinger) ? timers_init(&pinger->waiting, count) : 0;
+    return plan->paced ? timers_init(&pinger->waiting, count) : 0;
 }
 
 void pinger_free(struct pinger *pinger)
@@ -51,8 +51,8 @@ static void take_cpu_times(struct pinger *pinger, int sign)
     struct rusage usage;
 
     getrusage(RUSAGE_THREAD, &usage);
-    pinger->user_ns += (uint64_t)sign * timeval_ns(usage.ru_utime);
-    pinger->sys_ns += (uint64_t)sign * timeval_ns(usage.ru_stime);
+    pinger->counters.user_ns += (uint64_t)sign * timeval_ns(usage.ru_utime);
+    pinger->counters.sys_ns += (uint64_t)sign * timeval_ns(usage.ru_stime);
 }
 
 bool pinger_done(const struct pinger *pinger, uint64_t now_ns)
@@ -82,7 +82,7 @@ void conn_retire(struct pinger *pinger, struct conn *conn)
 
 void conn_lose(struct pinger *pinger, struct conn *conn, enum lost_cause cause)
 {
-    pinger->lost[cause]++;
+    pinger->counters.lost[cause]++;
     conn_retire(pinger, conn);
 }
 
@@ -104,8 +104,8 @@ static uint64_t random_next(uint64_t *state)
 
 static uint64_t think_time(struct pinger *pinger)
 {
-    uint64_t low = pinger->plan->think_min_ns;
-    uint64_t span = pinger->plan->think_max_ns - low + 1;
+    uint64_t low = pinger->plan->request->think_min_ns;
+    uint64_t span = pinger->plan->request->think_max_ns - low + 1;
 
     /* multiply-shift: uniform over the span to within 2**-64 */
     return low + (uint64_t)(((unsigned __int128)random_next(&pinger->random) * span) >> 64);
@@ -138,8 +138,8 @@ void conn_schedule_first(struct pinger *pinger, struct conn *conn, uint64_t now_
         return;
     }
     /* the connections take turns: no two of them are due at the same time */
-    conn->due_ns =
-        plan->began_ns + (uint64_t)((unsigned __int128)plan->interval_ns * conn->id / plan->conns);
+    conn->due_ns = plan->began_ns + (uint64_t)((unsigned __int128)plan->interval_ns * conn->id /
+                                               plan->request->conns);
     wait_until(pinger, conn, conn->due_ns);
 }
 
@@ -161,7 +161,7 @@ static void count_unsent(struct pinger *pinger, uint64_t next_ns)
     uint64_t end_ns = pinger->plan->window_end_ns;
 
     if (interval_ns && next_ns < end_ns)
-        pinger->unsent += (end_ns - next_ns - 1) / interval_ns + 1;
+        pinger->counters.unsent += (end_ns - next_ns - 1) / interval_ns + 1;
 }
 
 /* A ping is still out at the end of the window: the time it spent inside. */
@@ -171,7 +171,7 @@ static void count_open(struct pinger *pinger, const struct conn *conn)
     uint64_t from_ns = conn->sent_at_ns > begin_ns ? conn->sent_at_ns : begin_ns;
 
     if (from_ns < end_ns)
-        pinger->open_ns += end_ns - from_ns;
+        pinger->counters.open_ns += end_ns - from_ns;
 }
 
 void conn_finish(struct pinger *pinger, struct conn *conn)

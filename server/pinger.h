@@ -12,32 +12,28 @@
 
 #include "clock.h"
 #include "control.h"
-#include "histogram.h"
 #include "message.h"
+#include "outcome.h"
 #include "timers.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <time.h>
 
 /* What all threads of a test share. */
 struct plan {
-    uint32_t msize;
-    uint64_t think_min_ns, think_max_ns;
-    uint64_t interval_ns;  /* open loop: between two pings of one connection; 0: closed loop */
-    uint32_t conns;        /* of the whole test */
-    uint64_t busy_poll_ns; /* see pinger_polls_until */
-    bool kernel_times;
-    uint64_t began_ns;              /* the schedule of an open loop counts from here */
-    uint64_t window_begin_ns;       /* warm-up ends here */
+    const struct request *request;
+    bool paced;               /* a connection waits between an echo and its next ping */
+    uint64_t interval_ns;     /* open loop: between two pings of one connection; 0: closed loop */
+    uint64_t began_ns;        /* the schedule of an open loop counts from here */
+    uint64_t window_begin_ns; /* warm-up ends here */
     _Atomic uint64_t window_end_ns; /* no ping is sent from here on; may be moved forward */
     _Atomic bool abandoned;         /* nobody waits for the result: leave at once */
 };
 
 enum conn_state { CONN_IDLE, CONN_FLYING, CONN_CLOSED };
 
-/* One data connection. 56 bytes: 10,000 of them stay in the second-level cache. */
+/* One data connection. 48 bytes: 10,000 of them stay in the second-level cache. */
 struct conn {
     int fd;
     uint32_t id;         /* in the test, not in the thread */
@@ -64,23 +60,15 @@ struct pinger {
     struct message message;
     struct timers waiting; /* connections whose next ping is due later */
     uint64_t random;
-    uint64_t sent_messages;
 
     /* read by the session while the test runs */
     _Atomic uint64_t echoes;
     _Atomic uint32_t alive;
 
     /* the measurement, complete when the thread has ended */
+    struct counters counters;
     struct histogram latency;
     struct histogram corrected; /* from the due time; filled in an open loop only */
-    uint64_t late, unsent;
-    uint64_t early_ns, open_ns; /* of pings that the window's beginning, or its end, cut in two:
-                                   what lay before it, and what lay inside */
-    uint64_t queue_ns, queue_samples;
-    uint64_t lost[LOST_CAUSES];
-    uint64_t user_ns, sys_ns;
-    uint64_t idle_ns;                       /* CPU time too, but spent polling in vain */
-    uint64_t waits, events, events_squared; /* squared: the sum of each wait's events squared */
     uint64_t ended_ns;
 
     struct loop *loop; /* the engine's own state: each engine's file defines its struct loop */
@@ -99,9 +87,9 @@ static inline void pinger_waited(struct pinger *pinger, unsigned n)
 {
     if (pinger->phase != PHASE_WINDOW)
         return;
-    pinger->waits++;
-    pinger->events += n;
-    pinger->events_squared += (uint64_t)n * n;
+    pinger->counters.waits++;
+    pinger->counters.events += n;
+    pinger->counters.events_squared += (uint64_t)n * n;
 }
 
 /* Busy polling: a thread that found nothing at now_ns looks on until then before it sleeps, and no
@@ -109,7 +97,7 @@ static inline void pinger_waited(struct pinger *pinger, unsigned n)
  * does it: an interrupt of another CPU, at the expense of what is measured. */
 static inline uint64_t pinger_polls_until(const struct pinger *pinger, uint64_t now_ns)
 {
-    uint64_t until_ns = now_ns + pinger->plan->busy_poll_ns;
+    uint64_t until_ns = now_ns + pinger->plan->request->busy_poll_ns;
 
     if (pinger->waiting.count > 0 && pinger->waiting.heap[0].at_ns < until_ns)
         return pinger->waiting.heap[0].at_ns;
@@ -119,14 +107,14 @@ static inline uint64_t pinger_polls_until(const struct pinger *pinger, uint64_t 
 /* Whether to poll before sleeping at all: not while the last echoes are waited for. */
 static inline bool pinger_polls(const struct pinger *pinger)
 {
-    return pinger->plan->busy_poll_ns > 0 && pinger->phase != PHASE_DRAIN;
+    return pinger->plan->request->busy_poll_ns > 0 && pinger->phase != PHASE_DRAIN;
 }
 
 /* Count time that passed polling in vain, if it lies in the window. */
 static inline void pinger_idled(struct pinger *pinger, uint64_t ns)
 {
     if (pinger->phase == PHASE_WINDOW)
-        pinger->idle_ns += ns;
+        pinger->counters.idle_ns += ns;
 }
 
 /* Whether the thread has nothing left to do. */
@@ -169,10 +157,10 @@ static inline void conn_begin(struct pinger *pinger, struct conn *conn, uint64_t
     conn->echoed = 0;
     conn->state = CONN_FLYING;
     conn->sent_at_ns = now_ns;
-    pinger->sent_messages++;
+    pinger->counters.sent++;
     if (pinger->plan->interval_ns && now_ns - conn->due_ns > LATE_NS &&
         pinger->phase == PHASE_WINDOW)
-        pinger->late++;
+        pinger->counters.late++;
     message_stamp(&pinger->message, conn->seq, conn->id);
 }
 
@@ -208,7 +196,7 @@ static inline void conn_record(struct pinger *pinger, struct conn *conn, uint64_
         return;
     conn->messages++;
     if (__builtin_expect(conn->sent_at_ns < plan->window_begin_ns, 0))
-        pinger->early_ns += plan->window_begin_ns - conn->sent_at_ns;
+        pinger->counters.early_ns += plan->window_begin_ns - conn->sent_at_ns;
     hist_record(&pinger->latency, now_ns - conn->sent_at_ns);
     if (plan->interval_ns)
         hist_record(&pinger->corrected, now_ns - conn->due_ns);
@@ -218,12 +206,6 @@ static inline void conn_record(struct pinger *pinger, struct conn *conn, uint64_
 static inline bool pinger_sending(const struct pinger *pinger, uint64_t now_ns)
 {
     return now_ns < atomic_load_explicit(&pinger->plan->window_end_ns, memory_order_relaxed);
-}
-
-/* Whether a connection waits between an echo and its next ping. */
-static inline bool pinger_paces(const struct pinger *pinger)
-{
-    return pinger->plan->think_max_ns > 0 || pinger->plan->interval_ns > 0;
 }
 
 #endif

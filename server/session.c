@@ -297,6 +297,17 @@ static int cpu_for_thread(unsigned index, unsigned threads)
     return -1;
 }
 
+/* Fill in what can be said before the pinging starts. */
+static void make_plan(struct plan *plan, const struct request *request)
+{
+    plan->request = request;
+    plan->paced = request->rate || request->think_max_ns;
+    if (request->rate)
+        plan->interval_ns = (request->conns * NS_PER_S + request->rate / 2) / request->rate;
+    if (request->rate && plan->interval_ns == 0)
+        plan->interval_ns = 1; /* faster than any clock: everything is late */
+}
+
 /* Deal the connections out to the threads and ready an engine for each. */
 static int open_pingers(struct test *test, struct failure *fail)
 {
@@ -305,18 +316,7 @@ static int open_pingers(struct test *test, struct failure *fail)
     uint32_t conns = test->request.conns, first = 0;
     int err;
 
-    test->plan = (struct plan){
-        .msize = test->request.msize,
-        .think_min_ns = test->request.think_min_ns,
-        .think_max_ns = test->request.think_max_ns,
-        .conns = conns,
-        .busy_poll_ns = test->request.busy_poll_ns,
-        .kernel_times = test->request.kernel_times,
-    };
-    if (test->request.rate)
-        test->plan.interval_ns = (conns * NS_PER_S + test->request.rate / 2) / test->request.rate;
-    if (test->request.rate && test->plan.interval_ns == 0)
-        test->plan.interval_ns = 1; /* faster than any clock: everything is late */
+    make_plan(&test->plan, &test->request);
     test->thread_count = wanted < conns ? wanted : conns;
     test->threads = calloc(test->thread_count, sizeof *test->threads);
     test->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -490,24 +490,11 @@ static uint64_t window_length(const struct test *test)
     return end_ns > begin_ns ? end_ns - begin_ns : 0;
 }
 
-static void merge_pinger(struct outcome *o, const struct pinger *pinger)
+static void add_up(struct outcome *o, const struct pinger *pinger)
 {
+    counters_add(&o->counters, &pinger->counters);
     hist_merge(&o->latency, &pinger->latency);
     hist_merge(&o->corrected, &pinger->corrected);
-    o->in_flight_ns += pinger->latency.sum_ns - pinger->early_ns + pinger->open_ns;
-    o->late += pinger->late;
-    o->unsent += pinger->unsent;
-    o->queue_ns += pinger->queue_ns;
-    o->queue_samples += pinger->queue_samples;
-    for (int i = 0; i < LOST_CAUSES; i++)
-        o->lost[i] += pinger->lost[i];
-    o->total += pinger->sent_messages;
-    o->user_ns += pinger->user_ns;
-    o->sys_ns += pinger->sys_ns;
-    o->idle_ns += pinger->idle_ns;
-    o->waits += pinger->waits;
-    o->events += pinger->events;
-    o->events_squared += pinger->events_squared;
 }
 
 static int send_result(struct test *test, struct failure *fail)
@@ -521,18 +508,14 @@ static int send_result(struct test *test, struct failure *fail)
         return failure_set(fail, "internal", ENOMEM, "no memory for the result");
     for (uint32_t i = 0; i < test->request.conns; i++)
         counts[i] = test->conns[i].messages;
-    for (unsigned i = 0; i < test->started; i++)
-        merge_pinger(o, &test->threads[i].pinger);
     o->fairness = fairness_of(counts, test->request.conns);
-    o->messages = o->latency.total;
+    free(counts);
+    for (unsigned i = 0; i < test->started; i++)
+        add_up(o, &test->threads[i].pinger);
     o->window_ns = window_length(test);
     o->threads = test->started;
     o->engine = test->engine->name;
-    o->rate = test->request.rate;
-    o->busy_poll_ns = test->request.busy_poll_ns;
-    o->kernel_times = test->request.kernel_times;
-    free(counts);
-    reply = control_result(&length, test->request.version, o);
+    reply = control_result(&length, &test->request, o);
     return send_reply(test->session, reply, length);
 }
 
@@ -580,7 +563,7 @@ static void summarize(const struct test *test, int err, const struct failure *fa
     else
         snprintf(out, size, "%u connections to %s: %llu messages in %.3f s",
                  (unsigned)test->request.conns, address_print(&test->request.target, true, target),
-                 (unsigned long long)test->outcome.messages,
+                 (unsigned long long)test->outcome.latency.total,
                  (double)test->outcome.window_ns / (double)NS_PER_S);
 }
 

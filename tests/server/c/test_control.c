@@ -90,6 +90,7 @@ static void check_error_line(void)
 static void check_full_result(void)
 {
     static struct outcome outcome;
+    struct request request = {.version = 2};
     size_t length;
     char *text, *line, *rest;
     unsigned buckets = 0;
@@ -97,7 +98,7 @@ static void check_full_result(void)
     outcome.engine = "epoll";
     for (unsigned i = 0; i < HIST_BUCKETS; i++)
         outcome.latency.counts[i] = UINT64_MAX;
-    text = control_result(&length, 2, &outcome);
+    text = control_result(&length, &request, &outcome);
     CHECK(text && length == strlen(text));
     rest = text;
     while ((line = strsep(&rest, "\n")) && *line) {
@@ -108,7 +109,8 @@ static void check_full_result(void)
     }
     CHECK(buckets == HIST_BUCKETS);
     free(text);
-    text = control_result(&length, 1, &outcome);
+    request.version = 1;
+    text = control_result(&length, &request, &outcome);
     CHECK(text && !strchr(text, '\n'));
     free(text);
 }

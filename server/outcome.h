@@ -1,0 +1,67 @@
+/* outcome.h - what a test measured: the counters of a ping thread, and the outcome of all.
+ *
+ * Place: the engines count into a pinger's own (pinger.h); session.c adds them up when the threads
+ * have ended, and control.c writes the outcome to the wire. Plain data. Threads: one owner each.
+ *
+ * Counts and times are of the window unless they say otherwise; a time is in nanoseconds.
+ */
+#ifndef PYBENCH_OUTCOME_H
+#define PYBENCH_OUTCOME_H
+
+#include "fairness.h"
+#include "histogram.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Why a connection ended before its test did. */
+enum lost_cause { LOST_RESET, LOST_CLOSED, LOST_CORRUPT, LOST_ERROR, LOST_CAUSES };
+
+/* What a ping thread counts beside its histograms. Every member is a sum, and a uint64_t: see
+ * counters_add. */
+struct counters {
+    uint64_t sent;              /* messages from start to end, warm-up included */
+    uint64_t lost[LOST_CAUSES]; /* connections, from start to end */
+    uint64_t early_ns, open_ns; /* of pings that the window's beginning, or its end, cut in two:
+                                   what lay before it, and what lay inside */
+    uint64_t user_ns, sys_ns;   /* CPU time */
+    uint64_t idle_ns;           /* of that, what was spent polling in vain */
+    uint64_t waits, events;     /* waits, and ready connections that they gave */
+    uint64_t events_squared;    /* the sum of each wait's events squared; over events it is the
+                                   batch that the average message was read in */
+    uint64_t queue_ns;          /* kernel times only: that echoes lay here before they were read */
+    uint64_t queue_samples;     /* echoes that queue_ns sums over */
+    uint64_t late;   /* open loop only: pings sent more than LATE_NS after the due time */
+    uint64_t unsent; /* open loop only: pings that were due and never sent */
+};
+
+/* Add all counters of from to into. By position, so that a new member cannot be forgotten here. */
+static inline void counters_add(struct counters *into, const struct counters *from)
+{
+    uint64_t *sums = (uint64_t *)into;
+    const uint64_t *terms = (const uint64_t *)from;
+
+    for (size_t i = 0; i < sizeof *into / sizeof *sums; i++)
+        sums[i] += terms[i];
+}
+
+/* The result of a test, all threads together. */
+struct outcome {
+    struct counters counters;
+    struct histogram latency;   /* total is the number of messages */
+    struct histogram corrected; /* from when each ping was due; filled in an open loop only */
+    struct fairness fairness;
+    uint64_t connect_ns; /* to establish all connections */
+    uint64_t window_ns;  /* length of the window */
+    unsigned threads;
+    const char *engine; /* static */
+};
+
+/* Time that connections spent awaiting an echo, added up: over the window it is the mean number of
+ * pings in flight, Little's L. */
+static inline uint64_t outcome_in_flight_ns(const struct outcome *outcome)
+{
+    return outcome->latency.sum_ns - outcome->counters.early_ns + outcome->counters.open_ns;
+}
+
+#endif
