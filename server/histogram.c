@@ -1,10 +1,8 @@
-/* histogram.c - edges, merging and percentiles; see histogram.h for the bucket rule.
+/* histogram.c - edges and merging; see histogram.h for the bucket rule.
  *
  * Place: session.c merges the threads' histograms here once they have ended. Not on the hot path.
  */
 #include "histogram.h"
-
-#include <math.h>
 
 static unsigned bucket_shift(unsigned index)
 {
@@ -33,21 +31,4 @@ void hist_merge(struct histogram *into, const struct histogram *from)
         into->max_ns = from->max_ns;
     for (unsigned i = 0; i < HIST_BUCKETS; i++)
         into->counts[i] += from->counts[i];
-}
-
-uint64_t hist_percentile_ns(const struct histogram *hist, double q)
-{
-    uint64_t rank = (uint64_t)ceil(q * (double)hist->total);
-    uint64_t seen = 0;
-
-    if (hist->total == 0)
-        return 0;
-    if (rank == 0)
-        rank = 1;
-    for (unsigned i = 0; i < HIST_BUCKETS; i++) {
-        seen += hist->counts[i];
-        if (seen >= rank)
-            return hist_upper_ns(i) < hist->max_ns ? hist_upper_ns(i) : hist->max_ns;
-    }
-    return hist->max_ns;
 }

@@ -57,8 +57,4 @@ uint64_t hist_upper_ns(unsigned index);
 /* Add all samples of from to into. */
 void hist_merge(struct histogram *into, const struct histogram *from);
 
-/* Upper edge of the bucket that holds the q-th sample, 0 <= q <= 1, never above the exact maximum;
- * 0 when the histogram is empty. */
-uint64_t hist_percentile_ns(const struct histogram *hist, double q);
-
 #endif

@@ -13,7 +13,6 @@ int timers_init(struct timers *timers, uint32_t capacity)
     if (!timers->heap)
         return -ENOMEM;
     timers->count = 0;
-    timers->capacity = capacity;
     return 0;
 }
 

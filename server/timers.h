@@ -16,7 +16,6 @@ struct timer {
 struct timers {
     struct timer *heap; /* owned */
     uint32_t count;
-    uint32_t capacity;
 };
 
 /* Room for capacity entries. Returns 0 or -ENOMEM. */
