@@ -1,10 +1,169 @@
 /* control.h - the control protocol, versions 2 and 1: bytes to requests, outcomes to bytes.
  *
- * The only file that knows the wire format. It owns no socket, reads no clock and keeps no state:
- * callers hand it a buffer and send what it writes. Threads: any.
+ * control.c is the only file that knows the wire format. It owns no socket, reads no clock and
+ * keeps no state: callers hand it a buffer and send what it writes. Threads: any.
  *
- * Version 2 is lines of a verb and key=value words. Version 1 is the 2016 experiment's: one
- * unterminated segment of seven words, answered by one unterminated text.
+ * The text below is the protocol; a control client can be written from it alone.
+ * tests/server/test_protocol_text.py holds it against the server and the driver.
+ *
+ * THE PARTIES. A control client connects to the load server (TCP, port 33331 unless --listen says
+ * otherwise) and asks for a test of a client under test: something that listens and echoes. The
+ * load server connects to that, sends messages of msize bytes, one in flight per connection, and
+ * checks that each comes back as it was sent, byte by byte.
+ *
+ *     control client ----- control connection -----> load server
+ *           |                                             |
+ *     client under test <---- conns data connections -----+
+ *
+ * The server speaks when it has been asked and not before. It serves one test at a time: a request
+ * that comes while another test runs waits 0.1 s for its end and is then answered `busy`.
+ *
+ * VERSION 2. Lines of ASCII, ended by one '\n' (no '\r'), of at most 4096 bytes with it: a verb,
+ * then words key=value, separated by blanks. `>` is what the control client sends, `<` the server:
+ *
+ *     > test v=2 addr=127.0.0.1 port=33332 conns=1000 msize=64 warmup_ms=1000 runtime_ms=30000
+ *     < connected ...       all connections are up; nothing has been sent on them
+ *     > ready               the client under test has accepted them all: the warm-up begins
+ *     < progress ...        once a second until the last echo has come
+ *     > stop                if wanted: the window ends now
+ *     < result ...
+ *     < fairness ...
+ *     < hist ...            as many lines as it takes, none when no message came back
+ *     < corrected ...       this and the next in an open loop only
+ *     < corrected_hist ...
+ *     < end                 the server has closed its sending side
+ *
+ * or, at any time in place of the next line, `< error ...`, which is then the last.
+ *
+ * A client that closes the control connection, or only its sending side, has gone: its test ends
+ * and is not answered. It has 10 s to send its request in, else it is closed without a word; when
+ * more than 32 are not being served, so is the one that is nearest to its limit. `ready` is awaited
+ * for 120 s after `connected`, and may be sent before it. `stop` instead of `ready` ends the test
+ * with an empty result; a second one is ignored; any other line is an error. After the window
+ * outstanding echoes are waited for, 2 s at most, then the data connections are closed, then the
+ * result is sent.
+ *
+ * > test: at most 32 words with the verb. Keys come in any order, each once; one that is not known
+ * is an error. A number is decimal digits and nothing else. A default that is the server's is what
+ * it was started with.
+ *
+ *     key            values         default   meaning
+ *     v=             2              required  version of the protocol
+ *     addr=          text           required  where to connect to: a numeric IPv4 or IPv6 address
+ *                                             without brackets, no name
+ *     port=          1..65535       required
+ *     conns=         1..1000000     required  connections to open
+ *     msize=         1..1048576     required  bytes of a message
+ *     warmup_ms=     0..86400000    required  pinging before the window, not measured
+ *     runtime_ms=    1..86400000    required  length of the window
+ *     think_min_us=  0..1000000000  0         before each ping a connection waits for a time drawn
+ *     think_max_us=  0..1000000000  0         evenly from this range, its ends included; not at
+ *                                             all when the upper one is 0
+ *     rate=          1..1000000000  none      open loop: pings per second over all connections,
+ *                                             each of which has its own schedule and is late when
+ *                                             an echo is; not together with think times
+ *     busy_poll_us=  0..1000000     0         look for echoes that long before sleeping
+ *     timestamps=    kernel         none      ask the kernel when each echo arrived, to tell how
+ *                                             long it lay unread; needs the engine epoll
+ *     threads=       1..64          server's  ping threads, at most one a connection
+ *     engine=        epoll uring    server's  what moves the bytes
+ *     token=         text           none      1 to 256 characters: the server's PYBENCH_TOKEN;
+ *                                             of no effect when it has none
+ *
+ * Who may ask for what: addr must be the address that the control client itself comes from, or any
+ * loopback address for a client on loopback, or in a network of the server's --allow.
+ *
+ * Replies: words in the order given here. A client ignores keys that it does not know. Values are
+ * decimal numbers unless said otherwise. Times are nanoseconds where the key ends in _ns.
+ *
+ * < connected
+ *     n=             connections, as asked for
+ *     elapsed_ns=    to establish them
+ *
+ * < progress
+ *     t_ms=          since the pinging began, warm-up included
+ *     messages=      echoes so far, warm-up included
+ *     alive=         connections that are still open
+ *
+ * < result: counts and times are of the window, unless it says otherwise. The window begins after
+ * the warm-up, and ends after the runtime, at `stop`, or when no connection is left.
+ *     messages=      echoes that arrived in it
+ *     window_ns=     its length; 0 when the test ended before it began
+ *     total=         messages sent from `ready` to the end, warm-up included
+ *     latency_sum_ns=   over messages is the mean; a latency counts from when the message's sending
+ *                    began to when its echo had been read
+ *     latency_max_ns=
+ *     in_flight_ns=  time that connections spent awaiting an echo, added up; of pings that the
+ *                    window's ends cut in two, the part inside. Over window_ns: the mean number of
+ *                    pings in flight
+ *     lost=          connections that ended before the test did, at any time: the sum of the next
+ *     lost_reset= lost_closed= lost_corrupt= lost_error=   by cause: reset by the peer; closed by
+ *                    it; other bytes than were sent, or more; another error of the socket
+ *     connect_ns=    as elapsed_ns
+ *     user_ns= sys_ns=   CPU time of the ping threads
+ *     busy_poll_us=  as asked for
+ *     idle_ns=       of that CPU time, what was spent polling in vain
+ *     waits=         waits of the ping threads for something to happen
+ *     events=        ready connections (or completions) that they gave
+ *     events_squared=   the sum of each wait's events squared
+ *     queue_ns= queue_samples=   with timestamps=kernel only: time that echoes lay in this machine
+ *                    before they were read, added up, and of how many
+ *     threads=       ping threads; 0 when `stop` came before `ready`
+ *     engine=        text
+ *     version=       text: the server's
+ *
+ * < fairness: messages in the window per connection, over all that were opened.
+ *     min= p5= p10= ... p95= max=   least, percentiles (nearest rank) by fives, most
+ *     jain=          Jain's index: a fraction from 0 to 1 with six decimals; 1 is even, or nothing
+ *     starved=       connections without any
+ *
+ * < hist: words LOWER_EDGE_NS=MESSAGES, rising over all hist lines, empty buckets left out; the sum
+ * is messages. A bucket with its edge in [2**e, 2**(e+1)) is 2**(e-6) ns wide, and never less than
+ * one; the last, from 2**40 - 2**33 on, has no upper edge (see histogram.h).
+ *
+ * < corrected, < corrected_hist: as above, with latencies from when each ping was due.
+ *     rate=          as asked for
+ *     late=          pings sent more than 1 ms after they were due
+ *     unsent=        pings that were due in the window and never sent
+ *     sum_ns=
+ *     max_ns=
+ *
+ * < error: code and msg are always there, the others where they apply. A text in double quotes has
+ * \" and \\ for a quote and a backslash; bytes that cannot be printed are '?'.
+ *     code=          a word of the list below
+ *     call=          the system call that failed
+ *     addr=          ADDR:PORT that it was about
+ *     reason=        quoted: the system's words for the failure
+ *     up=            connections that had been established
+ *     msg=           quoted: what went wrong, with what, and what to do, for a person
+ *
+ *     bad_request    the request, or a line after it, is not as described here
+ *     unsupported    this server or its kernel cannot do what engine or timestamps ask for
+ *     forbidden      no token, or not the right one, or an address that may not be tested
+ *     busy           another test runs, or the server has no open files left
+ *     refused        the target refused a connection
+ *     timeout        not all connections were up after 60 s, or no `ready` came
+ *     unreachable    there is no way to the target, or a rule of this machine forbids it
+ *     no_ports       the local ports are used up: fewer connections, or --source
+ *     no_files       the open files are used up
+ *     stopped        the server was told to end
+ *     internal       anything else: no memory, no thread, a failing system call
+ *
+ * VERSION 1, which is the 2016 experiment's, so that its client runs unchanged. What does not begin
+ * with `test ` is such a request: at most 1024 bytes in one segment, without an end mark,
+ *
+ *     IP PORT CONNS RUNTIME_S MIN_TIMEOUT_NS MAX_TIMEOUT_NS MSIZE
+ *
+ * seven words with the ranges of addr, port, conns, 1..86400, twice 0..1000000000000, and msize.
+ * The timeouts are think times; 0 0 is none. There is no `ready` and no warm-up: the server
+ * connects everything, then starts; the listener may have a backlog of three and accept slowly. It
+ * ignores what else the client sends. It answers with one text, no newline, and closes:
+ *
+ *     MESSAGES BASE K  b1 n1 ... bK nK  19  p5 p10 ... p95
+ *
+ * words with one blank between them: n latencies of about BASE**b nanoseconds each, b rising, BASE
+ * 2**0.1 as a decimal fraction; then the percentiles of messages per connection. A failure is
+ * answered with the `error` line of version 2, and so is every request to a server with a token.
  */
 #ifndef PYBENCH_CONTROL_H
 #define PYBENCH_CONTROL_H

@@ -1,0 +1,238 @@
+"""The text of the control protocol in server/control.h, held against those who speak it.
+
+What the text names must be what the server takes and says, in that order, and whatever the driver
+asks for or reads must be named there: so that the text cannot go stale.
+"""
+
+import re
+import socket
+from functools import cache
+
+import pytest
+
+from pybench.driver import control
+from pybench.spec import Cell
+from tests.support import ROOT
+from tests.support.wire import Peer, load_server
+
+SERVER = ROOT / "server"
+GOOD = {
+    "v": "2", "addr": "127.0.0.1", "port": "9", "conns": "1", "msize": "1", "warmup_ms": "0",
+    "runtime_ms": "1",
+}  # fmt: skip
+FIVES = [f"p{q}" for q in range(5, 100, 5)]
+
+
+@cache
+def text() -> list[str]:
+    """The lines of the protocol text, without the comment's frame."""
+    comment = (SERVER / "control.h").read_text().partition("*/")[0]
+    return [line[3:] for line in comment.splitlines()]
+
+
+@cache
+def sections() -> dict[str, list[str]]:
+    """Head of a section, `> test` or `< result` and so on -> its rows."""
+    found: dict[str, list[str]] = {}
+    heads: list[str] = []
+    for line in text():
+        if line.startswith(("> ", "< ")):
+            heads = re.findall(r"([><] \w+)(?=:|,|$)", line)
+            found.update((head, []) for head in heads)
+        elif line.startswith("VERSION 1"):
+            break
+        elif heads and re.match(r"    \w", line):
+            found[heads[0]].append(line.strip())
+    return found
+
+
+def keys(head: str) -> list[str]:
+    """The keys that a section names, in order; `p5= p10= ... p95=` stands for all of them."""
+    named: list[str] = []
+    for row in sections()[head]:
+        leading = re.match(r"(?:(?:\w+=|\.\.\.) *)+", row)
+        for word in leading[0].split() if leading else []:
+            named.append(word.rstrip("="))
+    if "..." in named:
+        at = named.index("...")
+        named[at - 2 : at + 2] = FIVES
+    return named
+
+
+def columns(key: str) -> tuple[str, str]:
+    """Values and default of a request's key."""
+    (row,) = (row for row in sections()["> test"] if row.startswith(f"{key}="))
+    _, values, default, *_ = re.split(r"  +", row)
+    return values, default
+
+
+def words_of(line: str) -> list[str]:
+    """The keys of a line as it was sent."""
+    return list(control.parse_words(line.partition(" ")[2]))
+
+
+@pytest.fixture(scope="module")
+def server():
+    with load_server("--engine", "epoll") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def everything(server) -> list[str]:
+    """The replies to a request that asks for all that there is."""
+    with Peer() as peer:
+        answer = server.run(peer.port, runtime_ms=1200, rate=500, timestamps="kernel")
+    assert answer[-1] == "end"
+    return list(answer)
+
+
+def complaint(server, request: dict[str, str]) -> str:
+    """The message that a request is answered with."""
+    with server.client() as client:
+        client.send("test " + " ".join(f"{k}={v}" for k, v in request.items()) + "\n")
+        return client.finish().words("error")["msg"]
+
+
+# ---- requests ------------------------------------------------------------------------------
+
+
+def test_request_keys_are_those_of_the_server():
+    source = (SERVER / "control.c").read_text()
+    table = source.partition("V2_KEYS[] = {")[2].partition("};")[0]
+    assert keys("> test") == re.findall(r'(?:NUMBER|TEXT)\("(\w+)"', table)
+
+
+NUMBERS = [
+    "port", "conns", "msize", "warmup_ms", "runtime_ms", "think_min_us", "think_max_us", "rate",
+    "busy_poll_us", "threads",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_ranges_are_those_of_the_server(server, key):
+    values, _ = columns(key)
+    low, high = values.split("..")
+    said = complaint(server, {**GOOD, key: "x"})
+    assert said == f"{key}=x: expected a whole number from {low} to {high}"
+
+
+def test_no_number_is_left_out():
+    assert [key for key in keys("> test") if ".." in columns(key)[0]] == NUMBERS
+
+
+def test_required_keys_are_those_of_the_server(server):
+    required = [key for key in keys("> test") if columns(key)[1] == "required"]
+    assert sorted(required) == sorted(GOOD)
+    for key in required:
+        rest = {k: v for k, v in GOOD.items() if k != key}
+        assert complaint(server, rest) == f"{key} is missing"
+
+
+def test_the_driver_asks_for_what_is_named(monkeypatch):
+    monkeypatch.setenv(control.TOKEN_VARIABLE, "secret")
+    base = {"func": "x", "conns": 9, "msize": 64, "runtime_ns": 10**9, "warmup_ns": 0}
+    cells = [
+        Cell(**base, think_us=(5, 70), engine="epoll", timestamps="kernel"),
+        Cell(**base, rate_per_s=5),
+    ]
+    asked: set[str] = set()
+    for cell in cells:
+        line = control.request_line(cell, "::1", 80, threads=2, busy_poll_us=7).decode()
+        asked.update(words_of(line.rstrip("\n")))
+    assert asked == set(keys("> test"))
+
+
+def test_version_1_ranges(server):
+    for at, said in (2, "1 to 1000000"), (3, "1 to 86400"), (4, "0 to 1000000000000"):
+        words = ["127.0.0.1", "9", "1", "1", "0", "0", "64"]
+        words[at] = "x"
+        with server.client() as client:
+            client.send(" ".join(words))
+            assert said in client.finish().words("error")["msg"]
+        if at != 2:
+            assert any(re.search(rf"\b{said.replace(' to ', '[.][.]')}\b", line) for line in text())
+
+
+# ---- replies -------------------------------------------------------------------------------
+
+
+def test_verbs_come_in_the_order_of_the_text(everything):
+    order = [line.split()[1] for line in text() if re.match(r"    < \w", line)]
+    sent = [line.split(" ", 1)[0] for line in everything]
+    assert list(dict.fromkeys(sent)) == order
+
+
+@pytest.mark.parametrize("verb", ["connected", "progress", "result", "fairness", "corrected"])
+def test_reply_keys_are_those_of_the_server(everything, verb):
+    line = next(line for line in everything if line.startswith(f"{verb} "))
+    assert words_of(line) == keys(f"< {verb}")
+
+
+def test_a_closed_loop_has_all_but_what_was_not_asked_for(server):
+    with Peer() as peer:
+        answer = server.run(peer.port)
+    assert not {"corrected", "corrected_hist"} & set(answer.verbs)
+    result = next(line for line in answer if line.startswith("result "))
+    kernel_times = ["queue_ns", "queue_samples"]
+    assert words_of(result) == [key for key in keys("< result") if key not in kernel_times]
+
+
+def test_error_keys_are_those_of_the_server(server):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        (line,) = server.run(unused.getsockname()[1])
+    assert words_of(line) == keys("< error")
+
+
+def test_error_codes_are_those_of_the_server():
+    named = {row.split()[0] for row in sections()["< error"] if re.match(r"\w+  ", row)}
+    used: set[str] = set()
+    for path in SERVER.glob("*.c"):
+        source = path.read_text()
+        for code in re.findall(r"failure_set\(&?\w+, ([^;]*?),\s+[^\s,]+,\s+\"", source):
+            used.update(re.findall(r'"(\w+)"', code))
+        table = source.partition("*failure_code(int err)\n{")[2].partition("\n}")[0]
+        used.update(re.findall(r'return "(\w+)"', table))
+    assert used == named
+
+
+def test_the_driver_reads_what_is_named(everything, monkeypatch):
+    read: set[str] = set()
+
+    class Watched(dict[str, str]):
+        def __getitem__(self, key):
+            read.add(key)
+            return super().__getitem__(key)
+
+        def get(self, key, default=None):
+            read.add(key)
+            return super().get(key, default)
+
+    parse = control.parse_words
+    monkeypatch.setattr(control, "parse_words", lambda text: Watched(parse(text)))
+    parser = control.ReplyParser()
+    parser.feed("".join(f"{line}\n" for line in everything).encode())
+    assert parser.measurement is not None
+    verbs = ("connected", "progress", "result", "fairness", "corrected")
+    assert {"elapsed_ns", "t_ms", "idle_ns", "queue_ns", "jain", "unsent"} <= read
+    assert read <= {key for verb in verbs for key in keys(f"< {verb}")}
+
+
+# ---- what is said of order and ends --------------------------------------------------------
+
+
+def test_ready_may_come_with_the_request(server):
+    with Peer() as peer, server.client() as client:
+        request = {**GOOD, "port": str(peer.port), "msize": "64", "runtime_ms": "100"}
+        client.send("test " + " ".join(f"{k}={v}" for k, v in request.items()) + "\nready\n")
+        lines = list(iter(client.line, ""))
+    assert lines[-1] == "end\n"
+
+
+def test_who_closes_its_sending_side_has_gone(server):
+    with Peer() as peer, server.client() as client:
+        client.request(peer.port, runtime_ms=60_000)
+        client.await_verb("connected")
+        client.socket.shutdown(socket.SHUT_WR)
+        peer.await_closed(10)
+        assert client.line() == ""
