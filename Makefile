@@ -3,11 +3,15 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-SOURCES = pyproject.toml setup.py $(wildcard server/*.[ch] ext/*.[ch])
-C_FILES = $(wildcard server/*.[ch] ext/*.[ch] tests/server/c/*.[ch])
+SERVER = build/pybench-server
+PROBE = $(SERVER).probe
+SERVER_SOURCES = $(wildcard server/*.[ch]) server/cflags server/probe/liburing.c pyproject.toml
+SOURCES = setup.py $(SERVER_SOURCES) $(wildcard ext/*.[ch])
+C_FILES = $(wildcard server/*.[ch] server/probe/*.c ext/*.[ch] tests/server/c/*.[ch])
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BENCH_ARGS ?= --func asyncio_proto --conns 10000 --runtime 10s
 
-.PHONY: help bench test regression lint format asan sdist clean
+.PHONY: help bench test server regression lint format asan sdist clean
 .DEFAULT_GOAL := help
 
 help:  ## list what there is
@@ -18,6 +22,8 @@ bench: $(VENV)/.for-bench  ## set everything up and run the main job (BENCH_ARGS
 
 test: $(VENV)/.for-test  ## set everything up and run the whole suite
 	$(BIN)/python -m pytest
+
+server: $(SERVER)  ## the load server alone, without Python, for a machine that only generates load
 
 regression: $(VENV)/.for-test  ## Python rows against C rows as ratios, two minutes (REGRESSION_ARGS=...)
 	$(BIN)/python -m pytest tests/regression $(REGRESSION_ARGS)
@@ -43,6 +49,18 @@ sdist: $(VENV)/.for-bench  ## a source distribution in dist/
 
 clean:  ## remove what was built; the venv too
 	rm -rf $(VENV) build dist *.egg-info pybench/bin pybench/*.so
+
+# --- the load server alone: cc, and liburing where it is ----------------------------------------
+
+$(SERVER): $(SERVER_SOURCES)
+	@echo '#include <stdio.h>' | $(CC) -E - >/dev/null || { echo "needs a C compiler and the C" \
+		"library's headers (Debian: gcc libc6-dev)" >&2; exit 1; }
+	@mkdir -p $(@D) && rm -f $(PROBE)
+	@$(CC) server/probe/liburing.c -luring -o $(PROBE) 2>/dev/null || echo "no liburing 2.3 or" \
+		"later: without the engine uring (Debian: install liburing-dev, then make -B server)"
+	$(CC) $(shell cat server/cflags) $(CFLAGS) -DPYBENCH_VERSION='"$(VERSION)"' server/*.c \
+		$(LDFLAGS) `test ! -e $(PROBE) || echo -DHAVE_LIBURING -luring` -lm -o $@
+	@rm -f $(PROBE)
 
 # --- set-up: each purpose has its stamp in the venv ---------------------------------------------
 

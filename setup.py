@@ -2,7 +2,8 @@
 
 The server is an executable, not a library: `build_server` compiles server/*.c and puts the program
 into the package as pybench/bin/pybench-server, so that a wheel carries it and an editable install
-finds it in the tree.
+finds it in the tree. What compiles it is said once, for here and for `make server`: the flags in
+server/cflags, the question for liburing in server/probe, the version in pyproject.toml.
 """
 
 import os
@@ -16,33 +17,20 @@ from setuptools import Command, Extension, setup
 from setuptools.command.build import build
 
 HEADERS = sorted(str(path) for folder in ("server", "ext") for path in Path(folder).glob("*.h"))
-CFLAGS = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-fvisibility=hidden", "-pthread"]
+CFLAGS = Path("server/cflags").read_text().split()
+URING_PROBE = Path("server/probe/liburing.c")
 SANITIZE = os.environ.get("PYBENCH_SANITIZE", "")  # e.g. "address,undefined"
 if SANITIZE:
     CFLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g", "-O1"]
 LINK = ["-pthread"] + ([f"-fsanitize={SANITIZE}"] if SANITIZE else [])
 
 
-URING_PROBE = """
-#include <liburing.h>
-int main(void)
-{
-    struct io_uring_buf_reg reg = {0};
-    struct io_uring_sqe sqe;
-    io_uring_prep_recv_multishot(&sqe, 0, 0, 0, 0);
-    return io_uring_register_buf_ring(0, &reg, 0) + IORING_SETUP_DEFER_TASKRUN;
-}
-"""
-
-
 def have_liburing() -> bool:
     """Whether the compiler finds a liburing that can do multishot receives into buffer rings."""
     compiler = shlex.split(os.environ.get("CC", "cc"))
     with tempfile.TemporaryDirectory() as folder:
-        probe = Path(folder, "probe.c")
-        probe.write_text(URING_PROBE)
         done = subprocess.run(
-            [*compiler, str(probe), "-luring", "-o", str(probe.with_suffix(""))],
+            [*compiler, str(URING_PROBE), "-luring", "-o", str(Path(folder, "probe"))],
             capture_output=True,
             check=False,
         )
@@ -94,7 +82,8 @@ class BuildServer(Command):
         self.set_undefined_options("build_ext", ("build_temp", "build_temp"))
 
     def get_source_files(self) -> list[str]:
-        return [str(path) for path in sorted(Path("server").glob("*.[ch]"))]
+        sources = [str(path) for path in sorted(Path("server").glob("*.[ch]"))]
+        return [*sources, "server/cflags", str(URING_PROBE)]
 
     def get_outputs(self) -> list[str]:
         return [] if self.editable_mode else [str(self._program())]
