@@ -7,7 +7,8 @@ SERVER = build/pybench-server
 PROBE = $(SERVER).probe
 SERVER_SOURCES = $(wildcard server/*.[ch]) server/cflags server/probe/liburing.c pyproject.toml
 SOURCES = setup.py $(SERVER_SOURCES) $(wildcard ext/*.[ch])
-C_FILES = $(wildcard server/*.[ch] server/probe/*.c ext/*.[ch] tests/server/c/*.[ch])
+C_FILES = $(wildcard server/*.[ch] server/probe/*.c ext/*.[ch] tests/server/c/*.[ch] \
+	tests/bench/bare/*.[ch])
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BENCH_ARGS ?= --func asyncio_proto --conns 10000 --runtime 10s
 
