@@ -1,10 +1,34 @@
-"""pybench: how fast is this way of doing network I/O in Python, how far is it from C, and why."""
+"""pybench: how fast is this way of doing network I/O in Python, how far is it from C, and why.
 
-from importlib.metadata import PackageNotFoundError, version
+The folders, in the order of one ping:
 
-UNKNOWN_VERSION = "0+unknown"
+    cli/       argv into a command, what comes of it into an exit status; alone prints errors
+    spec/      what is to be measured: options, cells, campaigns; frozen, no I/O
+    machine/   what this machine is, what it allows, what else it does meanwhile
+    driver/    runs it, never in the data path: campaign, round, control connection, watch
+    server/    (beside this package, C) the load server: connects, sends the pings, keeps the times
+    worker/    inside the measured process: started by the driver, reports events
+    backends/  the rows: the registry, what is owed, and one file a way of serving in rows/
+    ext/       (beside this package, C) the rows in C, and rawselect
+    result/    what was measured, as facts, and the file that keeps them
+    analysis/  what the facts say: cells, ratios, stamps; prints nothing
+    report/    writes it down: tables, pictures, a page
 
-try:
-    __version__ = version("pybench")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = UNKNOWN_VERSION
+and beside that way:
+
+    explain/   rounds under observation: system calls and CPU time of a ping
+    contract/  whether a backend keeps what it owes; testing.py is its face to users' tests
+    gate/      performance as a test: the pytest plugin, ratios, baselines
+    units.py   times and counts as people write them
+    errors.py  every exception, drawn as a tree
+
+To know the system read cli/main.py, driver/campaign.py, driver/round.py and server/session.c.
+Imports only go down: cli, gate and testing, report, explain and contract, driver, analysis,
+machine, spec, worker, backends, result, units, errors (pyproject.toml has it as a contract).
+
+Stable for users: `main` of pybench.cli; pybench.testing, .result, .spec, .errors, .rawselect and
+the C modules c_epoll, c_poll, c_th, c_uring; `Ratio` of pybench.gate.
+"""
+
+__version__ = "0.1.0"
+"""Stands here and nowhere else: the build reads it from this file, which imports nothing."""

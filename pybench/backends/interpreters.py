@@ -112,7 +112,7 @@ def _identify(text: str) -> Interpreter:
     match = _NAME.fullmatch(text)
     path = _absolute(match[2] if match else text)
     answer = ask(path, ())
-    if len({answer["pybench"], pybench.__version__} - {pybench.UNKNOWN_VERSION}) > 1:
+    if answer["pybench"] != pybench.__version__:
         raise UsageError(
             f"{path} has pybench {answer['pybench']}, this is {pybench.__version__}: "
             f"{path} -m pip install pybench=={pybench.__version__}"
