@@ -1,15 +1,17 @@
 """The contract of a backend: what every row does, whatever library it is written with."""
 
-import socket
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import socket
 
 
 class Serve(Protocol):
     """One way of serving TCP connections: the callable behind a row."""
 
     def __call__(
-        self, listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /
+        self, listener: "socket.socket", conns: int, msize: int, ready: Callable[[], None], /
     ) -> None:
         """Accept `conns` connections, call `ready()` once, echo until every peer has closed.
 

@@ -2,7 +2,6 @@
 
 import importlib
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -57,6 +56,8 @@ def _how_to_add(row: Row) -> str:
 
 
 def _program_missing(command: str) -> str | None:
+    import shutil
+
     name = plugins.program_words(command, dict.fromkeys(("port", "host", "conns", "msize"), ""))[0]
     if shutil.which(name) is not None:
         return None

@@ -4,7 +4,6 @@ Nothing is imported for a row before `load`: a missing library makes one row una
 worker of one row does not carry the libraries of the others.
 """
 
-import difflib
 import sys
 from dataclasses import replace
 
@@ -202,6 +201,8 @@ def _find(spec: str) -> Row:
     row = ROWS.get(ALIASES.get(spec, spec)) or others.get(spec) or plugins.parse(spec, ROWS)
     if row is not None:
         return row
+    import difflib
+
     near = difflib.get_close_matches(spec, [*ROWS, *ALIASES, *others], n=3)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise UsageError(f"no row is called {spec!r}: {hint}`pybench --list` shows them all")
