@@ -3,7 +3,6 @@
 0 every cell ok, 1 some cell failed, 2 usage, 130 interrupted. `main` is the script `pybench`.
 """
 
-import difflib
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -20,6 +19,9 @@ COMMANDS = {
     "calibrate": "learn this machine's noise and limits, for the stamps (half a minute)",
 }
 """Each is a module of its name beside this one, with `run(arguments) -> exit status`."""
+
+QUESTIONS = {"--list": "rows", "--version": "version"}
+"""Options of `run` that, alone, are answered without loading it; modules like the commands."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,7 +48,11 @@ def _command(arguments: list[str]) -> tuple[Callable[[list[str]], int], list[str
     word = arguments[0] if arguments else ""
     if word in COMMANDS:
         return _load(word), arguments[1:]
+    if word in QUESTIONS and len(arguments) == 1:
+        return _load(QUESTIONS[word]), []
     if word and not word.startswith("-"):
+        import difflib  # costs as much as all the rest of this file
+
         near = difflib.get_close_matches(word, COMMANDS, n=1)
         hint = f", did you mean {near[0]}?" if near else ""
         raise UsageError(f"{word!r} is not a command ({' '.join(COMMANDS)}){hint}")

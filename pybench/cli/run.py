@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pybench
-from pybench import backends
-from pybench.backends import plugins
+from pybench.cli import rows
 from pybench.cli.common import FAILED, INTERRUPTED, OK, Format, Parser, discard, warn
 from pybench.cli.main import COMMANDS
 from pybench.errors import UsageError
@@ -29,7 +28,7 @@ def run(arguments: list[str], measure: "Measure | None" = None) -> int:
     `driver.campaign.run`; for real unless told."""
     options: dict[str, Any] = vars(_parser().parse_args(arguments))
     if options.pop("list", False):
-        return _list_rows()
+        return rows.run([])
     order, fmt = _read_order(options), options.get("format", "table")
     status = _measure(order, fmt, arguments, measure)
     if "explain" in options and status != INTERRUPTED:
@@ -87,21 +86,6 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     )
     out.add_argument("--list", action="store_true", help="show all rows and leave")
     out.add_argument("--version", action="version", version=f"pybench {pybench.__version__}")
-
-
-def _list_rows() -> int:
-    rows = [*backends.ROWS.values(), *plugins.installed()]
-    width = max(len(row.name) for row in rows)
-    for row in rows:
-        reason = backends.unavailable(row)
-        if row.source and (row.name in backends.ROWS or row.name in backends.ALIASES):
-            reason = "pybench has a row of that name: the distribution must choose another"
-        source = f" (plug-in of {row.source})" if row.source else ""
-        note = "" if reason is None else f"\n{'':{width}}  unavailable: {reason}"
-        print(f"{row.name:{width}}  {row.description}{source}{note}")
-    aliases = ", ".join(f"{alias} = {name}" for alias, name in backends.ALIASES.items())
-    print(f"\nAlso: all = every row, {aliases}")
-    return OK
 
 
 @dataclass(frozen=True, slots=True)
