@@ -1,0 +1,97 @@
+"""The names that others build on. Whoever changes one of these breaks somebody's program."""
+
+import inspect
+from importlib import import_module
+from importlib.metadata import entry_points
+
+import pytest
+
+import pybench
+from pybench import cli, errors, gate, testing
+
+NAMES = {
+    "pybench.cli": {"FAILED", "INTERRUPTED", "OK", "USAGE", "main"},
+    "pybench.testing": {"BackendFault", "check_backend"},
+    "pybench.gate": {"Ratio"},
+    "pybench.result": {
+        "SCHEMA", "ClientUsage", "Disturbance", "Latency", "PerConn", "Result", "ServerUsage",
+        "Status", "Warning",
+    },
+    "pybench.spec": {
+        "DEFAULT_PORT", "ENGINES", "MAX_CONNS", "OPTIONS", "Campaign", "Cell", "EnvSet",
+        "HostPort", "parse_env", "row_label",
+    },
+}  # fmt: skip
+
+EXCEPTIONS = {
+    "BackendFault", "EmptyHistogram", "Inconclusive", "PreflightError", "ProtocolError",
+    "PybenchError", "ResultFormatError", "ServerError", "UsageError", "WorkerError",
+}  # fmt: skip
+
+EXTENSIONS = {
+    "c_epoll": {"serve"},
+    "c_poll": {"serve"},
+    "c_th": {"serve"},
+    "c_uring": {"serve"},
+    "rawselect": {
+        "EPOLLERR", "EPOLLET", "EPOLLEXCLUSIVE", "EPOLLHUP", "EPOLLIN", "EPOLLONESHOT", "EPOLLOUT",
+        "EPOLLPRI", "EPOLLRDHUP", "Epoll", "recv", "send",
+    },
+}  # fmt: skip
+
+ENTRY_POINTS = {
+    ("console_scripts", "pybench"): "pybench.cli:main",
+    ("console_scripts", "pybench-server"): "pybench.cli.serve:main",
+    ("pytest11", "pybench"): "pybench.gate.plugin",
+}
+
+
+@pytest.mark.parametrize("module", NAMES)
+def test_modules(module: str) -> None:
+    found = import_module(module)
+    assert set(found.__all__) == NAMES[module]
+    assert all(getattr(found, name) is not None for name in found.__all__)
+
+
+def test_exceptions() -> None:
+    found = {name for name, what in vars(errors).items() if inspect.isclass(what)}
+    assert found == EXCEPTIONS
+    assert all(issubclass(getattr(errors, name), errors.PybenchError) for name in found)
+
+
+@pytest.mark.parametrize("module", EXTENSIONS)
+def test_extensions(module: str) -> None:
+    found = (
+        pytest.importorskip("pybench.c_uring", reason="built without liburing")
+        if module == "c_uring"
+        else import_module(f"pybench.{module}")
+    )
+    assert {name for name in vars(found) if not name.startswith("_")} == EXTENSIONS[module]
+
+
+@pytest.mark.parametrize(("group", "name"), ENTRY_POINTS)
+def test_entry_points(group: str, name: str) -> None:
+    ours = {
+        entry.value for entry in entry_points(group=group, name=name) if "pybench" in entry.value
+    }
+    assert ours == {ENTRY_POINTS[group, name]}
+    for value in ours:
+        module, _, attribute = value.partition(":")
+        assert not attribute or callable(getattr(import_module(module), attribute))
+
+
+def test_signatures() -> None:
+    """As they are called by others."""
+    assert list(inspect.signature(cli.main).parameters) == ["argv"]
+    check = inspect.signature(testing.check_backend).parameters
+    assert list(check) == ["target", "conns", "timeout_s"]
+    assert [name for name, one in check.items() if one.kind is one.KEYWORD_ONLY] == [
+        "conns",
+        "timeout_s",
+    ]
+    demand = inspect.signature(gate.Ratio.require).parameters
+    assert list(demand) == ["self", "at_least", "at_most"]
+
+
+def test_version() -> None:
+    assert pybench.__version__.count(".") == 2
