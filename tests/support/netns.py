@@ -33,10 +33,10 @@ def _ip(*words: str) -> None:
 def namespaces(count: int) -> Iterator[list[Namespace]]:
     """One or two fresh namespaces, joined by a veth pair when there are two; gone on leaving.
 
-    Skips the test where they cannot be made: not root, or no `ip`.
+    Skips the test where they cannot be made: not root, or no `ip` or `sysctl`.
     """
-    if os.geteuid() != 0 or not shutil.which("ip"):
-        pytest.skip("network namespaces need root and iproute2's ip")
+    if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("sysctl"):
+        pytest.skip("network namespaces need root, ip (iproute2) and sysctl (procps)")
     made: list[Namespace] = []
     try:
         for i in range(count):
