@@ -30,13 +30,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pybench import backends
+from pybench.backends import Row, find
 from pybench.driver.control import ControlConnection, Measurement
 from pybench.driver.loadserver import LoadServer
 from pybench.driver.workerprocess import WorkerProcess
 from pybench.explain.stacks import read_stacks
 from pybench.explain.tools import PerfObserver
-from pybench.machine.placement import BUSY_POLL_US
+from pybench.machine.placement import BUSY_POLL_US, Placement
 from pybench.spec import Cell
 
 WARMUP_S = 0.2
@@ -122,6 +122,12 @@ COMPARISONS = (
 )
 
 
+def _row(client: str) -> Row:
+    """A row, or what stands for one of the bare echoes."""
+    bare = client.startswith("bare_")
+    return Row(client, "without features or checks", "C", "") if bare else find(client)
+
+
 class Bench:
     """Runs pairs, the client on one CPU and the generator on another.
 
@@ -152,18 +158,25 @@ class Bench:
     def measure(self, pair: Pair, conns: int) -> tuple[Measurement, float]:
         """One run of our load server against a row or a bare echo, and seconds to connect."""
         cell = Cell(
-            func=pair.client,
+            row=_row(pair.client),
             conns=conns,
             msize=64,
             runtime_ns=round(self.runtime_s * 1000) * 1_000_000,
             warmup_ns=round(WARMUP_S * 1000) * 1_000_000,
             engine=pair.generator,
         )
+        placement = Placement(
+            worker_cpu=self.client_cpu,
+            server_cpus=None,
+            server_threads=1,
+            shared_cpus=(),
+            busy_poll_us=pair.busy_poll_us,
+        )
         with (
             self._client(pair, cell) as (port, is_ready),
             ControlConnection(self.server.address) as control,
         ):
-            control.request(cell, "127.0.0.1", port, threads=1, busy_poll_us=pair.busy_poll_us)
+            control.request("127.0.0.1", port, cell, placement)
             _await(control, lambda: control.connected)
             is_ready()
             control.ready()
@@ -175,8 +188,7 @@ class Bench:
     def _client(self, pair: Pair, cell: Cell) -> Iterator[tuple[int, Callable[[], None]]]:
         """The port of a client under test, and how to wait until it has accepted all."""
         if not pair.client.startswith("bare_"):
-            row = backends.find(pair.client)
-            with WorkerProcess(row, cell, bind="127.0.0.1", cpu=self.client_cpu) as worker:
+            with WorkerProcess(cell.row, cell, bind="127.0.0.1", cpu=self.client_cpu) as worker:
                 _receive_until(worker, lambda: worker.port is not None)
                 assert worker.port is not None
                 yield worker.port, lambda: _receive_until(worker, lambda: worker.ready)
