@@ -5,11 +5,11 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SERVER = build/pybench-server
 PROBE = $(SERVER).probe
-SERVER_SOURCES = $(wildcard server/*.[ch]) server/cflags server/probe/liburing.c pyproject.toml
-SOURCES = setup.py $(SERVER_SOURCES) $(wildcard ext/*.[ch])
+SERVER_SOURCES = $(wildcard server/*.[ch]) server/cflags server/probe/liburing.c pybench/__init__.py
+SOURCES = setup.py pyproject.toml $(SERVER_SOURCES) $(wildcard ext/*.[ch])
 C_FILES = $(wildcard server/*.[ch] server/probe/*.c ext/*.[ch] tests/server/c/*.[ch] \
 	tests/bench/bare/*.[ch])
-VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' pybench/__init__.py)
 BENCH_ARGS ?= --func asyncio_proto --conns 10000 --runtime 10s
 
 .PHONY: help bench test server regression lint format asan sdist clean

@@ -3,7 +3,7 @@
 The server is an executable, not a library: `build_server` compiles server/*.c and puts the program
 into the package as pybench/bin/pybench-server, so that a wheel carries it and an editable install
 finds it in the tree. What compiles it is said once, for here and for `make server`: the flags in
-server/cflags, the question for liburing in server/probe, the version in pyproject.toml.
+server/cflags, the question for liburing in server/probe, the version in pybench/__init__.py.
 """
 
 import os

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+import pybench
 from tests.support import ROOT
 from tests.support.wire import Peer, load_server
 
-VERSION = re.search(r'^version = "(.*)"', (ROOT / "pyproject.toml").read_text(), re.M)[1]
+VERSION = pybench.__version__
 
 
 @pytest.fixture
@@ -19,8 +20,9 @@ def clone(tmp_path: Path) -> Path:
     """The checkout as far as `make server` needs it, and nothing that was built."""
     copy = tmp_path / "clone"
     shutil.copytree(ROOT / "server", copy / "server")
-    for name in "Makefile", "pyproject.toml":
-        shutil.copy(ROOT / name, copy)
+    (copy / "pybench").mkdir()
+    for name in "Makefile", "pybench/__init__.py":
+        shutil.copy(ROOT / name, copy / name)
     return copy
 
 
