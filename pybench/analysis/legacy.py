@@ -67,9 +67,7 @@ def read_legacy(path: Path) -> list[LegacyRound]:
     try:
         import yaml
     except ImportError as exc:
-        raise UsageError(
-            f"report {path}: pyyaml is not installed (pip install pybench[report])"
-        ) from exc
+        raise UsageError(f"report {path}: pyyaml is not installed (pip install pyyaml)") from exc
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         blocks = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)

@@ -115,7 +115,7 @@ def _identify(text: str) -> Interpreter:
     if answer["pybench"] != pybench.__version__:
         raise UsageError(
             f"{path} has pybench {answer['pybench']}, this is {pybench.__version__}: "
-            f"{path} -m pip install pybench=={pybench.__version__}"
+            + _how_to_add(path)
         )
     return Interpreter(
         path=path,
@@ -124,6 +124,11 @@ def _identify(text: str) -> Interpreter:
         implementation=answer["implementation"],
         free_threaded=answer["free_threaded"],
     )
+
+
+def _how_to_add(path: str) -> str:
+    """Never from an index, which has another project of our package's name."""
+    return f"{path} -m pip install . in the source tree, or the wheel that this one came from"
 
 
 def _absolute(text: str) -> str:
@@ -163,10 +168,7 @@ def ask(path: str, rows: Sequence[str]) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         raise UsageError(f"{path}: no answer within {ANSWER_S:g} s") from None
     if "No module named" in done.stderr and "pybench" in done.stderr:
-        raise UsageError(
-            f"{path} has no pybench of this version: {path} -m pip install pybench "
-            "(in the source tree: pip install .)"
-        )
+        raise UsageError(f"{path} has no pybench: {_how_to_add(path)}")
     try:
         answer: dict[str, Any] = json.loads(done.stdout)
         return {key: answer[key] for key in _answer(())} | answer

@@ -46,7 +46,7 @@ def _is_importable(module: str) -> bool:
 
 def _how_to_add(row: Row) -> str:
     if row.extra is not None:
-        return f"{row.requires}: not installed (pip install pybench[{row.extra}])"
+        return f"{row.requires}: not installed (pip install {row.extra})"
     if not str(row.requires).startswith("pybench."):
         return f"{row.requires}: not installed"
     return (

@@ -10,7 +10,7 @@ class Row:
     name: as tables show it.  family: groups rows in reports.
     target: `module:callable` or `/path/file.py:callable`, a `Serve`; empty for a program.
     requires: the import name that must be there, or None.
-    extra: the extra of this package that installs it, or None.
+    extra: the distribution that brings it, and the extra of ours that asks for it; or None.
     loop: `module:callable` that makes the event loop to run `target` on, or None for its default.
     command: of a program in any language, with `{port}` in it, instead of a target.
     source: the distribution that brings a row that is not ours, `name version`.

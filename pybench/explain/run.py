@@ -145,7 +145,7 @@ def _draw_bars(explanation: Explanation, folder: Path, notify: Notify) -> list[P
     if not sampled:
         return []
     if find_spec("matplotlib") is None:
-        notify("no bars drawn: matplotlib is not installed (pip install pybench[report])")
+        notify("no bars drawn: matplotlib is not installed (pip install matplotlib)")
         return []
     from pybench.explain.bars import Bar, write_bars
 

@@ -20,4 +20,4 @@ def require(what: str, *modules: str) -> None:
             found = True
         if not found:
             package = _PACKAGES.get(module, module)
-            raise UsageError(f"{what}: {package} is not installed (pip install pybench[report])")
+            raise UsageError(f"{what}: {package} is not installed (pip install {package})")

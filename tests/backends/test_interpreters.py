@@ -104,8 +104,9 @@ def test_what_is_no_interpreter_is_named(
     babbles = script(tmp_path, "babbles", "echo hello; echo what? >&2; exit 3")
     for path, message in (
         ("/no/such/python", "/no/such/python: no such interpreter"),
-        (str(empty / "bin" / "python"), "-m pip install pybench (in the source tree: pip"),
-        (old, f"has pybench 0.0.1, this is {pybench.__version__}"),
+        (str(empty / "bin" / "python"), "has no pybench: "),
+        (str(empty / "bin" / "python"), "/python -m pip install . in the source tree"),
+        (old, f"has pybench 0.0.1, this is {pybench.__version__}: {old} -m pip install . in"),
         (babbles, "does not answer as a Python with pybench does; it says: what?"),
     ):
         done = run("--func", "selector", "--conns", "1", "--python", path)
@@ -179,7 +180,7 @@ def test_a_row_that_is_missing_there(run: Run, pythons: tuple[str, str], tmp_pat
     assert results["uvloop[full]"]["status"] == "ok"
     assert results["uvloop[full]"]["python"]["library"].startswith("uvloop ")
     assert results["uvloop[bare]"]["status"] == "unavailable"
-    assert "pip install pybench[uvloop]" in results["uvloop[bare]"]["error"]
+    assert "(pip install uvloop)" in results["uvloop[bare]"]["error"]
 
 
 def test_an_interpreter_that_has_gone_since(tmp_path: Path, answers: Callable[..., str]) -> None:
