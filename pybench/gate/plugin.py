@@ -79,10 +79,10 @@ class Bench:
         """
         from pybench.gate import ratio as ratios
 
-        asked = self._defaults | options
+        asked = self._overridden(self._defaults | options)
         asked.pop("rounds", None)
         try:
-            result = ratios.measure(func, conns, **self._overridden(asked))
+            result = ratios.measure(func, conns, **asked)
         except ratios.UnavailableError as exc:
             pytest.skip(str(exc))
         self._session.measured.append((self._test, result))

@@ -81,6 +81,16 @@ def _scale(path: Path, by: float) -> None:
     path.write_text(json.dumps(record))
 
 
+def test_one_round_is_measured_whatever_rounds_are_asked_for(session: Session) -> None:
+    text = (
+        "import pytest\n"
+        "@pytest.mark.pybench(rounds=9)\n"
+        "def test_it(pybench): assert pybench.measure('selector', conns=2).round == 1\n"
+    )
+    done = session(text, "--pybench-rounds", "2")
+    assert done.returncode == 0, done.stdout
+
+
 def test_baseline(session: Session, tmp_path: Path) -> None:
     text = f"def test_it(pybench): {RATIO}\n"
     done = session(text, "--pybench-save", "b.json", "--pybench-rounds", "3")
