@@ -19,7 +19,8 @@ NAMES = {
     },
     "pybench.spec": {
         "DEFAULT_PORT", "ENGINES", "MAX_CONNS", "OPTIONS", "Campaign", "Cell", "EnvSet",
-        "HostPort", "parse_env", "row_label",
+        "HostPort",
+        "Option", "parse_env", "row_label",
     },
 }  # fmt: skip
 

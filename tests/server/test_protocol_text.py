@@ -4,15 +4,18 @@ What the text names must be what the server takes and says, in that order, and w
 asks for or reads must be named there: so that the text cannot go stale.
 """
 
+import dataclasses
 import re
 import socket
 from functools import cache
 
 import pytest
 
+from pybench.backends import ROWS
 from pybench.driver import control
 from pybench.spec import Cell
 from tests.support import ROOT
+from tests.support.rounds import FREE
 from tests.support.wire import Peer, load_server
 
 SERVER = ROOT / "server"
@@ -130,14 +133,15 @@ def test_required_keys_are_those_of_the_server(server):
 
 def test_the_driver_asks_for_what_is_named(monkeypatch):
     monkeypatch.setenv(control.TOKEN_VARIABLE, "secret")
-    base = {"func": "x", "conns": 9, "msize": 64, "runtime_ns": 10**9, "warmup_ns": 0}
+    base = {"row": ROWS["selector"], "conns": 9, "msize": 64, "runtime_ns": 10**9, "warmup_ns": 0}
     cells = [
         Cell(**base, think_us=(5, 70), engine="epoll", timestamps="kernel"),
-        Cell(**base, rate_per_s=5),
+        Cell(**base, rate=5),
     ]
+    placed = dataclasses.replace(FREE, server_threads=2, busy_poll_us=7)
     asked: set[str] = set()
     for cell in cells:
-        line = control.request_line(cell, "::1", 80, threads=2, busy_poll_us=7).decode()
+        line = control.request_line("::1", 80, cell, placed).decode()
         asked.update(words_of(line.rstrip("\n")))
     assert asked == set(keys("> test"))
 
