@@ -1,9 +1,8 @@
 """Files into groups: ours (JSON lines) and those of the 2016 experiment (YAML)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pybench.analysis.legacy import read_legacy
 from pybench.analysis.model import (
@@ -14,6 +13,7 @@ from pybench.analysis.model import (
     rounds_of_section,
 )
 from pybench.errors import ResultFormatError, UsageError
+from pybench.result.campaign import CampaignRecord
 from pybench.result.file import read_sections
 
 
@@ -22,7 +22,7 @@ class Loaded:
     """What the files hold. campaigns: their header records, without repetition, in order."""
 
     rounds: tuple[Round, ...]
-    campaigns: tuple[Mapping[str, Any], ...]
+    campaigns: tuple[CampaignRecord, ...]
 
     def groups(self, server: str | None = None) -> list[Group]:
         """The groups, of one load server when it is named.
@@ -44,13 +44,13 @@ def load_files(paths: Sequence[Path]) -> Loaded:
     Raises ResultFormatError for a file that is no results file or holds no round at all.
     """
     rounds: list[Round] = []
-    campaigns: list[Mapping[str, Any]] = []
+    campaigns: list[CampaignRecord] = []
     for path in dict.fromkeys(p.resolve() for p in paths):
         found = len(rounds)
         if is_result_lines(path):
             for section in read_sections(path):
                 rounds += rounds_of_section(section.results, section.campaign)
-                if section.campaign and section.campaign not in campaigns:
+                if section.campaign is not None and section.campaign not in campaigns:
                     campaigns.append(section.campaign)
         else:
             rounds += rounds_of_legacy(read_legacy(path))

@@ -15,6 +15,7 @@ from pybench.analysis.legacy import LegacyRound, LegacyTime
 from pybench.analysis.stats import Summary, merge_histograms, summarize
 from pybench.backends.names import family, row_order
 from pybench.result import Result, ServerUsage, Warning
+from pybench.result.campaign import CampaignRecord
 from pybench.spec import row_label
 from pybench.units import NS_PER_US, count_label, format_duration
 
@@ -318,19 +319,19 @@ def machine_name(env: Mapping[str, Any]) -> str:
 
 
 def rounds_of_section(
-    results: Sequence[Result], campaign: Mapping[str, Any] | None = None
+    results: Sequence[Result], campaign: CampaignRecord | None = None
 ) -> list[Round]:
     """The rounds of one invocation.
 
     A round that failed does not say which server it was meant for: it takes what the invocation's
     other rounds have, so that it stays in their table.
     """
-    campaign = campaign or {}
+    campaign = campaign or CampaignRecord()
     servers = Counter(_server_of(r.server) for r in results if r.server)
-    unknown = _Server(str(campaign.get("server") or ""))
+    unknown = _Server(str(campaign.server or ""))
     usual = servers.most_common(1)[0][0] if servers else unknown
     env = next((r.env for r in results if r.env), {})
-    return [_round_of_result(r, str(campaign.get("id", "")), usual, env) for r in results]
+    return [_round_of_result(r, str(campaign.id or ""), usual, env) for r in results]
 
 
 class _Server(NamedTuple):
@@ -353,7 +354,8 @@ def _round_of_result(
     server = _server_of(result.server) if result.server else usual
     env, python = result.env or env, result.python
     if "version" in python:  # what the driver runs under is of no account
-        env = {**env, "python": python["version"]} | {key: python[key] for key in _OF_PYTHON}
+        of_python = {key: python[key] for key in _OF_PYTHON if key in python}
+        env = {**env, "python": python["version"]} | of_python
     return Round(
         func=result.func,
         conns=result.conns,

@@ -94,10 +94,10 @@ def _check_sides(args: argparse.Namespace) -> None:
 
 def _first_python(loaded: Loaded) -> str:
     """What the first interpreter of the campaigns is called. Raises UsageError without two."""
-    names = [one["name"] for record in loaded.campaigns for one in record.get("pythons", ())]
+    names = [one.name for record in loaded.campaigns for one in record.pythons]
     if len(set(names)) < 2:
         raise UsageError("compare --by python: the campaign had no two interpreters (--python)")
-    return str(names[0])
+    return names[0]
 
 
 def _compare(args: argparse.Namespace) -> int:

@@ -158,8 +158,9 @@ def _writer(
     if order.output is None or not plan.tasks:
         yield None
         return
-    record = campaign.header(order.campaign, ["pybench", *arguments])
-    with closing(ResultWriter(order.output, record | {"resumed": order.resumed})) as writer:
+    command = ["pybench", *arguments]
+    record = campaign.header(order.campaign, command, resumed=order.resumed)
+    with closing(ResultWriter(order.output, record)) as writer:
         yield writer
 
 

@@ -3,10 +3,11 @@
 `measured` is the facts, `with_stamps` adds what must be known before they are believed.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from msgspec import structs
 
 from pybench.analysis import stamps
 from pybench.analysis.queue_share import estimated_queue_share
@@ -41,7 +42,7 @@ def measured(
     """
     window_s = measurement.window_ns / NS_PER_S
     mps = measurement.messages / window_s if window_s else 0.0
-    result = dataclasses.replace(
+    result = structs.replace(
         blank,
         messages=measurement.messages,
         window_s=window_s,
@@ -82,11 +83,11 @@ def with_stamps(result: Result, monitor: Monitor, *, local_server: bool) -> Resu
         worker_s=client.user_s + client.sys_s,
         server_share=(server.user_s + server.sys_s) / server.wall_s if local_server else 0.0,
     )
-    result = dataclasses.replace(result, disturbance=disturbance)
+    result = structs.replace(result, disturbance=disturbance)
     share = estimated_queue_share(result)
     if share is not None and result.server_queue is None:
-        result = dataclasses.replace(result, server_queue=share, server_queue_source="estimate")
-    return dataclasses.replace(result, warnings=stamps.run(result))
+        result = structs.replace(result, server_queue=share, server_queue_source="estimate")
+    return structs.replace(result, warnings=stamps.run(result))
 
 
 def _with_queue(result: Result, measurement: Measurement) -> Result:
@@ -99,7 +100,7 @@ def _with_queue(result: Result, measurement: Measurement) -> Result:
         return result
     mean_ns = measurement.latency_sum_ns / measurement.messages
     share = min(1.0, queue.sum_ns / queue.samples / mean_ns)
-    return dataclasses.replace(result, server_queue=share, server_queue_source="kernel")
+    return structs.replace(result, server_queue=share, server_queue_source="kernel")
 
 
 def _with_corrected(result: Result, measurement: Measurement) -> Result:
@@ -107,7 +108,7 @@ def _with_corrected(result: Result, measurement: Measurement) -> Result:
     found = measurement.corrected
     if found is None:
         return result
-    return dataclasses.replace(
+    return structs.replace(
         result,
         late=found.late,
         unsent=found.unsent,
@@ -143,12 +144,12 @@ def empty_result(cell: Cell, number: int, started_at: str, env: dict[str, Any]) 
 
 def with_interpreter(blank: Result, python: Mapping[str, Any]) -> Result:
     """With what the worker runs under. python: as it describes itself, empty for a program."""
-    return dataclasses.replace(blank, python={**blank.python, **python})
+    return structs.replace(blank, python={**blank.python, **python})
 
 
 def failed(blank: Result, error: str, *, status: Status = "failed", details: str = "") -> Result:
     """A result that says why there are no figures. error: made one line.  details: a traceback."""
-    return dataclasses.replace(blank, status=status, error=" ".join(error.split()), details=details)
+    return structs.replace(blank, status=status, error=" ".join(error.split()), details=details)
 
 
 def _client(usage: Usage, messages: int, cpu: int | None) -> ClientUsage:

@@ -11,6 +11,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from pybench import backends
 from pybench.driver import assemble
 from pybench.driver import round as one_round
@@ -22,6 +24,7 @@ from pybench.driver.round import OnProgress, RoundContext
 from pybench.errors import ResultFormatError, UsageError
 from pybench.machine import calibration, environment
 from pybench.result import Result
+from pybench.result.campaign import CampaignRecord
 from pybench.result.file import ResultWriter, read_sections
 from pybench.spec import Campaign, Cell
 
@@ -132,22 +135,24 @@ def load_unfinished(path: Path) -> tuple[Campaign, list[Result]]:
     """
     try:
         sections = read_sections(path)
-        if not sections or not sections[0].campaign:
+        if not sections or sections[0].campaign is None:
             raise ResultFormatError("its first line does not record a campaign")
         campaign = Campaign.from_record(sections[0].campaign)
         for func in campaign.func:
             backends.find(func)
     except ResultFormatError as exc:
         raise UsageError(f"--resume {path}: {exc}") from exc
-    mine = [s for s in sections if s.campaign.get("id") == campaign.id]
+    mine = [s for s in sections if s.campaign is not None and s.campaign.id == campaign.id]
     done = [r for s in mine for r in s.results if r.status in ("ok", "unavailable")]
     return campaign, done
 
 
-def header(campaign: Campaign, command: Sequence[str]) -> dict[str, Any]:
+def header(campaign: Campaign, command: Sequence[str], *, resumed: bool = False) -> CampaignRecord:
     """The header line's record: the campaign, the command that asked for it, and where it ran."""
-    return campaign.to_record() | {
-        "command": list(command),
-        "started_at": datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
-        "env": environment.collect(),
-    }
+    return structs.replace(
+        campaign.to_record(),
+        command=tuple(command),
+        started_at=datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
+        env=environment.collect(),
+        resumed=resumed,
+    )

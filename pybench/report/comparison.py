@@ -1,10 +1,11 @@
 """What `compare` prints: one line per cell, then what was refused and what to keep in mind."""
 
 import csv
-import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Final, TextIO
+
+from msgspec import to_builtins
 
 from pybench.analysis.compare import Comparison
 from pybench.report.markdown import grid
@@ -101,9 +102,7 @@ def _write_json(
     notes: Sequence[str],
     file: TextIO,
 ) -> None:
-    cells = [
-        dataclasses.asdict(c) | {"name": c.name, "below_limit": c in below} for c in comparisons
-    ]
+    cells = [to_builtins(c) | {"name": c.name, "below_limit": c in below} for c in comparisons]
     json.dump({"schema": 1, "cells": cells, "notes": list(notes)}, file, indent=1)
     file.write("\n")
 

@@ -1,97 +1,102 @@
 """One result line: what a round of a cell measured. The names are the file format (schema 1).
 
-Everything is frozen: a result is a fact. Times whose name ends in `_ns` are integer nanoseconds,
-`_us` microseconds, `_s` seconds. Reading and writing files is in `result/file.py`.
+Everything is frozen: a result is a fact. What a key means stands in its annotation, and from there
+in docs/formats.md; the files are in `result/file.py`.
 """
 
-import dataclasses
-import json
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pybench.errors import ResultFormatError
+from msgspec import Struct, field, structs
 
-SCHEMA = 1
+from pybench.result.codec import check_schema, convert, encode
+from pybench.result.env import check
+from pybench.result.histogram import Histogram
+from pybench.result.types import SCHEMA, Count, Env, Number, Positive, Python, Share, key
+
+__all__ = [
+    "SCHEMA",
+    "ClientUsage",
+    "Disturbance",
+    "Latency",
+    "PerConn",
+    "Result",
+    "ServerUsage",
+    "Status",
+    "Warning",
+]
 
 Status = Literal["ok", "failed", "hung", "unavailable"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
-    """Round-trip times inside the window, in ns; percentiles are upper edges of buckets."""
+class Latency(Struct, frozen=True, kw_only=True, gc=False):
+    """Round-trip times inside the window; percentiles are upper edges of buckets."""
 
-    mean: int
-    p50: int
-    p75: int
-    p90: int
-    p95: int
-    p99: int
-    p999: int
-    max: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PerConn:
-    """How the messages of the window spread over the connections.
-
-    min..max: messages per connection.  jain: Jain's fairness index in (0, 1].
-    starved: connections without a single echo in the window.  lost: connections that ended early,
-    for any cause; lost_by: the same by cause (`reset closed corrupt error`).
-    percentiles: messages per connection at 5, 10, ... 95%.
-    """
-
-    min: int
-    p5: int
-    p50: int
-    p95: int
-    max: int
-    jain: float
-    starved: int
-    lost: int
-    lost_by: dict[str, int] = field(default_factory=dict)
-    percentiles: list[int] = field(default_factory=list)
+    mean: Annotated[Count, key("mean, from the sum of all", unit="ns")]
+    p50: Annotated[Count, key("median", unit="ns")]
+    p75: Annotated[Count, key("75th percentile", unit="ns")]
+    p90: Annotated[Count, key("90th percentile", unit="ns")]
+    p95: Annotated[Count, key("95th percentile", unit="ns")]
+    p99: Annotated[Count, key("99th percentile", unit="ns")]
+    p999: Annotated[Count, key("99.9th percentile", unit="ns")]
+    max: Annotated[Count, key("the longest, exact", unit="ns")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientUsage:
-    """What the worker used from ready to end.
+class PerConn(Struct, frozen=True, kw_only=True):
+    """How the messages of the window spread over the connections."""
 
-    messages: all messages sent to it in that time, warm-up included: the divisor of its CPU time.
-    cpu: the CPU it was pinned to, None when it was not.
-    """
+    min: Annotated[Count, key("fewest of a connection", unit="messages")]
+    p5: Annotated[Count, key("5th percentile over the connections", unit="messages")]
+    p50: Annotated[Count, key("median over the connections", unit="messages")]
+    p95: Annotated[Count, key("95th percentile over the connections", unit="messages")]
+    max: Annotated[Count, key("most of a connection", unit="messages")]
+    jain: Annotated[Number, key("Jain's fairness index: 1 when all had the same", unit="share")]
+    starved: Annotated[Count, key("those without a single echo in the window", unit="connections")]
+    lost: Annotated[Count, key("those that ended early, for any cause", unit="connections")]
+    lost_by: Annotated[
+        dict[str, Count],
+        key("the same by cause: `reset closed corrupt error`", unit="connections"),
+    ] = field(default_factory=dict)
+    percentiles: Annotated[
+        list[Count], key("5th, 10th, ... 95th percentile over the connections", unit="messages")
+    ] = field(default_factory=list)
 
-    user_s: float
-    sys_s: float
-    wall_s: float
-    max_rss_kb: int
-    cpu: int | None
-    messages: int
+
+class ClientUsage(Struct, frozen=True, kw_only=True, gc=False):
+    """What the worker used from ready to end."""
+
+    user_s: Annotated[Number, key("CPU time in user mode", unit="s")]
+    sys_s: Annotated[Number, key("CPU time in the kernel", unit="s")]
+    wall_s: Annotated[Number, key("time that passed", unit="s")]
+    max_rss_kb: Annotated[Count, key("most memory it held", unit="KiB")]
+    cpu: Annotated[Count | None, key("CPU it was pinned to; null: it was not")]
+    messages: Annotated[
+        Count,
+        key("all sent to it, warm-up included: the divisor of its CPU time", unit="messages"),
+    ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerUsage:
-    """The load server and what it used inside the window.
+class ServerUsage(Struct, frozen=True, kw_only=True, gc=False):
+    """The load server and what it used inside the window."""
 
-    user_s, sys_s: CPU time of its ping threads.  waits: for events; events: ready connections that
-    they gave; events_squared: sum over the waits of the square of that.  timestamps: `kernel` when
-    the kernel's receive times were asked for.  busy_poll_us: how long the threads looked for events
-    before they slept.  idle_s: of their CPU time, what they spent looking in vain.
-    """
-
-    address: str
-    engine: str
-    threads: int
-    user_s: float
-    sys_s: float
-    wall_s: float
-    connect_s: float
-    version: str = ""
-    waits: int = 0
-    events: int = 0
-    events_squared: int = 0
-    timestamps: str = ""
-    busy_poll_us: int = 0
-    idle_s: float = 0.0
+    address: Annotated[str, key("`host:port` of its control connection")]
+    engine: Annotated[str, key("`epoll` or `uring`")]
+    threads: Annotated[Count, key("ping threads")]
+    user_s: Annotated[Number, key("CPU time of its ping threads in user mode", unit="s")]
+    sys_s: Annotated[Number, key("CPU time of its ping threads in the kernel", unit="s")]
+    wall_s: Annotated[Number, key("length of the window", unit="s")]
+    connect_s: Annotated[Number, key("how long it took to connect all", unit="s")]
+    version: Annotated[str, key("of pybench-server")] = ""
+    waits: Annotated[Count, key("waits for events")] = 0
+    events: Annotated[Count, key("ready connections that the waits gave")] = 0
+    events_squared: Annotated[Count, key("sum over the waits of the square of that")] = 0
+    timestamps: Annotated[str, key("`kernel`: the kernel noted when each echo arrived")] = ""
+    busy_poll_us: Annotated[
+        Count, key("how long the threads looked for events before they slept", unit="us")
+    ] = 0
+    idle_s: Annotated[
+        Number, key("of their CPU time, what they spent looking in vain", unit="s")
+    ] = 0.0
 
     @property
     def busy_s(self) -> float:
@@ -99,105 +104,102 @@ class ServerUsage:
         return max(0.0, self.user_s + self.sys_s - self.idle_s)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disturbance:
-    """What else the worker's machine did during the round. Shares are from 0 to 1.
+class Disturbance(Struct, frozen=True, kw_only=True, gc=False):
+    """What else the worker's machine did during the round."""
 
-    steal: of the time of the CPUs in use that the hypervisor gave to others.  other: of it that
-    processes other than the worker and the load server took.  taken: of the worker's own CPU, by
-    both; 0 when it is not pinned.  server_taken: of the load server's CPUs; where it is not pinned
-    here, of all in use.
-    listen_overflows, listen_drops: connections that found the listen queue full, machine-wide,
-    while the test connected.
-    """
-
-    steal: float
-    other: float
-    taken: float
-    server_taken: float = 0.0
-    listen_overflows: int = 0
-    listen_drops: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Warning:
-    """One thing a reader must know before believing the numbers.
-
-    code: from the closed list in `checks.py`.  text: what was seen, with its number.
-    remedy: what to do about it.
-    """
-
-    code: str
-    text: str
-    remedy: str = ""
+    steal: Annotated[
+        Number, key("time of the CPUs in use that the hypervisor gave to others", unit="share")
+    ]
+    other: Annotated[
+        Number, key("time of them that neither worker nor load server took", unit="share")
+    ]
+    taken: Annotated[
+        Number, key("of the worker's own CPU, by both; 0: it is not pinned", unit="share")
+    ]
+    server_taken: Annotated[
+        Number,
+        key("of the load server's CPUs; where it is not pinned here, of all in use", unit="share"),
+    ] = 0.0
+    listen_overflows: Annotated[
+        Count, key("connections that found the listen queue full, machine-wide")
+    ] = 0
+    listen_drops: Annotated[Count, key("connections dropped while listening, machine-wide")] = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """One round of one cell. Measurements are None unless status is `ok`.
+class Warning(Struct, frozen=True, kw_only=True, gc=False):
+    """One thing a reader must know before believing the numbers."""
 
-    func: the row.  conns: connections.  msize: bytes of a message.  round: 1, 2, ...
-    started_at: ISO 8601 with zone.  error: one line, empty when ok.
-    details: the traceback behind it, if there is one.
-    runtime_s, warmup_s: as asked for.  think_us: [min, max] as asked for.
-    messages: echoes inside the window.  window_s: its true length.  mps: messages / window_s.
-    histogram: lower edge of a bucket in ns -> echoes; bucket rule in server/histogram.h.
-    env: where it ran, free-form.
+    code: Annotated[str, key("from the closed list in `analysis/stamps.py`")]
+    text: Annotated[str, key("what was seen, with its number")]
+    remedy: Annotated[str, key("what to do about it")] = ""
 
-    row: the row's own name when `func` has more, `asyncio[py3.12,NAME=VALUE]`; else empty.
-    env_set: those variables, set in the worker.
-    family: what groups the row with others.  spec: how a row that is not ours was asked for, empty
-    for ours: `module:callable`, `exec:COMMAND`, ...
-    python: what the worker ran under: `executable`, `version`, `implementation`, whether the `gil`
-    was on, the `library` of the row with its version; its `name` in `func` when one was asked for.
-    Empty for a program, the name alone when the worker did not come that far.
-    rate: pings per second that were asked for, 0 in a closed loop. Only with a rate:
-    corrected_ns, corrected_histogram: latency from when each ping was due, where `latency_ns` and
-    `histogram` count from when it was sent.  late: pings sent more than 1 ms after that.
-    unsent: pings due in the window and never sent.
-    in_flight: mean number of pings in flight, Little's L, counted and not derived: also of those
-    that were never answered.
-    server_queue: share of the mean latency that echoes spent in the load server's own queue, from
-    0 to 1.  server_queue_source: `kernel` (measured) or `estimate`.
-    disturbance: None when the machine does not tell.
-    """
 
-    func: str
-    conns: int
-    msize: int
-    round: int
-    started_at: str
-    status: Status
-    error: str = ""
-    details: str = ""
-    runtime_s: float
-    warmup_s: float
-    think_us: tuple[int, int] = (0, 0)
-    messages: int = 0
-    window_s: float = 0.0
-    mps: float = 0.0
-    latency_ns: Latency | None = None
-    histogram: dict[int, int] = field(default_factory=dict)
-    per_conn: PerConn | None = None
-    client: ClientUsage | None = None
-    server: ServerUsage | None = None
-    warnings: tuple[Warning, ...] = ()
-    env: dict[str, Any] = field(default_factory=dict)
-    row: str = ""
-    env_set: dict[str, str] = field(default_factory=dict)
-    family: str = ""
-    spec: str = ""
-    python: dict[str, Any] = field(default_factory=dict)
-    rate: int = 0
-    corrected_ns: Latency | None = None
-    corrected_histogram: dict[int, int] = field(default_factory=dict)
-    late: int = 0
-    unsent: int = 0
-    in_flight: float | None = None
-    server_queue: float | None = None
-    server_queue_source: str = ""
-    disturbance: Disturbance | None = None
-    schema: int = SCHEMA
+class Result(Struct, frozen=True, kw_only=True):
+    """One round of one cell. Measurements are null, 0 or empty unless status is `ok`."""
+
+    func: Annotated[str, key("the row, with what sets it apart: `asyncio[py3.12,NAME=VALUE]`")]
+    conns: Annotated[Positive, key("connections")]
+    msize: Annotated[Positive, key("size of a message", unit="bytes")]
+    round: Annotated[Positive, key("1, 2, ... in its campaign")]
+    started_at: Annotated[str, key("ISO 8601 with zone")]
+    status: Annotated[Status, key("whether the round measured what it was to measure")]
+    error: Annotated[str, key("why not, in one line; empty when ok")] = ""
+    details: Annotated[str, key("the traceback behind it, if there is one")] = ""
+    runtime_s: Annotated[Number, key("length of the window as asked for", unit="s")]
+    warmup_s: Annotated[Number, key("pings before it, as asked for", unit="s")]
+    think_us: Annotated[
+        tuple[Count, Count],
+        key("shortest and longest wait between an echo and the next ping", unit="us"),
+    ] = (0, 0)
+    messages: Annotated[Count, key("echoes inside the window", unit="messages")] = 0
+    window_s: Annotated[Number, key("true length of the window", unit="s")] = 0.0
+    mps: Annotated[Number, key("messages / window_s", unit="messages/s")] = 0.0
+    latency_ns: Annotated[Latency | None, key("round-trip times, from when each ping was sent")] = (
+        None
+    )
+    histogram: Annotated[
+        Mapping[Count, Count],
+        key("lower edge of a bucket in ns, as text -> echoes; the buckets: server/histogram.h"),
+    ] = field(default_factory=dict)
+    per_conn: Annotated[PerConn | None, key("messages per connection")] = None
+    client: Annotated[ClientUsage | None, key("what the worker used")] = None
+    server: Annotated[ServerUsage | None, key("the load server and what it used")] = None
+    warnings: Annotated[tuple[Warning, ...], key("stamps: what must be known beside it")] = ()
+    env: Annotated[Env, key("where it ran")] = field(default_factory=dict)
+    row: Annotated[str, key("the row's own name when `func` has more, else empty")] = ""
+    env_set: Annotated[
+        dict[str, str], key("variables set in the worker by `--env`, those in `func`")
+    ] = field(default_factory=dict)
+    family: Annotated[str, key("what groups the row with others")] = ""
+    spec: Annotated[
+        str,
+        key("how a row that is not ours was asked for, `exec:COMMAND`; empty for ours"),
+    ] = ""
+    python: Annotated[Python, key("what the worker ran under")] = field(default_factory=dict)
+    rate: Annotated[Count, key("asked for in an open loop; 0: a closed loop", unit="pings/s")] = 0
+    corrected_ns: Annotated[
+        Latency | None, key("open loop: round-trip times from when each ping was due")
+    ] = None
+    corrected_histogram: Annotated[
+        Mapping[Count, Count], key("open loop: as `histogram`, from when each ping was due")
+    ] = field(default_factory=dict)
+    late: Annotated[
+        Count, key("open loop: sent more than 1 ms after they were due", unit="pings")
+    ] = 0
+    unsent: Annotated[Count, key("open loop: due in the window and never sent", unit="pings")] = 0
+    in_flight: Annotated[
+        Number | None,
+        key("mean number in flight, Little's L: counted, unanswered ones too", unit="pings"),
+    ] = None
+    server_queue: Annotated[
+        Share | None,
+        key("of the mean latency: what echoes spent in the load server's queue", unit="share"),
+    ] = None
+    server_queue_source: Annotated[str, key("`kernel` (measured) or `estimate`")] = ""
+    disturbance: Annotated[
+        Disturbance | None, key("what else went on; null: the machine does not tell")
+    ] = None
+    schema: Annotated[Literal[1], key("of this format")] = SCHEMA
 
     @property
     def ok(self) -> bool:
@@ -205,49 +207,25 @@ class Result:
         return self.status == "ok"
 
     def to_json(self) -> str:
-        """The result as one line of JSON, without the newline."""
-        record = dataclasses.asdict(self)
-        for name in _HISTOGRAMS:
-            record[name] = {str(edge): n for edge, n in sorted(record[name].items())}
-        return json.dumps(record, separators=(",", ":"))
+        """The result as one line of JSON, without the newline; histograms rise."""
+        rising = {name: dict(sorted(getattr(self, name).items())) for name in _HISTOGRAMS}
+        return encode(structs.replace(self, **rising))
+
+    def compact(self) -> "Result":
+        """The same, its histograms in a tenth of the memory: for files with many rounds."""
+        small = {name: Histogram(getattr(self, name)) for name in _HISTOGRAMS}
+        return structs.replace(self, **small)
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "Result":
         """The inverse of `to_json`. Keys that are not known are ignored: they are newer than we.
 
-        Raises ResultFormatError when a key is missing or the schema is not ours.
+        Raises ResultFormatError, with the key, when one is missing or is not what it should be.
         """
-        if record.get("schema") != SCHEMA:
-            raise ResultFormatError(f"schema {record.get('schema')!r} is not {SCHEMA}")
-        try:
-            values = _known(cls, record)
-            values["think_us"] = tuple(record.get("think_us", (0, 0)))
-            for name in _HISTOGRAMS:
-                values[name] = {int(k): int(v) for k, v in record.get(name, {}).items()}
-            values["warnings"] = tuple(
-                Warning(**_known(Warning, w)) for w in record.get("warnings", [])
-            )
-            for name, part in _PARTS.items():
-                if record.get(name) is not None:
-                    values[name] = part(**_known(part, record[name]))
-            return cls(**values)
-        except (TypeError, ValueError, AttributeError) as exc:
-            raise ResultFormatError(f"not a result: {exc}") from exc
+        check_schema(record.get("schema"))
+        result = convert(record, cls)
+        check(result)
+        return result
 
 
 _HISTOGRAMS = ("histogram", "corrected_histogram")
-
-_PARTS: dict[str, Any] = {
-    "latency_ns": Latency,
-    "corrected_ns": Latency,
-    "disturbance": Disturbance,
-    "per_conn": PerConn,
-    "client": ClientUsage,
-    "server": ServerUsage,
-}
-
-
-def _known(cls: Any, record: dict[str, Any]) -> dict[str, Any]:
-    """The items of record whose keys are fields of the dataclass cls."""
-    names = {f.name for f in dataclasses.fields(cls)}
-    return {key: value for key, value in record.items() if key in names}

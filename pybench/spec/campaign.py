@@ -8,7 +8,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pybench import backends
 from pybench.backends import Row
@@ -18,6 +18,9 @@ from pybench.spec.address import HostPort
 from pybench.spec.cell import Cell
 from pybench.spec.options import OPTIONS, CampaignOptions, RoundOptions
 from pybench.units import NS_PER_S
+
+if TYPE_CHECKING:  # its library takes a fifth of the time of `--list`
+    from pybench.result.campaign import CampaignRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,38 +93,64 @@ class Campaign(CampaignOptions):
         _check_together(campaign, names)
         return campaign
 
-    def to_record(self) -> dict[str, Any]:
+    def to_record(self) -> "CampaignRecord":
         """The campaign as the header line of a results file holds it."""
-        record = dataclasses.asdict(self)
-        del record["rows"]
+        from pybench.result.campaign import CampaignRecord, InterpreterRecord
+
+        record = {option.key: getattr(self, option.field) for option in OPTIONS.values()}
         record["func"] = self.func
-        record["runtime_s"] = record.pop("runtime_ns") / NS_PER_S
-        record["warmup_s"] = record.pop("warmup_ns") / NS_PER_S
+        record["runtime_s"] = self.runtime_ns / NS_PER_S
+        record["warmup_s"] = self.warmup_ns / NS_PER_S
         record["server"] = None if self.server is None else str(self.server)
-        return record
+        record["pythons"] = tuple(
+            InterpreterRecord(**dataclasses.asdict(one)) for one in self.pythons
+        )
+        own = {key: record.pop(key) for key in CampaignRecord.__struct_fields__ if key in record}
+        return CampaignRecord(
+            id=self.id, all_rows=self.all_rows, rate_auto=self.rate_auto, options=record, **own
+        )
 
     @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "Campaign":
-        """The inverse of `to_record`; unknown keys are ignored. Raises ResultFormatError."""
+    def from_record(cls, record: "CampaignRecord") -> "Campaign":
+        """The inverse of `to_record`. Raises ResultFormatError when a key is missing."""
+        from msgspec import to_builtins
+
+        found = to_builtins(record)  # without the keys that were not recorded
+        found |= {key: _frozen(value) for key, value in found.pop("options").items()}
+        found.setdefault("busy_poll_us", 0)  # there was none before it was recorded
         try:
-            values = {f.name: record[f.name] for f in dataclasses.fields(cls) if f.name in record}
-            values["runtime_ns"] = round(record["runtime_s"] * NS_PER_S)
-            values["warmup_ns"] = round(record["warmup_s"] * NS_PER_S)
-            values["rows"] = tuple(backends.find(func) for func in record["func"])
-            for name in ("conns", "think_us", "server_cpus"):
-                values[name] = None if values[name] is None else tuple(values[name])
-            values["rate"] = tuple(values.get("rate", ()))
-            values.setdefault("busy_poll_us", 0)  # there was none before it was recorded
-            values["env_sets"] = tuple(
-                tuple((str(name), str(value)) for name, value in env)
-                for env in values.get("env_sets", ())
+            found["runtime_s"] = round(found["runtime_s"] * NS_PER_S)
+            found["warmup_s"] = round(found["warmup_s"] * NS_PER_S)
+            found["pythons"] = tuple(Interpreter(**one) for one in found["pythons"])
+            if found["server"] is not None:
+                found["server"] = _named("campaign.server", HostPort.parse, found["server"])
+            found["func"] = tuple(
+                _named("campaign.func", backends.find, func) for func in found["func"]
             )
-            values["pythons"] = tuple(Interpreter(**one) for one in values.get("pythons", ()))
-            if values["server"] is not None:
-                values["server"] = HostPort.parse(values["server"])
-            return cls(**values)
-        except (KeyError, TypeError, ValueError, AttributeError, UsageError) as exc:
-            raise ResultFormatError(f"not the record of a campaign: {exc!r}") from exc
+            own = record.__struct_fields__  # an option that is newer than the file has its default
+            values = {
+                option.field: found[option.key]
+                for option in OPTIONS.values()
+                if option.key in found or option.key in own
+            }
+            return cls(
+                id=found["id"], all_rows=found["all_rows"], rate_auto=found["rate_auto"], **values
+            )
+        except KeyError as exc:
+            raise ResultFormatError(f"campaign.{exc.args[0]}: missing") from None
+
+
+def _named(key: str, parse: Callable[[str], Any], text: str) -> Any:
+    """The value of a text; ResultFormatError names its key."""
+    try:
+        return parse(text)
+    except UsageError as exc:
+        raise ResultFormatError(f"{key}: {exc}") from None
+
+
+def _frozen(value: Any) -> Any:
+    """A value of JSON as a campaign holds it."""
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _check_together(campaign: Campaign, names: Callable[[str], str]) -> None:

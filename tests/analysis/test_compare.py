@@ -6,11 +6,11 @@ import json
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from pybench.analysis.model import Cell, Group, group_rounds
 from pybench.cli import main

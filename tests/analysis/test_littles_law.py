@@ -1,9 +1,9 @@
 """Every warning: raised by what it is for, silent otherwise."""
 
-import dataclasses
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from pybench.analysis import stamps
 from pybench.result import Latency, PerConn, Result
@@ -29,7 +29,7 @@ CLEAN = Result(
 
 
 def per_conn(**changes: Any) -> Result:
-    return dataclasses.replace(CLEAN, per_conn=dataclasses.replace(FAIR, **changes))
+    return structs.replace(CLEAN, per_conn=structs.replace(FAIR, **changes))
 
 
 def test_a_clean_result_has_no_warning() -> None:
@@ -39,17 +39,17 @@ def test_a_clean_result_has_no_warning() -> None:
 @pytest.mark.parametrize(
     ("code", "number", "result"),
     [
-        ("littles_law", "93", dataclasses.replace(CLEAN, mps=93_000.0)),
-        ("littles_law", "107", dataclasses.replace(CLEAN, mps=107_000.0)),
-        ("littles_law", "200", dataclasses.replace(CLEAN, think_us=(500, 1500))),
+        ("littles_law", "93", structs.replace(CLEAN, mps=93_000.0)),
+        ("littles_law", "107", structs.replace(CLEAN, mps=107_000.0)),
+        ("littles_law", "200", structs.replace(CLEAN, think_us=(500, 1500))),
         ("lost", "3 of 100", per_conn(lost=3, lost_by={"reset": 2, "closed": 1})),
         ("unfair", "0.850", per_conn(jain=0.85)),
         ("unfair", "1 of 100", per_conn(starved=1)),
-        ("short_run", "0.5 s", dataclasses.replace(CLEAN, window_s=0.5)),
+        ("short_run", "0.5 s", structs.replace(CLEAN, window_s=0.5)),
         (
             "shared_core",
             "CPU 3",
-            dataclasses.replace(CLEAN, env={"placement": {"shared_cpus": [3]}}),
+            structs.replace(CLEAN, env={"placement": {"shared_cpus": [3]}}),
         ),
     ],
 )
@@ -69,23 +69,23 @@ def test_corrupt_echoes_are_lost_connections_too() -> None:
 
 def test_littles_law_of_the_pings_that_were_counted() -> None:
     """Counted pings must be as many as connections, whatever the latency of the answered says."""
-    wrong = stamps.littles_law(dataclasses.replace(CLEAN, in_flight=0.94 * CLEAN.conns))
+    wrong = stamps.littles_law(structs.replace(CLEAN, in_flight=0.94 * CLEAN.conns))
     assert wrong is not None
     assert "count is wrong" in wrong.text
-    right = dataclasses.replace(CLEAN, in_flight=0.96 * CLEAN.conns)
+    right = structs.replace(CLEAN, in_flight=0.96 * CLEAN.conns)
     assert stamps.littles_law(right) is None
-    starving = stamps.littles_law(dataclasses.replace(right, mps=93_000.0))
+    starving = stamps.littles_law(structs.replace(right, mps=93_000.0))
     assert starving is not None
     assert "waited too long" in starving.text
 
 
 def test_littles_law_counts_think_time_and_forgives_the_ends_of_a_short_window() -> None:
-    thinking = dataclasses.replace(CLEAN, think_us=(500, 1500), mps=50_000.0)
+    thinking = structs.replace(CLEAN, think_us=(500, 1500), mps=50_000.0)
     assert stamps.littles_law(thinking) is None
-    slow = dataclasses.replace(LATENCY, p99=1_000_000_000)
-    assert stamps.littles_law(dataclasses.replace(CLEAN, mps=93_000.0, latency_ns=slow)) is None
+    slow = structs.replace(LATENCY, p99=1_000_000_000)
+    assert stamps.littles_law(structs.replace(CLEAN, mps=93_000.0, latency_ns=slow)) is None
 
 
 def test_a_result_without_figures_is_not_judged() -> None:
-    bare = dataclasses.replace(CLEAN, latency_ns=None, per_conn=None, env={})
+    bare = structs.replace(CLEAN, latency_ns=None, per_conn=None, env={})
     assert stamps.run(bare) == ()

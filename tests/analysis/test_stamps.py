@@ -1,12 +1,12 @@
 """The stamps: each on both sides of its threshold, what they are computed from, where they show."""
 
-import dataclasses
 import io
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from pybench.analysis import queue_share, stamps
 from pybench.analysis.compare import compare_cells
@@ -37,13 +37,13 @@ SERVER = ServerUsage(
     events=1_000_000,
     events_squared=11_000_000,
 )
-FULL = dataclasses.replace(CLEAN, client=CLIENT, server=SERVER, disturbance=QUIET, server_queue=0.1)
+FULL = structs.replace(CLEAN, client=CLIENT, server=SERVER, disturbance=QUIET, server_queue=0.1)
 
 
 def changed(part: str, **values: Any) -> Result:
     """The clean result with something else in a part of it."""
-    new = dataclasses.replace(getattr(FULL, part), **values)
-    return dataclasses.replace(FULL, **{part: new})
+    new = structs.replace(getattr(FULL, part), **values)
+    return structs.replace(FULL, **{part: new})
 
 
 def codes(result: Result) -> list[str]:
@@ -63,8 +63,8 @@ IDLE_CLIENT = {"user_s": 5.0, "sys_s": 4.89}
     [
         (
             "generator_bound",
-            dataclasses.replace(FULL, server_queue=0.2),
-            dataclasses.replace(FULL, server_queue=0.214),
+            structs.replace(FULL, server_queue=0.2),
+            structs.replace(FULL, server_queue=0.214),
             "21%",
         ),
         ("client_idle", changed("client", **BUSY_CLIENT), changed("client", **IDLE_CLIENT), "90%"),
@@ -85,21 +85,21 @@ IDLE_CLIENT = {"user_s": 5.0, "sys_s": 4.89}
         ("backlog", FULL, changed("disturbance", listen_drops=4), "4"),
         (
             "frequency",
-            dataclasses.replace(FULL, env={"governor": "performance", "turbo": False}),
-            dataclasses.replace(FULL, env={"governor": "powersave", "frequency_mhz": [800, 3400]}),
+            structs.replace(FULL, env={"governor": "performance", "turbo": False}),
+            structs.replace(FULL, env={"governor": "powersave", "frequency_mhz": [800, 3400]}),
             "800 to 3400 MHz",
         ),
-        ("frequency", FULL, dataclasses.replace(FULL, env={"turbo": True}), "turbo on"),
+        ("frequency", FULL, structs.replace(FULL, env={"turbo": True}), "turbo on"),
         (
             "short_run",
-            dataclasses.replace(FULL, window_s=1.0, mps=100_000.0, warmup_s=10.0),
-            dataclasses.replace(FULL, window_s=0.99, mps=100_000.0, warmup_s=10.0),
+            structs.replace(FULL, window_s=1.0, mps=100_000.0, warmup_s=10.0),
+            structs.replace(FULL, window_s=0.99, mps=100_000.0, warmup_s=10.0),
             "0.99 s",
         ),
         (
             "shared_core",
-            dataclasses.replace(FULL, env={"placement": {"shared_cpus": []}}),
-            dataclasses.replace(FULL, env={"placement": {"shared_cpus": [2]}}),
+            structs.replace(FULL, env={"placement": {"shared_cpus": []}}),
+            structs.replace(FULL, env={"placement": {"shared_cpus": [2]}}),
             "CPU 2",
         ),
     ],
@@ -121,33 +121,33 @@ def test_the_list_is_closed() -> None:
 
 def test_generator_bound_names_ceiling_source_and_what_helps() -> None:
     env = {"calibration": {"ceiling_mps": {"epoll": 176_000}}}
-    bound = dataclasses.replace(FULL, server_queue=0.5, server_queue_source="kernel", env=env)
+    bound = structs.replace(FULL, server_queue=0.5, server_queue_source="kernel", env=env)
     warning = stamps.generator_bound(bound)
     assert warning is not None
     assert "kernel receive times" in warning.text and "176,000" in warning.text
     assert "--engine uring" in warning.remedy
-    on_uring = dataclasses.replace(bound, server=dataclasses.replace(SERVER, engine="uring"))
+    on_uring = structs.replace(bound, server=structs.replace(SERVER, engine="uring"))
     warning = stamps.generator_bound(on_uring)
     assert warning is not None and "--engine" not in warning.remedy
 
 
 def test_a_short_latency_is_not_the_fault_of_an_idle_generator() -> None:
-    paced = dataclasses.replace(FULL, server_queue=0.4, rate=1000)
-    for idle in (paced, dataclasses.replace(paced, rate=0, think_us=(5, 9))):
+    paced = structs.replace(FULL, server_queue=0.4, rate=1000)
+    for idle in (paced, structs.replace(paced, rate=0, think_us=(5, 9))):
         assert stamps.generator_bound(idle) is None
-        busy = dataclasses.replace(idle, server=dataclasses.replace(SERVER, sys_s=8.0))
+        busy = structs.replace(idle, server=structs.replace(SERVER, sys_s=8.0))
         assert stamps.generator_bound(busy) is not None
-    robbed = dataclasses.replace(QUIET, server_taken=0.45)
-    assert stamps.generator_bound(dataclasses.replace(paced, disturbance=robbed)) is not None
+    robbed = structs.replace(QUIET, server_taken=0.45)
+    assert stamps.generator_bound(structs.replace(paced, disturbance=robbed)) is not None
 
 
 def test_idling_is_not_told_from_being_robbed_without_asking() -> None:
     idle = changed("client", user_s=2.0, sys_s=2.0)
     assert stamps.client_idle(idle) is not None
-    robbed = dataclasses.replace(idle, disturbance=dataclasses.replace(QUIET, taken=0.65))
+    robbed = structs.replace(idle, disturbance=structs.replace(QUIET, taken=0.65))
     assert stamps.client_idle(robbed) is None
-    assert stamps.client_idle(dataclasses.replace(idle, rate=1000)) is None
-    assert stamps.client_idle(dataclasses.replace(idle, think_us=(1, 2))) is None
+    assert stamps.client_idle(structs.replace(idle, rate=1000)) is None
+    assert stamps.client_idle(structs.replace(idle, think_us=(1, 2))) is None
 
 
 def test_the_drain_is_no_idling() -> None:
@@ -156,10 +156,10 @@ def test_the_drain_is_no_idling() -> None:
 
 
 def test_few_pings_each_are_not_unfair() -> None:
-    spread = dataclasses.replace(FAIR, jain=0.5, starved=50)
-    sparse = dataclasses.replace(FULL, per_conn=spread, rate=39)
+    spread = structs.replace(FAIR, jain=0.5, starved=50)
+    sparse = structs.replace(FULL, per_conn=spread, rate=39)
     assert stamps.unfair(sparse) is None
-    assert stamps.unfair(dataclasses.replace(sparse, rate=40)) is not None
+    assert stamps.unfair(structs.replace(sparse, rate=40)) is not None
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_a_busy_generator_that_finds_all_connections_ready_holds_them_all() -> N
     full = changed("server", user_s=3.0, sys_s=7.0, waits=10_000, events_squared=100_000_000)
     share = queue_share.estimated_queue_share(full)
     assert share == pytest.approx(1.0)
-    half = dataclasses.replace(full, server=dataclasses.replace(full.server, sys_s=2.0))
+    half = structs.replace(full, server=structs.replace(full.server, sys_s=2.0))
     assert queue_share.estimated_queue_share(half) == pytest.approx(0.5)
 
 
@@ -196,51 +196,51 @@ def test_who_is_robbed_of_the_cpu_lets_echoes_wait_too() -> None:
     lost = 1.0 - 0.5  # twice as busy as its CPU time says
     expected = 0.11 + (1 - 0.11) * lost * gathered
     assert queue_share.estimated_queue_share(robbed) == pytest.approx(expected)
-    modest = dataclasses.replace(robbed, server=dataclasses.replace(SERVER, user_s=0.0, sys_s=1.0))
+    modest = structs.replace(robbed, server=structs.replace(SERVER, user_s=0.0, sys_s=1.0))
     share = queue_share.estimated_queue_share(modest)
     quiet = 0.2 * 11 / 100
     assert share == pytest.approx(quiet + (1 - quiet) * 0.2 * 0.1 * gathered), "given when it wakes"
-    many = dataclasses.replace(robbed, conns=10_000, mps=10_000_000.0)
+    many = structs.replace(robbed, conns=10_000, mps=10_000_000.0)
     share = queue_share.estimated_queue_share(many)
     assert share is not None and share < 0.02, "a slice is too short for so many to gather"
 
 
 def test_no_echo_waits_for_the_sending_of_a_paced_ping() -> None:
-    paced = dataclasses.replace(FULL, rate=1000)
+    paced = structs.replace(FULL, rate=1000)
     assert queue_share.estimated_queue_share(paced) == pytest.approx(0.25 * 11 / 100)
 
 
 def test_who_polls_is_not_woken_for_the_echo_of_a_paced_ping() -> None:
-    polling = dataclasses.replace(SERVER, busy_poll_us=200, sys_s=5.0, idle_s=1.0)
-    paced = dataclasses.replace(FULL, rate=1000, server=polling)
+    polling = structs.replace(SERVER, busy_poll_us=200, sys_s=5.0, idle_s=1.0)
+    paced = structs.replace(FULL, rate=1000, server=polling)
     assert queue_share.estimated_queue_share(paced) == pytest.approx(0.5 / 6 * 11 / 100)
-    closed = dataclasses.replace(paced, rate=0)
+    closed = structs.replace(paced, rate=0)
     assert queue_share.estimated_queue_share(closed) == pytest.approx(0.5 * 11 / 100)
-    no_time = dataclasses.replace(paced, server=dataclasses.replace(polling, user_s=5.5))
+    no_time = structs.replace(paced, server=structs.replace(polling, user_s=5.5))
     assert queue_share.estimated_queue_share(no_time) == pytest.approx(0.95 / 2 * 11 / 100)
 
 
 def test_idle_time_is_no_sign_of_a_bottleneck() -> None:
     full = changed("server", user_s=3.0, sys_s=7.0, waits=10_000, events_squared=100_000_000)
-    idle = dataclasses.replace(full, server=dataclasses.replace(full.server, idle_s=9.0))
+    idle = structs.replace(full, server=structs.replace(full.server, idle_s=9.0))
     assert queue_share.estimated_queue_share(idle) == pytest.approx(0.1)
 
 
 def test_hidden_batches_are_judged_by_who_is_always_busy() -> None:
-    uring = dataclasses.replace(SERVER, engine="uring", user_s=5.0, sys_s=4.8)
-    bound = dataclasses.replace(FULL, server=uring)
+    uring = structs.replace(SERVER, engine="uring", user_s=5.0, sys_s=4.8)
+    bound = structs.replace(FULL, server=uring)
     share = queue_share.estimated_queue_share(bound)
     assert share is not None and 0.2 < share < 1, "0.98 s of 1 against 9.9 us of 9.9 us"
-    idle_client = dataclasses.replace(bound, client=dataclasses.replace(CLIENT, sys_s=0.0))
+    idle_client = structs.replace(bound, client=structs.replace(CLIENT, sys_s=0.0))
     share = queue_share.estimated_queue_share(idle_client)
     assert share is not None and share > 0.95
-    relaxed = dataclasses.replace(bound, server=dataclasses.replace(uring, sys_s=4.0))
+    relaxed = structs.replace(bound, server=structs.replace(uring, sys_s=4.0))
     assert queue_share.estimated_queue_share(relaxed) == pytest.approx(0.9 * 11 / 100)
 
 
 def test_nothing_is_said_of_a_server_that_does_not_say() -> None:
     assert queue_share.estimated_queue_share(changed("server", events=0)) is None
-    assert queue_share.estimated_queue_share(dataclasses.replace(FULL, server=None)) is None
+    assert queue_share.estimated_queue_share(structs.replace(FULL, server=None)) is None
 
 
 @pytest.mark.parametrize(

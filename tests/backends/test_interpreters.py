@@ -16,6 +16,8 @@ import pybench
 from pybench.backends import interpreters
 from pybench.backends.interpreters import identify
 from pybench.errors import UsageError
+from pybench.result.campaign import CampaignRecord
+from pybench.result.codec import decode, encode
 from pybench.spec import Campaign
 from tests.support import SUPPORT
 
@@ -194,7 +196,8 @@ def test_an_interpreter_that_has_gone_since(tmp_path: Path, answers: Callable[..
 def test_record_of_a_campaign_keeps_its_interpreters(answers: Callable[..., str]) -> None:
     options = {"func": "selector", "conns": 1, "python": [answers("a", "3.12.1")]}
     campaign = Campaign.from_options(options, str)
-    assert Campaign.from_record(json.loads(json.dumps(campaign.to_record()))) == campaign
+    record = decode(encode(campaign.to_record()).encode(), CampaignRecord)
+    assert Campaign.from_record(record) == campaign
     assert [str(cell) for cell in campaign.cells] == ["selector[py3.12] x 1"]
 
 

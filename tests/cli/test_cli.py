@@ -123,8 +123,8 @@ def test_run_prints_a_table_and_appends_results(run: Run, tmp_path: Path) -> Non
     lines = (tmp_path / "r.jsonl").read_text().splitlines()
     assert ["func" in json.loads(line) for line in lines] == [False, True, False, True]
     first, second = read_sections(tmp_path / "r.jsonl")
-    assert first.campaign["conns"] == [10]
-    assert first.campaign["command"][0] == "pybench"
+    assert first.campaign.conns == (10,)
+    assert first.campaign.command[0] == "pybench"
     assert second.results[0].ok
 
 

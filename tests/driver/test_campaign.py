@@ -106,7 +106,7 @@ def test_interrupt_and_resume(
     assert done.returncode == 0, done.stderr
     sections = read_sections(path)
     assert sections[0].results == before
-    assert sections[0].campaign["id"] == sections[1].campaign["id"]
+    assert sections[0].campaign.id == sections[1].campaign.id
     rounds = Counter((r.func, r.conns, r.round) for s in sections for r in s.results)
     wanted = [(f, c, n) for f in ("selector", "thread") for c in (20, 30) for n in (1, 2)]
     assert rounds == Counter(wanted)
@@ -153,7 +153,7 @@ def test_an_interrupted_campaign_goes_on_where_it_stood(invoke: Invoke, tmp_path
     assert after[:2] == before
     wanted = [(func, 5, number) for func in ("selector", "thread") for number in (1, 2)]
     assert Counter(after) == Counter(wanted)
-    assert len({section.campaign["id"] for section in read_sections(tmp_path / "r.jsonl")}) == 1
+    assert len({section.campaign.id for section in read_sections(tmp_path / "r.jsonl")}) == 1
 
     again = invoke("--resume", "r.jsonl")
     assert (again.returncode, again.rounds.asked) == (0, [])

@@ -1,7 +1,6 @@
 """--engine, --timestamps and --env: read, asked of the load server, recorded, resumed."""
 
 import dataclasses
-import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import UNSET, convert, structs, to_builtins
 
 from pybench import cli
 from pybench.backends import ROWS
@@ -18,6 +18,8 @@ from pybench.driver.loadserver import LoadServer
 from pybench.errors import ProtocolError, UsageError
 from pybench.machine import placement
 from pybench.machine.placement import BUSY_POLL_US
+from pybench.result.campaign import CampaignRecord
+from pybench.result.codec import decode, encode
 from pybench.result.file import read_sections
 from pybench.spec import Campaign, Cell, parse_env
 from tests.conftest import SHORT
@@ -97,19 +99,21 @@ def test_what_cannot_be_is_said(options: dict[str, Any], said: str) -> None:
 )
 def test_the_header_of_a_file_holds_them(options: dict[str, Any]) -> None:
     made = campaign(**options)
-    assert Campaign.from_record(json.loads(json.dumps(made.to_record()))) == made
+    record = decode(encode(made.to_record()).encode(), CampaignRecord)
+    assert Campaign.from_record(record) == made
 
 
 def test_a_header_from_before_has_none_of_them() -> None:
-    record = campaign().to_record()
+    record = to_builtins(campaign().to_record())
     for key in ("rate", "rate_auto", "engine", "timestamps", "env_sets"):
         del record[key]
-    assert Campaign.from_record(record).cells == campaign().cells
+    assert Campaign.from_record(convert(record, CampaignRecord)).cells == campaign().cells
 
 
 def test_a_campaign_from_before_is_resumed_without_a_busy_poll() -> None:
     record = campaign().to_record()
-    assert record.pop("busy_poll_us") is None
+    assert record.busy_poll_us is None
+    record = structs.replace(record, busy_poll_us=UNSET)
     assert Campaign.from_record(record).busy_poll_us == 0
 
 

@@ -1,7 +1,6 @@
 """Rates instead of echoes: cells, the sweep to the knee, what is recorded and how it is shown."""
 
 import csv
-import dataclasses
 import io
 import json
 import os
@@ -13,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from pybench import cli
 from pybench.analysis import stamps
@@ -87,8 +87,8 @@ def open_round(rate: int, number: int = 1, *, func: str = "selector", kept: bool
     result = synthetic.make_result(func, 100, number, mps=reached, samples=300)
     assert result.latency_ns is not None
     late = Warning(code="overloaded", text=f"{rate} was too much", remedy="less")
-    slow = dataclasses.replace(result.latency_ns, p99=result.latency_ns.p99 + 5_000_000)
-    return dataclasses.replace(
+    slow = structs.replace(result.latency_ns, p99=result.latency_ns.p99 + 5_000_000)
+    return structs.replace(
         result,
         rate=rate,
         corrected_ns=slow,
@@ -124,7 +124,7 @@ def test_a_sweep_goes_on_where_it_was_interrupted() -> None:
     (task,) = prepared.tasks
     cell = plan.Completed(prepared.done).next_cell(task)
     assert cell is not None and cell.rate == 4000
-    failed = dataclasses.replace(open_round(4000), status="failed")
+    failed = structs.replace(open_round(4000), status="failed")
     again = plan.Completed([*prepared.done, failed]).next_cell(task)
     assert again == cell, "a round that failed is run again"
 
@@ -310,7 +310,7 @@ def test_speeds_that_were_asked_for_are_not_compared(results: list[Result]) -> N
 )
 def test_overloaded(messages: int, late: int, unsent: int, stamped: bool) -> None:
     latency = Latency(mean=9, p50=9, p75=9, p90=9, p95=9, p99=9, p999=9, max=9)
-    result = dataclasses.replace(
+    result = structs.replace(
         open_round(5000),
         window_s=2.0,
         messages=messages,
@@ -323,4 +323,4 @@ def test_overloaded(messages: int, late: int, unsent: int, stamped: bool) -> Non
     assert (warning is not None) == stamped
     if warning is not None:
         assert "5,000" in warning.text and str(late) in warning.text and warning.remedy
-    assert stamps.overloaded(dataclasses.replace(result, rate=0)) is None
+    assert stamps.overloaded(structs.replace(result, rate=0)) is None

@@ -30,7 +30,7 @@ ROWS = ("asyncio_proto", "asyncio_sock", "uvloop_proto", "selector", "thread", "
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a campaign with stamps, a hung round and a hostile name."""
     folder = tmp_path_factory.mktemp("page")
-    writer = ResultWriter(folder / "r.jsonl", {"id": "x", "argv": ARGV})
+    writer = ResultWriter(folder / "r.jsonl", {"id": "x", "command": ARGV})
     campaign = synthetic.make_campaign(
         funcs=ROWS, counts=(10, 1000, 10_000), rounds=3, stamps=True, samples=300
     )

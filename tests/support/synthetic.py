@@ -16,6 +16,7 @@ from pybench.result import (
     Status,
     Warning,
 )
+from pybench.result.campaign import CampaignRecord
 
 # row -> (messages/s at 10, 100, 1000 and 10000 connections, user mode's share of CPU)
 SPEEDS: dict[str, tuple[tuple[int, int, int, int], float]] = {
@@ -292,4 +293,4 @@ def make_many(counts: Sequence[int] = (10, 100, 1000), rounds: int = 3) -> list[
 
 def as_rounds(results: Sequence[Result], campaign: str = "") -> list[Round]:
     """The results as the reports see them, of one interleaved campaign when it is named."""
-    return rounds_of_section(results, {"id": campaign} if campaign else {})
+    return rounds_of_section(results, CampaignRecord(id=campaign) if campaign else None)

@@ -15,6 +15,7 @@ from typing import Any, Final
 import jinja2
 import plotly.offline
 from markupsafe import Markup
+from msgspec import UNSET
 
 from pybench import __version__
 from pybench.analysis.compare import flat_items
@@ -28,6 +29,7 @@ from pybench.report.sentences import summary_sentences
 from pybench.report.style import MANY, RowStyle, row_styles
 from pybench.report.tables import GroupTables, Table, build_tables, collect_stamps
 from pybench.report.text import MISSING, sentence_case
+from pybench.result.campaign import CampaignRecord
 from pybench.units import count_label
 
 _LINE_CHARTS: Final = ("mps", "lat50", "lat95", "lat99", "due50", "due95", "due99")
@@ -51,7 +53,7 @@ _OPTIONS: Final = (
 def write_page(
     groups: Sequence[Group],
     references: Sequence[Reference | None],
-    campaigns: Sequence[Mapping[str, Any]],
+    campaigns: Sequence[CampaignRecord],
     path: Path,
     *,
     command: Sequence[str] = (),
@@ -263,7 +265,7 @@ def environment(groups: Sequence[Group]) -> list[tuple[str, str]]:
     return shown
 
 
-def commands(campaigns: Sequence[Mapping[str, Any]], command: Sequence[str]) -> list[str]:
+def commands(campaigns: Sequence[CampaignRecord], command: Sequence[str]) -> list[str]:
     """The lines to type again: each campaign's, then the report's own."""
     lines = [line for campaign in campaigns if (line := campaign_command(campaign))]
     if command:
@@ -271,15 +273,14 @@ def commands(campaigns: Sequence[Mapping[str, Any]], command: Sequence[str]) -> 
     return list(dict.fromkeys(lines))
 
 
-def campaign_command(campaign: Mapping[str, Any]) -> str:
-    """The words of its command line (`command` or `argv`), else its options put together again."""
-    argv = campaign.get("command") or campaign.get("argv")
-    words = [str(word) for word in argv] if isinstance(argv, list) else []
+def campaign_command(campaign: CampaignRecord) -> str:
+    """The words of its command line (`command`), else its options put together again."""
+    words = list(campaign.command)
     if not words:
         for key, option in _OPTIONS:
-            value = campaign.get(key)
-            if value not in (None, "", []):
-                text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+            value = getattr(campaign, key)
+            if value not in (None, (), UNSET):
+                text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
                 words += [option, f"{text}us" if key.endswith("_us") else text]
     if not words:
         return ""

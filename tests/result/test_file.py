@@ -1,0 +1,197 @@
+"""Results files as others leave them: what is wrong is named with file, line and key."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pybench.cli import main
+from pybench.driver import campaign as campaigns
+from pybench.errors import ResultFormatError, UsageError
+from pybench.result import Result
+from pybench.result.campaign import CampaignRecord, Header
+from pybench.result.file import ResultWriter, read_lines, read_sections
+from pybench.result.histogram import Histogram
+from tests.support import DATA
+
+HEADER, ROUND = (json.loads(x) for x in (DATA / "v0.1/full.jsonl").read_text().splitlines()[:2])
+ABSENT = object()
+
+
+def changed(record: Any, way: str, value: Any) -> Any:
+    """The record with the value at the end of the dotted way, or without what is there."""
+    copy = json.loads(json.dumps(record))
+    *folders, name = way.split(".")
+    inner = copy
+    for folder in folders:
+        inner = inner[folder]
+    if value is ABSENT:
+        del inner[name]
+    else:
+        inner[name] = value
+    return copy
+
+
+WRONG = [
+    ("schema", 2, "schema 2 is not 1, which this version reads"),
+    ("schema", True, "schema: expected int, got bool"),
+    ("schema", ABSENT, "neither a header nor a result line"),
+    ("mps", "1", "mps: expected float, got str"),
+    ("mps", float("nan"), "mps: expected float >= 0.0 (JSON has no NaN)"),
+    ("mps", float("inf"), "mps: expected float >= 0.0 (JSON has no Infinity)"),
+    ("mps", None, "mps: expected float, got null"),
+    ("mps", -1, "mps: expected float >= 0.0"),
+    ("conns", 0, "conns: expected int >= 1"),
+    ("conns", "ten", "conns: expected int, got str"),
+    ("conns", 10**30, "conns: expected int <= 9223372036854775807"),
+    ("conns", ABSENT, "conns: missing"),
+    ("msize", 0, "msize: expected int >= 1"),
+    ("round", 0, "round: expected int >= 1"),
+    ("status", "fine", "status: invalid value 'fine'"),
+    ("latency_ns.p99", "x", "latency_ns.p99: expected int, got str"),
+    ("latency_ns.p99", ABSENT, "latency_ns.p99: missing"),
+    ("histogram", {"x": 1}, "histogram: key: expected int, got str"),
+    ("histogram", {"1": "x"}, "histogram[...]: expected int, got str"),
+    ("histogram", {"-1": 1}, "histogram: key: expected int >= 0"),
+    ("warnings", [{}], "warnings[0].code: missing"),
+    ("python", [], "python: expected object, got array"),
+    ("python.version", 3, "python.version: expected str, got int"),
+    ("env.cpus", "2", "env.cpus: expected int, got str"),
+    ("env.calibration", None, "env.calibration: expected object, got null"),
+    ("env.calibration.noise_floor", "x", "env.calibration.noise_floor: expected float, got str"),
+    ("env.placement.shared_cpus", 0, "env.placement.shared_cpus: expected array, got int"),
+]
+
+
+@pytest.mark.parametrize(("way", "value", "words"), WRONG, ids=lambda value: str(value)[:30])
+def test_what_is_wrong_is_named(
+    way: str, value: Any, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r.jsonl"
+    lines = [HEADER, ROUND, changed(ROUND, way, value), ROUND]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = [record for _, record in read_lines(path)]
+    assert [type(record) for record in found] == [Header, Result, ResultFormatError, Result]
+    assert str(found[2]) == f"{path}:3: {words}"
+    assert main(["report", str(path)]) == 1
+    assert capsys.readouterr().err == f"pybench: error: {path}:3: {words}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("null", "expected object, got null"),
+        ("[]", "expected object, got array"),
+        ("{}", "neither a header nor a result line"),
+        ('{"schema": 1}', "neither a header nor a result line"),
+        ('{"schema": 1, "func"', "not JSON: "),
+        ('{"schema": 1, "func": ' + "[" * 100_000, "not JSON: nested too deeply"),
+        ('{"schema": 1, "func": "\udcff"}', "not JSON: 'utf-8' codec can't decode byte 0xff"),
+        ('{"schema": 1, "campaign": {"conns": 10}}', "campaign.conns: expected array, got int"),
+        ('{"schema": 1, "campaign": {"conns": [0]}}', "campaign.conns[0]: expected int >= 1"),
+        ('{"schema": 1, "campaign": {"env": {"cpus": "2"}}}', "campaign.env.cpus: expected int"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_lines_that_are_no_record(line: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(line.encode(errors="surrogateescape") + b"\n\n{}\n")
+    with pytest.raises(ResultFormatError) as found:
+        read_sections(path)
+    assert str(found.value).startswith(f"{path}:1: {words}")
+
+
+def test_keys_of_a_newer_version_are_ignored(tmp_path: Path) -> None:
+    header = changed(changed(HEADER, "news", [1]), "campaign.news", {})
+    newer = changed(changed(changed(ROUND, "news", {"a": 1}), "client.news", 2), "env.news", [3])
+    path = tmp_path / "r.jsonl"
+    path.write_text(f"{json.dumps(header)}\n{json.dumps(newer)}\n")
+    (section,) = read_sections(path)
+    (result,) = section.results
+    assert section.campaign is not None and section.campaign.id == HEADER["campaign"]["id"]
+    assert result.env["news"] == [3]  # its keys are free: what is there is kept
+    assert result == Result.from_dict(changed(ROUND, "env.news", [3]))
+
+
+def test_a_line_is_written_as_version_0_1_wrote_it() -> None:
+    text = (DATA / "v0.1/full.jsonl").read_text().splitlines()[1]
+    assert Result.from_dict(json.loads(text)).to_json() == text
+
+
+def test_the_edges_of_a_histogram_rise_in_the_file() -> None:
+    result = Result.from_dict(ROUND | {"histogram": {"100": 1, "9": 2, "64": 3}})
+    assert '"histogram":{"9":2,"64":3,"100":1}' in result.to_json()
+
+
+def test_a_histogram_in_little_memory_is_that_dictionary() -> None:
+    counts = {9: 2, 64: 2**63 - 1, 2**63 - 1: 0}
+    found = Histogram({64: 2**63 - 1, 2**63 - 1: 0, 9: 2})
+    assert found == counts and counts == found and found != {9: 2}
+    assert list(found.items()) == list(counts.items())
+    assert list(found.values()) == list(counts.values())
+    assert [found[edge] for edge in found] == list(counts.values())
+    assert 10 not in found and 2**62 not in found and not Histogram({})
+    with pytest.raises(KeyError):
+        found[2**64]
+
+
+def test_a_byte_order_mark_does_not_stop_a_campaign_from_being_resumed(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + (DATA / "v0.1/unfinished.jsonl").read_bytes())
+    assert len(campaigns.load_unfinished(path)[1]) == 6
+
+
+@pytest.mark.parametrize(
+    ("way", "value", "words"),
+    [
+        ("campaign.seed", ABSENT, "campaign.seed: missing"),
+        ("campaign.runtime_s", ABSENT, "campaign.runtime_s: missing"),
+        ("campaign.rounds", 0, "1: campaign.rounds: expected int >= 1"),
+        ("campaign.server", "a b", "campaign.server: 'a b' is not an address"),
+        ("campaign.pythons", [{}], "1: campaign.pythons[0].path: missing"),
+        ("campaign", {}, "campaign.runtime_s: missing"),
+    ],
+)
+def test_a_header_that_cannot_be_resumed(way: str, value: Any, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(json.dumps(changed(HEADER, way, value)) + "\n")
+    with pytest.raises(UsageError) as found:
+        campaigns.load_unfinished(path)
+    assert str(found.value).startswith(f"--resume {path}: ") and words in str(found.value)
+
+
+def test_a_torn_line_that_a_later_run_has_closed_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(json.dumps(HEADER) + "\n" + json.dumps(ROUND)[:1000])
+    writer = ResultWriter(path, CampaignRecord(id="later"))
+    writer.write(Result.from_dict(ROUND))
+    writer.close()
+    assert [(n, type(record)) for n, record in read_lines(path)] == [
+        (1, Header),
+        (3, Header),
+        (4, Result),
+    ]
+    first, second = read_sections(path)
+    assert first.results == () and len(second.results) == 1
+    assert second.campaign == CampaignRecord(id="later")
+
+
+def test_rounds_before_any_header_have_no_campaign(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text(json.dumps(ROUND) + "\n")
+    (section,) = read_sections(path)
+    assert section.campaign is None and len(section.results) == 1
+
+
+def test_what_users_and_the_plug_in_import_stays_light() -> None:
+    code = (
+        "import sys, pybench.result, pybench.result.file\n"
+        "heavy = {'numpy', 'scipy', 'rich', 'jsonschema', 'pybench.spec', 'pybench.analysis',"
+        " 'pybench.driver', 'pybench.backends'}\n"
+        "print(*sorted(heavy & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
