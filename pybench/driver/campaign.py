@@ -138,8 +138,6 @@ def load_unfinished(path: Path) -> tuple[Campaign, list[Result]]:
         if not sections or sections[0].campaign is None:
             raise ResultFormatError("its first line does not record a campaign")
         campaign = Campaign.from_record(sections[0].campaign)
-        for func in campaign.func:
-            backends.find(func)
     except ResultFormatError as exc:
         raise UsageError(f"--resume {path}: {exc}") from exc
     mine = [s for s in sections if s.campaign is not None and s.campaign.id == campaign.id]

@@ -4,58 +4,16 @@ A file of JSON in the user's cache folder, its name made of what the figures dep
 measures; `calibrate.py` does.
 """
 
-import dataclasses
 import hashlib
-import json
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from pybench.errors import UsageError
+from pybench.errors import ResultFormatError, UsageError
 from pybench.machine import environment
+from pybench.result.calibration import Calibration
+from pybench.result.codec import read_document, write_document
 
-SCHEMA = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
-    """A machine's noise, ceilings, costs and limits.
-
-    measured_at: ISO 8601.  machine: for people.
-    noise_floor: share by which two runs of one row differ at most, 95 times of 100; its
-    runs: messages/s of each.  noise_of: what was run, for people.
-    ceiling_mps: engine of the load server -> the most it drove, in messages/s.
-    unavailable: engine -> why it cannot be had.
-    syscall_ns, send_ns, recv_ns: an empty system call, and 64 bytes over loopback.
-    limits: name -> number, from `machine/limits.py`.
-    other, steal: shares of CPU time that others had meanwhile.
-    advice: what a person could tune, one line each.
-    """
-
-    measured_at: str
-    machine: str
-    noise_floor: float
-    noise_of: str
-    runs: list[float]
-    ceiling_mps: dict[str, float]
-    unavailable: dict[str, str] = field(default_factory=dict)
-    syscall_ns: float
-    send_ns: float
-    recv_ns: float
-    limits: dict[str, int]
-    other: float = 0.0
-    steal: float = 0.0
-    advice: list[str] = field(default_factory=list)
-    schema: int = SCHEMA
-
-    def to_env(self) -> dict[str, Any]:
-        """What results record of it: all that the stamps use."""
-        return {
-            "measured_at": self.measured_at,
-            "noise_floor": round(self.noise_floor, 4),
-            "ceiling_mps": {engine: round(mps) for engine, mps in self.ceiling_mps.items()},
-        }
+__all__ = ["Calibration", "identity", "load", "path", "save"]
 
 
 def identity() -> str:
@@ -81,12 +39,8 @@ def path() -> Path:
 def load() -> Calibration | None:
     """This machine's calibration; None when there is none that can be read."""
     try:
-        record = json.loads(path().read_text(encoding="utf-8"))
-        if record["schema"] != SCHEMA:
-            return None
-        names = {f.name for f in dataclasses.fields(Calibration)}
-        return Calibration(**{key: value for key, value in record.items() if key in names})
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError):  # RuntimeError: no home
+        return read_document(path(), Calibration)
+    except (OSError, ResultFormatError, RuntimeError):  # RuntimeError: no home
         return None
 
 
@@ -96,7 +50,7 @@ def save(found: Calibration) -> Path:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         fresh = file.with_suffix(f".{os.getpid()}.tmp")
-        fresh.write_text(json.dumps(dataclasses.asdict(found), indent=1) + "\n", encoding="utf-8")
+        write_document(fresh, found)
         fresh.replace(file)
     except OSError as exc:
         raise UsageError(f"calibrate: {file}: {exc.strerror} (XDG_CACHE_HOME chooses)") from exc
