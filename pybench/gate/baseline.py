@@ -1,20 +1,18 @@
 """Ratios that an earlier session has kept, and what must be left of them."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pybench
 from pybench.analysis.compare import compare_values
-from pybench.errors import UsageError
+from pybench.errors import ResultFormatError, UsageError
 from pybench.gate.ratio import Interval, Ratio, judge
 from pybench.machine import environment
 from pybench.result import Result
-
-SCHEMA = 1
+from pybench.result.baseline import BaselineRecord, MeasuredRecord, RatioRecord
+from pybench.result.codec import read_document, write_document
 
 Key = tuple[str, str, str, int, tuple[tuple[str, str], ...]]
 
@@ -79,42 +77,36 @@ def save(path: Path, ratios: Sequence[Taken], measured: Sequence[tuple[str, Resu
 
     measured: rounds of `measure` with the test that took them; kept to be read, never gated.
     """
-    record = {
-        "schema": SCHEMA,
-        "pybench": pybench.__version__,
-        "env": environment.collect(),
-        "ratios": [_ratio_record(taken) for taken in ratios],
-        "measured": [{"test": test, "result": json.loads(r.to_json())} for test, r in measured],
-    }
+    record = BaselineRecord(
+        pybench=pybench.__version__,
+        env=environment.collect(),
+        ratios=tuple(_ratio_record(taken) for taken in ratios),
+        measured=tuple(MeasuredRecord(test=test, result=result) for test, result in measured),
+    )
     try:
-        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_document(path, record)
     except OSError as exc:
         raise UsageError(f"--pybench-save {path}: {exc.strerror}") from exc
 
 
-def _ratio_record(taken: Taken) -> dict[str, Any]:
+def _ratio_record(taken: Taken) -> RatioRecord:
     """Value and interval are for readers; `load` takes the speeds of the rounds."""
     found = dataclasses.asdict(taken.ratio.interval)
-    return {"test": taken.test, **dataclasses.asdict(taken.ratio), **found}
+    return RatioRecord(test=taken.test, **dataclasses.asdict(taken.ratio), **found)
 
 
 def load(path: Path, fail_below: float) -> Baseline:
-    """Read what `save` wrote. Raises UsageError when the file is not that."""
+    """Read what `save` wrote. Raises UsageError, with the key, when the file is not that."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record["schema"] != SCHEMA:
-            raise UsageError(f"--pybench-compare {path}: schema {record['schema']} is not {SCHEMA}")
-        names = {f.name for f in dataclasses.fields(Ratio)}
-        ratios = [
-            Taken(one["test"], Ratio(**{k: _frozen(v) for k, v in one.items() if k in names}))
-            for one in record["ratios"]
-        ]
-        return Baseline({taken.key: taken.ratio for taken in ratios}, fail_below)
+        record = read_document(path, BaselineRecord)
     except OSError as exc:
         raise UsageError(f"--pybench-compare {path}: {exc.strerror}") from exc
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise UsageError(f"--pybench-compare {path}: not what --pybench-save writes") from None
+    except ResultFormatError as exc:
+        text = f"--pybench-compare {path}: not what --pybench-save writes: {exc}"
+        raise UsageError(text) from None
+    kept = [Taken(one.test, _ratio(one)) for one in record.ratios]
+    return Baseline({taken.key: taken.ratio for taken in kept}, fail_below)
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _ratio(record: RatioRecord) -> Ratio:
+    return Ratio(**{f.name: getattr(record, f.name) for f in dataclasses.fields(Ratio)})

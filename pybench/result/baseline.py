@@ -1,0 +1,56 @@
+"""The baseline file of the pytest gate: ratios that a session has kept."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from pybench.result.record import Result
+from pybench.result.types import SCHEMA, Env, Number, Positive, key
+
+Speed = Annotated[float, Meta(gt=0)]
+
+
+class RatioRecord(Struct, frozen=True, kw_only=True):
+    """One ratio. Value and interval are for readers; a comparison takes the speeds."""
+
+    test: Annotated[str, key("node id of the test that took it")]
+    func: Annotated[str, key("the row")]
+    against: Annotated[str, key("the row that its speed was divided by")]
+    conns: Annotated[Positive, key("connections")]
+    speeds: Annotated[tuple[Speed, ...], key("of `func`, round by round", unit="messages/s")]
+    against_speeds: Annotated[
+        tuple[Speed, ...], key("of `against` in the same rounds", unit="messages/s")
+    ]
+    disturbance: Annotated[
+        Number, key("of a CPU: what others took more of one row than of the other", unit="share")
+    ] = 0.0
+    stamps: Annotated[
+        tuple[str, ...], key("warnings that half of the rounds of either row have")
+    ] = ()
+    options: Annotated[dict[str, str], key("as the rounds were asked for, option -> text")] = field(
+        default_factory=dict
+    )
+    value: Annotated[Number, key("the ratio")] = 0.0
+    low: Annotated[Number, key("lower end of its 95% interval")] = 0.0
+    high: Annotated[Number, key("upper end of its 95% interval")] = 0.0
+
+    def __post_init__(self) -> None:
+        if len(self.speeds) != len(self.against_speeds):
+            raise ValueError(f"{len(self.speeds)} speeds against {len(self.against_speeds)}")
+
+
+class MeasuredRecord(Struct, frozen=True, kw_only=True):
+    """A round of `measure`: kept to be read, never gated."""
+
+    test: Annotated[str, key("node id of the test that took it")]
+    result: Annotated[Result, key("as in a results file")]
+
+
+class BaselineRecord(Struct, frozen=True, kw_only=True):
+    """What `--pybench-save` writes and `--pybench-compare` reads."""
+
+    schema: Annotated[Literal[1], key("of this format")] = SCHEMA
+    pybench: Annotated[str, key("version of pybench")] = ""
+    env: Annotated[Env, key("where the session ran")] = field(default_factory=dict)
+    ratios: Annotated[tuple[RatioRecord, ...], key("in the order in which they were taken")]
+    measured: Annotated[tuple[MeasuredRecord, ...], key("rounds of `measure`")] = ()
