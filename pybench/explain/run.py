@@ -14,7 +14,7 @@ from pybench.driver.plan import Plan
 from pybench.driver.round import RoundContext
 from pybench.errors import PybenchError, UsageError
 from pybench.explain import stacks, syscalls
-from pybench.explain.explanation import Cpu, Explained, Explanation
+from pybench.explain.explanation import Cpu, Explained, Explanation, save
 from pybench.explain.flame import flame_graph
 from pybench.machine import environment
 from pybench.spec import Cell
@@ -43,8 +43,8 @@ def explain(
             found.append(cell)
     except InterruptError:
         interrupted = True
-    explanation = Explanation(tuple(found), command, env)
-    for path in [explanation.write(folder), *_draw_bars(explanation, folder, notify)]:
+    explanation = Explanation(cells=tuple(found), command=tuple(command), env=env)
+    for path in [save(explanation, folder), *_draw_bars(explanation, folder, notify)]:
         notify(f"wrote {path}")
     return explanation, interrupted
 
@@ -109,7 +109,15 @@ class _Means:
                 cpu = _sample(cell, context, folder)
             except PybenchError as exc:
                 errors.append(f"CPU time: {exc}")
-        return Explained(str(cell), cell.func, cell.conns, cell.msize, counted, cpu, tuple(errors))
+        return Explained(
+            cell=str(cell),
+            func=cell.func,
+            conns=cell.conns,
+            msize=cell.msize,
+            syscalls=counted,
+            cpu=cpu,
+            errors=tuple(errors),
+        )
 
 
 def _sample(cell: Cell, context: RoundContext, folder: Path) -> Cpu:

@@ -18,6 +18,7 @@ from typing import Final
 from pybench.driver.round import RoundContext
 from pybench.explain.observe import observe
 from pybench.explain.tools import PERF_REMEDY, PerfObserver, StraceObserver, ToolError, try_out
+from pybench.result.explanation import Syscalls
 from pybench.spec import Cell
 from pybench.units import NS_PER_MS, NS_PER_S
 
@@ -47,20 +48,6 @@ class Count:
 
     calls: Mapping[str, int]
     total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Syscalls:
-    """What one ping costs. per_ping: name -> calls, those that were made.
-
-    tool: what counted them.  messages: how many pings were counted.  unnamed: calls per ping that
-    are not in per_ping.
-    """
-
-    tool: str
-    messages: int
-    per_ping: Mapping[str, float]
-    unnamed: float = 0.0
 
 
 class PerfCounter:
@@ -165,7 +152,8 @@ def per_ping(tool: str, long: tuple[Count, int], short: tuple[Count, int]) -> Sy
     made = {name: rate for name, rate in rates.items() if rate > 0}
     total = (long[0].total - short[0].total) / messages
     unnamed = max(0.0, total - sum(rates.values()))
-    return Syscalls(tool, messages, dict(sorted(made.items(), key=lambda i: -i[1])), unnamed)
+    falling = dict(sorted(made.items(), key=lambda item: -item[1]))
+    return Syscalls(tool=tool, messages=messages, per_ping=falling, unnamed=unnamed)
 
 
 def find_counter(notify: Callable[[str], None]) -> Counter:

@@ -15,13 +15,14 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pybench import cli
 from pybench.errors import PybenchError, ResultFormatError, UsageError
 from pybench.explain import stacks, syscalls
-from pybench.explain.explanation import Cpu, Explained, Explanation, read_explanation
+from pybench.explain.explanation import Cpu, Explained, Explanation, read_explanation, save
 from pybench.explain.flame import flame_graph
 from pybench.explain.layers import Frame, layer_colours, layer_of
 from pybench.explain.run import slug
@@ -207,22 +208,36 @@ def test_file_names_are_plain() -> None:
 
 
 def explanation() -> Explanation:
-    calls = Syscalls("perf stat", 1000, {"recvfrom": 1.0, "sendto": 1.0, "epoll_wait": 0.03}, 0.0)
-    cpu = Cpu(
-        500, 1000, 7.5, 0.75, 0.65, {"TCP/IP": 0.65, "memory": 0.1, "interpreter": 0.25}, "x.svg"
+    calls = Syscalls(
+        tool="perf stat",
+        messages=1000,
+        per_ping={"recvfrom": 1.0, "sendto": 1.0, "epoll_wait": 0.03},
     )
+    cpu = Cpu(
+        samples=500,
+        messages=1000,
+        cpu_us_per_ping=7.5,
+        kernel=0.75,
+        tcp=0.65,
+        layers={"TCP/IP": 0.65, "memory": 0.1, "interpreter": 0.25},
+        flame="x.svg",
+    )
+
+    def cell(func: str, **found: Any) -> Explained:
+        return Explained(cell=f"{func} x 100", func=func, conns=100, msize=64, **found)
+
     return Explanation(
-        (
-            Explained("c_epoll x 100", "c_epoll", 100, 64, calls, cpu),
-            Explained("gevent x 100", "gevent", 100, 64, None, None, ("system calls: no",)),
+        cells=(
+            cell("c_epoll", syscalls=calls, cpu=cpu),
+            cell("gevent", syscalls=None, cpu=None, errors=("system calls: no",)),
         ),
-        ["pybench"],
-        {"kernel": "6"},
+        command=("pybench",),
+        env={"kernel": "6"},
     )
 
 
 def test_the_file_is_read_as_it_was_written(tmp_path: Path) -> None:
-    path = explanation().write(tmp_path)
+    path = save(explanation(), tmp_path)
     assert read_explanation(path) == explanation()
     assert read_explanation(tmp_path) == explanation()
 
@@ -240,7 +255,7 @@ def test_another_file_is_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_report_sets_2016_beside_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = explanation().write(tmp_path)
+    path = save(explanation(), tmp_path)
     assert cli.main(["report", "--syscalls", str(path), "--format", "csv"]) == 0
     lines = capsys.readouterr().out.splitlines()
     then = "recvfrom + write + 0.01 epoll_wait"
