@@ -13,7 +13,6 @@ from typing import Any
 
 from msgspec import structs
 
-from pybench import backends
 from pybench.driver import assemble
 from pybench.driver import round as one_round
 from pybench.driver.interrupts import InterruptError, Interrupts
