@@ -124,7 +124,8 @@
  * < corrected, < corrected_hist: as above, with latencies from when each ping was due.
  *     rate=          as asked for
  *     late=          pings sent more than 1 ms after they were due
- *     unsent=        pings that were due in the window and never sent
+ *     unsent=        pings that were due before the window's end and never sent; of a schedule that
+ *                    lags, also those that were due before it began
  *     sum_ns=
  *     max_ns=
  *

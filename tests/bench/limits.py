@@ -226,6 +226,8 @@ class Bench:
             [str(self.bare / name), *map(str, words)],
             stdout=subprocess.PIPE,
             text=True,
+            # as our own: a busy CPU is shared out by sessions (autogroups), not by processes
+            start_new_session=True,
             preexec_fn=lambda: os.sched_setaffinity(0, {cpu}),
         )
 
