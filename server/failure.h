@@ -7,7 +7,7 @@
 #define PYBENCH_FAILURE_H
 
 struct failure {
-    const char *code; /* static word: busy, forbidden, refused, ...; NULL when nothing failed */
+    const char *code; /* static: a word of the list in control.h; NULL when nothing failed */
     const char *call; /* static name of the system call, or NULL */
     char addr[80];    /* the object it was about, empty when there is none */
     int err;          /* errno of the call, 0 when there is none */

@@ -3,7 +3,7 @@
  * What every engine has in common. An engine (engine_epoll.c) moves the bytes; it calls in here
  * with what arrived and is told what to do next. The hot calls are inline.
  *
- * Threads: a struct pinger belongs to its ping thread from ping_start to ping_end, except for the
+ * Threads: a struct pinger belongs to its ping thread while the engine runs, except for the
  * atomics, which the session's thread reads for progress. struct plan is shared and read-only, but
  * for its atomics, which the session's thread writes to end a test.
  */
