@@ -23,8 +23,8 @@ help:  ## list what there is
 bench: $(VENV)/.for-bench  ## set everything up and run the main job, a minute (BENCH_ARGS=...)
 	$(BIN)/python -m pybench $(BENCH_ARGS)
 
-test: $(VENV)/.for-test  ## set everything up and run the whole suite
-	$(BIN)/python -m pytest
+test: $(VENV)/.for-test  ## set everything up and run the whole suite (TEST_ARGS=...)
+	$(BIN)/python -m tests $(TEST_ARGS)
 
 server: $(SERVER)  ## the load server alone, without Python, for a machine that only generates load
 

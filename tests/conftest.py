@@ -27,6 +27,13 @@ def environment(**extra: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "NO_COLOR": "1", **extra}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may run beside others is all that is not marked `alone`."""
+    for item in items:
+        if item.get_closest_marker("alone") is None:
+            item.add_marker("parallel")
+
+
 class Running:
     """A pybench that was started and is watched from outside."""
 

@@ -30,6 +30,7 @@ def cpu_s(*arguments: str) -> float:
     return min(found)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("question", ["--version", "--list"])
 def test_a_question_is_cheap(question: str) -> None:
     assert cpu_s("-m", "pybench", question) < TIMES * cpu_s("-I", "-c", "pass")

@@ -143,6 +143,7 @@ def test_each_rate_is_a_cell_that_is_resumed_by_itself() -> None:
 # End to end.
 
 
+@pytest.mark.alone
 def test_a_rate_is_kept_and_measured_from_both_ends(run: Run, tmp_path: Path) -> None:
     done = run(*ROUND, "--runtime", "500ms", "--warmup", "100ms", "--rate", "500,1k")
     assert done.returncode == 0, done.stderr
@@ -184,6 +185,7 @@ def test_a_sweep_end_to_end(run: Run, tmp_path: Path) -> None:
     assert again.returncode == 0 and "0 rounds to measure" in again.stderr
 
 
+@pytest.mark.alone
 def test_a_pause_shows_from_the_due_time_and_not_from_the_send(
     start: Callable[..., Running], tmp_path: Path
 ) -> None:

@@ -96,12 +96,14 @@ def _running(how: str) -> bool:
     return any(processes.alive(pid) for pid in found)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["ignores_sigterm", "serves_in_a_child"])
 def test_none_is_left(how: str, measure: Measure) -> None:
     assert measure(cell(program(how))).status == "ok"
     assert not _running(how)
 
 
+@pytest.mark.alone
 def test_cpu_of_the_whole_tree_counts(measure: Measure) -> None:
     """That of a grandchild as well, which has ended, and whose parent has."""
     slow = {"think_us": (20_000, 20_000), "runtime_ns": 1_200_000_000}
@@ -139,6 +141,7 @@ def test_a_program_that_is_not_there(
         find("exec:./echo --port 7777")
 
 
+@pytest.mark.alone
 def test_driver_killed(start: Callable[..., Running]) -> None:
     """With SIGKILL, in full swing: the supervisor notices, and ends what it has started."""
     running = start(

@@ -40,6 +40,7 @@ def test_row(func: str, measure: Measure) -> None:
     assert Result.from_dict(json.loads(result.to_json())) == result
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("conns", [1, 300])
 def test_littles_law(conns: int, measure: Measure) -> None:
     """In a closed loop the connections are all there, in rate times latency."""
