@@ -212,26 +212,26 @@ def test_reader_that_leaves_is_no_failure() -> None:
 
 
 def test_list_shows_every_row_and_why_one_is_missing(run: Run, tmp_path: Path) -> None:
-    without = hide_uvloop(tmp_path)
-    done = run("--list", PYTHONPATH=without)
+    done = run("--list", PYTHONPATH=hide(tmp_path, "uvloop"))
     assert done.returncode == 0
     for name in backends.ROWS:
         assert f"\n{name} " in "\n" + done.stdout
     assert "unavailable: uvloop: not installed (pip install uvloop)" in done.stdout
 
 
-def hide_uvloop(folder: Path) -> str:
-    """A PYTHONPATH under which uvloop cannot be found."""
+def hide(folder: Path, *libraries: str) -> str:
+    """A PYTHONPATH under which the libraries cannot be found."""
     hidden = folder / "hidden"
     hidden.mkdir()
-    (hidden / "sitecustomize.py").write_text("import sys\nsys.modules['uvloop'] = None\n")
+    lines = [f"sys.modules[{library!r}] = None\n" for library in libraries]
+    (hidden / "sitecustomize.py").write_text("".join(["import sys\n", *lines]))
     return os.pathsep.join([str(hidden), environment()["PYTHONPATH"]])
 
 
 def test_unavailable_row_fails_when_asked_for_by_name(run: Run, tmp_path: Path) -> None:
     done = run(
         "--func", "uvloop,selector", "--conns", "5", *SHORT, "--output", "r.jsonl",
-        PYTHONPATH=hide_uvloop(tmp_path),
+        PYTHONPATH=hide(tmp_path, "uvloop"),
     )  # fmt: skip
     assert done.returncode == 1
     (section,) = read_sections(tmp_path / "r.jsonl")
@@ -242,15 +242,21 @@ def test_unavailable_row_fails_when_asked_for_by_name(run: Run, tmp_path: Path) 
 
 
 def test_unavailable_rows_of_all_are_only_listed(run: Run, tmp_path: Path) -> None:
+    libraries = {
+        row.name: row.requires
+        for row in backends.ROWS.values()
+        if row.requires and not row.requires.startswith("pybench.")
+    }
     done = run(
-        "--func", "all", "--conns", "2", *SHORT,
-        "--output", "r.jsonl", PYTHONPATH=hide_uvloop(tmp_path),
+        "--func", "all", "--conns", "2", "--runtime", "100ms", "--warmup", "0",
+        "--output", "r.jsonl", PYTHONPATH=hide(tmp_path, *libraries.values()),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (section,) = read_sections(tmp_path / "r.jsonl")
     assert {result.func for result in section.results} == set(backends.ROWS)
-    statuses = {result.status for result in section.results if result.func.startswith("uvloop")}
-    assert statuses == {"unavailable"}
+    statuses = {result.func: result.status for result in section.results}
+    assert {statuses[name] for name in libraries} == {"unavailable"}
+    assert statuses["selector"] == statuses["c_epoll"] == "ok"
 
 
 def test_version_and_help(run: Run) -> None:
