@@ -48,6 +48,7 @@ def histogram(answer: Answer) -> dict[int, int]:
     return {int(edge): int(n) for edge, n in answer.words("hist").items()}
 
 
+@pytest.mark.alone
 def test_result_is_complete_and_consistent(server, engine):
     with Peer() as peer:
         answer = server.run(peer.port, conns=20, runtime_ms=1200)
@@ -193,6 +194,7 @@ def test_nothing_is_sent_before_ready(server):
 # ---- think time ----------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_think_time_is_waited_and_not_measured(server):
     with Peer() as peer:
         answer = server.run(
@@ -214,6 +216,7 @@ def test_unequal_think_times_are_refused(server):
 # ---- open loop -----------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_rate_is_kept(server):
     with Peer() as peer:
         answer = server.run(peer.port, conns=20, runtime_ms=1500, rate=1000)
@@ -279,6 +282,7 @@ def test_kernel_times_are_refused_where_they_cannot_be_had(any_server):
     assert error["code"] == "unsupported"
 
 
+@pytest.mark.alone
 def test_a_busy_poll_is_idle_time(server):
     """Who polls in vain does not sleep, and says so; who has much to do finds it at once."""
     slow = {"conns": 2, "warmup_ms": 100, "runtime_ms": 500, "rate": 2000}
