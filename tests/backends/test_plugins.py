@@ -21,7 +21,6 @@ else:
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 PAGE = (ROOT / "docs" / "plugins.md").read_text()
-README = (ROOT / "README.md").read_text()
 FEW = ("--conns", "5", *SHORT)
 
 
@@ -96,12 +95,6 @@ def test_entry_points_of_the_page(page: Path, run: Run) -> None:
     done = run("--func", "my_echo,my_streams", *FEW, PYTHONPATH=str(page))
     assert done.returncode == 0, done.stderr
     assert " my_echo " in done.stdout
-
-
-def test_the_readme_has_the_same_example() -> None:
-    (block,) = re.findall(r"```python\n# my_echo.py\n.*?```", README, re.DOTALL)
-    assert block in PAGE
-    assert block.count("\n") <= 25
 
 
 def test_the_page_explains_every_check() -> None:
