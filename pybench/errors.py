@@ -44,13 +44,25 @@ class ServerError(PybenchError):
 
 
 class WorkerError(PybenchError):
-    """The worker failed. `hung` tells a worker that had to be killed from one that ended.
+    """The worker failed.
 
+    code: what went wrong, one of `worker.protocol.Code`.  hung: it had to be killed.
+    exceptions: names of the classes of what the backend raised, as in `worker.protocol.Failed`.
     details: the backend's own traceback, empty when there is none.
     """
 
-    def __init__(self, message: str, *, hung: bool = False, details: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "raised",
+        exceptions: tuple[str, ...] = (),
+        hung: bool = False,
+        details: str = "",
+    ) -> None:
         super().__init__(message)
+        self.code = "hung" if hung else code
+        self.exceptions = exceptions
         self.hung = hung
         self.details = details
 

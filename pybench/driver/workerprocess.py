@@ -10,29 +10,21 @@ import contextlib
 import dataclasses
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from pybench.backends import Row
 from pybench.errors import WorkerError
 from pybench.spec import Cell
+from pybench.worker.process import signal_name
+from pybench.worker.protocol import Done, Event, Failed, Listening, Reader, Ready, Usage
+
+__all__ = ["Usage", "WorkerProcess"]
 
 OUTPUT_TAIL_BYTES = 2000
 PROGRAM_END_S = 3.0  # how long a supervisor may take to end its program
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What the worker used from ready to end."""
-
-    user_s: float
-    sys_s: float
-    wall_s: float
-    max_rss_kb: int
 
 
 class WorkerProcess:
@@ -48,52 +40,39 @@ class WorkerProcess:
         self.ready = False
         self.usage: Usage | None = None
         self.python: dict[str, Any] = {}
-        self.silent = False  # it has closed its end of the pipe
-        self._rest = b""
         self._program_pid: int | None = None
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
-        self._events, events_fd = os.pipe()
-        os.set_blocking(self._events, False)
-        spec = {
-            "row": dataclasses.asdict(row),
-            "conns": cell.conns,
-            "msize": cell.msize,
-            "bind": bind,
-            "cpu": cpu,
-            "events_fd": events_fd,
-            "parent_pid": os.getpid(),
-        }
-        module = "pybench.worker.supervisor" if row.command else "pybench.worker"
-        executable = sys.executable if cell.python is None else cell.python.path
-        try:
-            self._process = subprocess.Popen(
-                [executable, "-m", module, json.dumps(spec)],
-                env={**os.environ, **dict(cell.env)},
-                stdin=subprocess.PIPE if row.command else subprocess.DEVNULL,
-                stdout=self._output,
-                stderr=subprocess.STDOUT,
-                pass_fds=(events_fd,),
-                start_new_session=True,  # a Ctrl-C at the terminal is the driver's to handle
-            )
-            self._pidfd = os.pidfd_open(self._process.pid)
-        except OSError as exc:
-            raise WorkerError(f"the worker cannot be started: {exc}") from exc
-        finally:
-            os.close(events_fd)
+        with contextlib.ExitStack() as stack:
+            self._output = stack.enter_context(tempfile.TemporaryFile())
+            self._events, events_fd = os.pipe()
+            stack.callback(os.close, self._events)
+            os.set_blocking(self._events, False)
+            self._reader = Reader(self._events)
+            try:
+                self._process = _start(row, cell, bind, cpu, events_fd, self._output)
+                stack.callback(self.kill)
+                self._pidfd = os.pidfd_open(self._process.pid)
+            except OSError as exc:
+                raise WorkerError(f"the worker cannot be started: {exc}", code="start") from exc
+            finally:
+                os.close(events_fd)
+            stack.callback(os.close, self._pidfd)
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> "WorkerProcess":
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.kill()
-        os.close(self._pidfd)
-        os.close(self._events)
-        self._output.close()
+        self._stack.close()
 
     @property
     def pid(self) -> int:
         """The process id of what is measured."""
         return self._program_pid or self._process.pid
+
+    @property
+    def silent(self) -> bool:
+        """Whether it has closed its end of the pipe."""
+        return self._reader.silent
 
     @property
     def events_fd(self) -> int:
@@ -116,12 +95,10 @@ class WorkerProcess:
         Raises WorkerError when it reported a failure, or has ended without being done.
         """
         ended = self.ended  # asked before reading: what it said before it ended must not be missed
-        while data := self._read():
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            for line in lines:
-                self._take(json.loads(line))
+        for event in self._reader.events():
+            self._take(event)
         if ended and self.usage is None:
-            raise WorkerError(f"{self._ending()}{self._output_tail()}")
+            raise self._ending()
 
     def finish(self) -> None:
         """Say that the load is over. A backend has noticed; a program serves for ever unless told.
@@ -141,37 +118,31 @@ class WorkerProcess:
             self._process.kill()
         self._process.wait()
 
-    def _read(self) -> bytes:
-        try:
-            data = os.read(self._events, 1 << 16)
-        except BlockingIOError:
-            return b""
-        self.silent = not data
-        return data
-
-    def _take(self, event: dict[str, Any]) -> None:
-        match event.pop("event"):
-            case "listening":
-                self.port = event["port"]
-                self._program_pid = event.get("pid")
-                self.python = event.get("python", {})
-            case "ready":
+    def _take(self, event: Event) -> None:
+        match event:
+            case Listening():
+                self.port, self.python = event.port, event.python
+                self._program_pid = event.pid
+            case Ready():
                 self.ready = True
-            case "done":
-                self.usage = Usage(**event)
-            case "failed":
+            case Done():
+                self.usage = event.usage
+            case Failed():
                 tail = "" if self._process.stdin is None else self._output_tail()
-                raise WorkerError(event["reason"] + tail, details=event["traceback"])
+                raise WorkerError(
+                    event.reason + tail,
+                    code=event.code,
+                    exceptions=event.exceptions,
+                    details=event.traceback,
+                )
 
-    def _ending(self) -> str:
-        code = self._process.returncode
-        if code < 0:
-            try:
-                name = f" ({signal.Signals(-code).name})"
-            except ValueError:  # a real-time signal has no name
-                name = ""
-            return f"worker killed by signal {-code}{name}"
-        return f"worker ended with exit status {code} before it was done"
+    def _ending(self) -> WorkerError:
+        status, tail = self._process.returncode, self._output_tail()
+        if status < 0:
+            return WorkerError(f"worker killed by {signal_name(-status)}{tail}", code="killed")
+        return WorkerError(
+            f"worker ended with exit status {status} before it was done{tail}", code="exited"
+        )
 
     def printed(self, size: int) -> str:
         """What the backend printed, the last `size` bytes of it. For a process that has ended."""
@@ -184,3 +155,29 @@ class WorkerProcess:
         lines = self.printed(OUTPUT_TAIL_BYTES).split("\n")
         last = [line.strip() for line in lines if line.strip()][-1:]
         return f"; it last printed: {last[0]}" if last else ""
+
+
+def _start(
+    row: Row, cell: Cell, bind: str, cpu: int | None, events_fd: int, output: IO[bytes]
+) -> "subprocess.Popen[bytes]":
+    """The worker's process, or its supervisor's. Raises OSError."""
+    spec = {
+        "row": dataclasses.asdict(row),
+        "conns": cell.conns,
+        "msize": cell.msize,
+        "bind": bind,
+        "cpu": cpu,
+        "events_fd": events_fd,
+        "parent_pid": os.getpid(),
+    }
+    module = "pybench.worker.supervisor" if row.command else "pybench.worker"
+    executable = sys.executable if cell.python is None else cell.python.path
+    return subprocess.Popen(
+        [executable, "-m", module, json.dumps(spec)],
+        env={**os.environ, **dict(cell.env)},
+        stdin=subprocess.PIPE if row.command else subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        pass_fds=(events_fd,),
+        start_new_session=True,  # a Ctrl-C at the terminal is the driver's to handle
+    )

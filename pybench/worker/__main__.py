@@ -8,18 +8,18 @@ backend.
 Nothing but the backend runs between `ready` and `done`: no timer, no thread, no progress.
 """
 
-import inspect
 import json
 import os
 import socket
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from pybench import backends
 from pybench.backends.interpreters import describe_self
-from pybench.worker.process import die_with_parent, raise_file_limit
-from pybench.worker.protocol import Events
+from pybench.worker.failure import failed
+from pybench.worker.process import cannot_bind, die_with_parent, pin, raise_file_limit
+from pybench.worker.protocol import Code, Listening, Writer
+from pybench.worker.serving import serve_once
 
 MAX_BACKLOG = 65535  # the kernel lowers it to net.core.somaxconn
 
@@ -32,43 +32,38 @@ def listen(address: str) -> socket.socket:
         listener.listen(MAX_BACKLOG)
     except OSError as exc:
         listener.close()
-        raise OSError(exc.errno, f"bind {address}: {os.strerror(exc.errno or 0)}") from exc
+        raise cannot_bind(address, exc) from exc
     return listener
 
 
-def run(spec: dict[str, Any], events: Events) -> None:
-    """Do what the spec says; the backend is imported on the CPU it will run on."""
-    if spec["cpu"] is not None:
-        os.sched_setaffinity(0, {spec["cpu"]})
-    raise_file_limit()
-    row = backends.Row(**spec["row"])
-    serve: Callable[..., object] = backends.load(row)
-    listener = listen(spec["bind"])
-    events.send("listening", port=listener.getsockname()[1], python=describe_self(row.extra))
-    check_returned(serve(listener, spec["conns"], spec["msize"], events.ready))
-    events.done()
+def run(spec: dict[str, Any], writer: Writer) -> int:
+    """Do what the spec says; the backend is imported on the CPU it will run on.
 
-
-def check_returned(value: object) -> None:
-    """A backend returns None when all is over. Raises TypeError for the usual misunderstanding."""
-    if inspect.iscoroutine(value):
-        value.close()
-        raise TypeError("the backend is a coroutine function: it must run its own event loop")
-    if value is not None:
-        raise TypeError(f"the backend returned a {type(value).__name__} instead of None")
+    Returns the exit status. Whatever goes wrong, the driver hears of it.
+    """
+    step: Code = "setup"
+    try:
+        pin(spec["cpu"])
+        raise_file_limit()
+        row = backends.Row(**spec["row"])
+        step = "import"
+        serve = backends.load(row)
+        step = "setup"
+        listener = listen(spec["bind"])
+        writer.send(Listening(listener.getsockname()[1], describe_self(row.extra)))
+        step = "raised"
+        serve_once(serve, listener, spec["conns"], spec["msize"], writer.send)
+    except BaseException as exc:
+        writer.send(failed(exc, step))
+        return 1
+    return 0
 
 
 def main() -> None:
-    """Run, report, and leave at once: ten thousand objects need not be torn down one by one."""
+    """Run, and leave at once: ten thousand objects need not be torn down one by one."""
     spec = json.loads(sys.argv[1])
     die_with_parent(spec["parent_pid"])
-    events = Events(spec["events_fd"])
-    status = 0
-    try:
-        run(spec, events)
-    except BaseException as exc:  # whatever it is, the driver must hear of it
-        events.failed(exc)
-        status = 1
+    status = run(spec, Writer(spec["events_fd"]))
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -1,26 +1,69 @@
-"""What a worker asks of the kernel for its process: to end with the driver, and files enough."""
+"""What a worker asks of the kernel for its process: its CPU, its files, its end with the driver."""
 
 import ctypes
 import os
 import resource
 import signal
+from pathlib import Path
+
+from pybench.errors import WorkerError
 
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def prctl(option: int, value: int) -> None:
+    """Raises OSError when the kernel refuses."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl({option})")
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when the driver ends, however it ends.
+    """Have the kernel kill this process when the one that started it ends, however it ends.
 
-    parent_pid: the driver; when it has ended already, so does this process.
+    When it has ended already, so does this process.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # it ended before prctl took effect
         os._exit(1)
+
+
+def pin(cpu: int | None) -> None:
+    """Run on that CPU only; None: where it may. Raises WorkerError when this process may not."""
+    if cpu is None:
+        return
+    try:
+        os.sched_setaffinity(0, {cpu})
+    except OSError as exc:
+        raise WorkerError(f"pin to CPU {cpu}: {exc.strerror}", code="setup") from exc
 
 
 def raise_file_limit() -> None:
     """Raise the soft limit of open files to the hard one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def cannot_bind(address: str, exc: OSError) -> WorkerError:
+    """How both kinds of worker say that an address is not theirs."""
+    return WorkerError(f"bind {address}: {os.strerror(exc.errno or 0)}", code="bind")
+
+
+def signal_name(number: int) -> str:
+    """`signal 11 (SIGSEGV)`; a real-time signal has no name."""
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
+
+
+def peak_rss_kb() -> int:
+    """The most memory this process ever had resident, in KiB.
+
+    From VmHWM and not from ru_maxrss, which survives exec: it would never be below the driver's.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,100 +1,137 @@
 """What a worker says to the driver: one JSON object a line, through a pipe of its own.
 
-`listening` with its port, `ready`, then `done` with its usage or `failed` with a reason.
+`Listening` with its port, `Ready`, then `Done` with its usage or `Failed` with the code of what
+went wrong. Both ends are here: `Writer` is the worker's, `Reader` the driver's. The worker imports
+this, so that it needs no more than the standard library.
 """
 
-import importlib
 import json
 import os
-import resource
-import time
-import traceback
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
-from pybench.backends import loading
-from pybench.errors import PybenchError
+Code = Literal[
+    "setup",  # the process could not be made what it has to be: pinned, allowed its files
+    "bind",  # the address to listen on is not ours
+    "import",  # the module is not imported, or has no such callable
+    "signature",  # serve does not take the four arguments
+    "coroutine",  # serve is a coroutine function, and has not run
+    "returned_value",  # serve returned something else than None
+    "ready_twice",  # ready() was called again
+    "ready_never",  # serve returned without having called ready()
+    "raised",  # serve raised; `exceptions` says what
+    "start",  # the process cannot be started
+    "exited",  # the process ended by itself, too early
+    "killed",  # a signal ended the process
+    "printed",  # a traceback was printed, of an exception that serve has not raised
+    "hung",  # something did not happen in time
+]
+"""What went wrong with a worker, for `WorkerError.code`. All from `start` on are seen from outside:
+by the supervisor of a program, by the driver, or by a check."""
 
-_HERE = str(Path(__file__).parent) + os.sep
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What was used from ready to the end. max_rss_kb: the peak, in KiB."""
+
+    user_s: float
+    sys_s: float
+    wall_s: float
+    max_rss_kb: int
 
 
-class Events:
-    """The pipe to the driver, and the usage between `ready` and `done`."""
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """It accepts on that port. python: its interpreter.  pid: of a program, not its supervisor."""
+
+    port: int
+    python: dict[str, Any] = field(default_factory=dict)
+    pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """All connections are accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """All connections have ended, and so has the backend."""
+
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The backend could not do its work. code: a `Code`.  reason: one line.
+
+    exceptions: names of the classes of what was raised, the most special first; those of a group
+    and of a cause too.  traceback: of the backend's own code, or empty.
+    """
+
+    code: str
+    reason: str
+    exceptions: tuple[str, ...] = ()
+    traceback: str = ""
+
+
+Event = Listening | Ready | Done | Failed
+
+
+def encode(event: Event) -> bytes:
+    """One event as one line."""
+    words = {"event": type(event).__name__.lower(), **asdict(event)}
+    return json.dumps(words).encode() + b"\n"
+
+
+def decode(line: bytes) -> Event:
+    """The event of a line. Raises ValueError for what is none."""
+    words: dict[str, Any] = json.loads(line)
+    match words.pop("event"):
+        case "listening":
+            return Listening(**words)
+        case "ready":
+            return Ready()
+        case "done":
+            return Done(Usage(**words["usage"]))
+        case "failed":
+            return Failed(**words | {"exceptions": tuple(words["exceptions"])})
+        case other:
+            raise ValueError(f"no event of a worker: {other!r}")
+
+
+class Writer:
+    """The worker's end of the pipe."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._start: tuple[int, resource.struct_rusage] | None = None
-        self._ready_calls = 0
 
-    def ready(self) -> None:
-        """The backend's callback: all connections are accepted. Usage is counted from here."""
-        self._ready_calls += 1
-        self._check_ready_calls()
-        self._start = (time.monotonic_ns(), resource.getrusage(resource.RUSAGE_SELF))
-        self.send("ready")
-
-    def done(self) -> None:
-        """Send what was used since `ready`."""
-        now_ns, usage = time.monotonic_ns(), resource.getrusage(resource.RUSAGE_SELF)
-        if self._start is None:
-            raise RuntimeError("the backend returned without having called ready()")
-        self._check_ready_calls()  # an event loop may only have logged what was raised then
-        start_ns, before = self._start
-        self.send(
-            "done",
-            user_s=usage.ru_utime - before.ru_utime,
-            sys_s=usage.ru_stime - before.ru_stime,
-            wall_s=(now_ns - start_ns) / 1e9,
-            max_rss_kb=peak_rss_kb(),
-        )
-
-    def _check_ready_calls(self) -> None:
-        if self._ready_calls > 1:
-            raise RuntimeError("the backend called ready() twice")
-
-    def failed(self, exc: BaseException) -> None:
-        """Send why the backend could not do its work."""
-        said = str(exc) if isinstance(exc, PybenchError) else last_line(exc)
-        reason = " ".join(said.split())
-        self.send("failed", reason=reason, traceback=own_traceback(exc))
-
-    def send(self, event: str, **values: Any) -> None:
+    def send(self, event: Event) -> None:
         """Write one event, whole."""
-        line = json.dumps({"event": event, **values}).encode() + b"\n"
+        line = encode(event)
         while line:
             line = line[os.write(self._fd, line) :]
 
 
-def last_line(exc: BaseException) -> str:
-    """How a traceback ends: type and message."""
-    return traceback.format_exception_only(type(exc), exc)[-1]
+class Reader:
+    """The driver's end. fd: does not block.  silent: the worker has closed its end."""
 
+    def __init__(self, fd: int) -> None:
+        self.silent = False
+        self._fd = fd
+        self._rest = b""
 
-def own_traceback(exc: BaseException) -> str:
-    """The traceback from where the backend's own code begins; of pybench's frames there is no news.
+    def events(self) -> Iterator[Event]:
+        """What has been said since, without waiting. A line that is not whole yet comes later."""
+        while data := self._read():
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            yield from map(decode, lines)
 
-    Empty when the backend's code is not in it.
-    """
-    frames = exc.__traceback__
-    while frames is not None and _is_machinery(frames.tb_frame.f_code.co_filename):
-        frames = frames.tb_next
-    if frames is None:  # a file that cannot be parsed has not run, but its line is known
-        return "".join(traceback.format_exception_only(exc)) if isinstance(exc, SyntaxError) else ""
-    return "".join(traceback.format_exception(type(exc), exc, frames))
-
-
-def _is_machinery(filename: str) -> bool:
-    """Whether a frame belongs to the worker, to loading, or to the import system."""
-    machinery = (loading.__file__, importlib.__file__)
-    return filename in machinery or filename.startswith((_HERE, "<frozen importlib"))
-
-
-def peak_rss_kb() -> int:
-    """The most memory this process ever had resident, in KiB.
-
-    From VmHWM and not from ru_maxrss, which survives exec: it would never be below the driver's.
-    """
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    def _read(self) -> bytes:
+        try:
+            data = os.read(self._fd, 1 << 16)
+        except BlockingIOError:
+            return b""
+        self.silent = not data
+        return data

@@ -9,83 +9,79 @@ so, be it that the driver closed it or that the driver is gone: then the usage i
 whole tree of processes ended.
 """
 
-import ctypes
+import contextlib
 import json
 import os
-import resource
 import select
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from pybench.backends.plugins import program_words
 from pybench.errors import WorkerError
-from pybench.worker.process import PR_SET_PDEATHSIG, raise_file_limit
-from pybench.worker.protocol import Events
+from pybench.worker.failure import failed
+from pybench.worker.process import (
+    PR_SET_CHILD_SUBREAPER,
+    cannot_bind,
+    die_with_parent,
+    pin,
+    prctl,
+    raise_file_limit,
+    signal_name,
+)
+from pybench.worker.protocol import Done, Listening, Ready, Usage, Writer
+from pybench.worker.tcptable import all_accepted, connections
+from pybench.worker.tree import TERM_S, end_tree, tree_usage
 
-PR_SET_CHILD_SUBREAPER = 36
-ESTABLISHED, LISTENING = "01", "0A"
 POLL_FIRST_S, POLL_LAST_S = 0.005, 0.05
-TERM_S = 1.0  # how long a program may take to end by itself
-
-# Of /proc/PID/stat: ticks of 10 ms, but of the precise sum: one rounding a figure, not one a tick.
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 class EndOfLoadError(Exception):
     """Standard input has ended while something else was waited for."""
 
 
-@dataclass(frozen=True, slots=True)
-class TreeUsage:
-    """What the processes of a tree have used. max_rss_kb: the sum of their peaks."""
-
-    user_s: float
-    sys_s: float
-    max_rss_kb: int
-
-
 def main() -> None:
     """Run the program through one round."""
     spec = json.loads(sys.argv[1])
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a program leaves behind comes to us, and is ended
-    events = Events(spec["events_fd"])
-    status = 0
+    writer = Writer(spec["events_fd"])
+    status = 1
     try:
-        _run(spec, events)
+        prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a program leaves behind comes to us, and is ended
+        _run(spec, writer)
+        status = 0
     except EndOfLoadError:  # the driver has given up, or is gone
-        status = 1
-    except WorkerError as exc:
-        events.failed(exc)
-        status = 1
+        pass
+    except Exception as exc:
+        writer.send(failed(exc, "setup"))
     finally:
         end_tree()
     os._exit(status)
 
 
-def _run(spec: dict[str, Any], events: Events) -> None:
+def _run(spec: dict[str, Any], writer: Writer) -> None:
     port = _free_port(spec["bind"])
     process = _start(spec, port)
     gone = os.pidfd_open(process.pid)
-    _await(gone, process, lambda: _connections(port).listeners > 0)
-    events.send("listening", port=port, pid=process.pid)
-    _await(gone, process, lambda: _all_accepted(port, spec["conns"]))
+    _await(gone, process, lambda: connections(port).listeners > 0)
+    writer.send(Listening(port, pid=process.pid))
+    _await(gone, process, lambda: all_accepted(port, spec["conns"]))
     before, start_ns = tree_usage(), time.monotonic_ns()
-    events.send("ready")
+    writer.send(Ready())
     _sleep_until_over(gone, process)
     after, wall_s = tree_usage(), (time.monotonic_ns() - start_ns) / 1e9
-    events.send(
-        "done",
-        user_s=after.user_s - before.user_s,
-        sys_s=after.sys_s - before.sys_s,
-        wall_s=wall_s,
-        max_rss_kb=after.max_rss_kb,
+    writer.send(
+        Done(
+            Usage(
+                user_s=after.user_s - before.user_s,
+                sys_s=after.sys_s - before.sys_s,
+                wall_s=wall_s,
+                max_rss_kb=after.max_rss_kb,
+            )
+        )
     )
 
 
@@ -94,7 +90,7 @@ def _free_port(address: str) -> int:
         try:
             probe.bind((address, 0))
         except OSError as exc:
-            raise WorkerError(f"bind {address}: {exc.strerror}") from exc
+            raise cannot_bind(address, exc) from exc
         return int(probe.getsockname()[1])
 
 
@@ -102,27 +98,29 @@ def _start(spec: dict[str, Any], port: int) -> "subprocess.Popen[bytes]":
     """The program, on its CPU, with as many files as it may have, killed if we are."""
     values = {"port": port, "host": spec["bind"], "conns": spec["conns"], "msize": spec["msize"]}
     words = program_words(spec["row"]["command"], values)
-    cpu = spec["cpu"]
-    us = os.getpid()
+    raise_file_limit()
+    with _pinned(spec["cpu"]):
+        try:
+            return subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                preexec_fn=partial(die_with_parent, os.getpid()),
+            )
+        except OSError as exc:
+            raise WorkerError(
+                f"{words[0]} cannot be started: {exc.strerror}", code="start"
+            ) from exc
 
-    def before_exec() -> None:
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != us:
-            os._exit(1)
-        if cpu is not None:
-            os.sched_setaffinity(0, {cpu})
-        raise_file_limit()
 
+@contextlib.contextmanager
+def _pinned(cpu: int | None) -> Iterator[None]:
+    """What is started meanwhile runs on that CPU; we ourselves do not, afterwards."""
+    before = os.sched_getaffinity(0)
+    pin(cpu)
     try:
-        return subprocess.Popen(words, stdin=subprocess.DEVNULL, preexec_fn=before_exec)
-    except OSError as exc:
-        raise WorkerError(f"{words[0]} cannot be started: {exc.strerror}") from exc
-
-
-def _prctl(option: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), f"prctl({option})")
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 # ---- waiting --------------------------------------------------------------------------------
@@ -165,126 +163,10 @@ def _check_alive(process: "subprocess.Popen[bytes]") -> None:
     if code is None:
         return
     if code < 0:
-        raise WorkerError(f"the program was killed by signal {-code} ({_signal_name(-code)})")
-    raise WorkerError(f"the program ended with exit status {code} before the load did")
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return "real-time"
-
-
-# ---- sockets --------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Connections:
-    """What the kernel knows of a local port. waiting: connections that nobody has accepted yet."""
-
-    listeners: int = 0
-    waiting: int = 0
-    established: int = 0
-
-
-def _connections(port: int) -> Connections:
-    """Of both address families: a program may listen on `[::]` for IPv4 as well."""
-    listeners = waiting = established = 0
-    wanted = f":{port:04X}"
-    for name in ("tcp", "tcp6"):
-        try:
-            lines = Path("/proc/net", name).read_text().splitlines()[1:]
-        except FileNotFoundError:  # no IPv6 here
-            continue
-        for line in lines:
-            _, local, _, state, queues, *_ = line.split(maxsplit=5)
-            if not local.endswith(wanted):
-                continue
-            if state == LISTENING:
-                listeners += 1
-                waiting += int(queues.partition(":")[2], 16)
-            elif state == ESTABLISHED:
-                established += 1
-    return Connections(listeners, waiting, established)
-
-
-def _all_accepted(port: int, conns: int) -> bool:
-    """A listener's receive queue is its queue of connections to be accepted, see proc_net_tcp.
-
-    Looked at once more when all are there: the list is not of one instant, and begins with the
-    listeners.
-    """
-    return _connections(port).established >= conns and _connections(port).waiting == 0
-
-
-# ---- processes ------------------------------------------------------------------------------
-
-
-def descendants() -> Iterator[int]:
-    """All processes below this one, parents before their children."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:  # it has ended meanwhile
-            continue
-        children.setdefault(int(fields[1]), []).append(int(path.parent.name))
-    todo = list(children.get(os.getpid(), []))
-    while todo:
-        pid = todo.pop(0)
-        yield pid
-        todo += children.get(pid, [])
-
-
-def tree_usage() -> TreeUsage:
-    """CPU time so far of all processes below this one, those that have ended included."""
-    ours = resource.getrusage(resource.RUSAGE_CHILDREN)
-    user_s, sys_s, peak_kb = ours.ru_utime, ours.ru_stime, 0
-    for pid in descendants():
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            status = Path(f"/proc/{pid}/status").read_text()
-        except OSError:
-            continue
-        user, system, ended_user, ended_system = map(int, fields[11:15])
-        user_s += (user + ended_user) / TICKS_PER_S
-        sys_s += (system + ended_system) / TICKS_PER_S
-        peak = status.partition("VmHWM:")[2].split(maxsplit=1)
-        peak_kb += int(peak[0]) if peak else 0
-    return TreeUsage(user_s, sys_s, peak_kb)
-
-
-def end_tree() -> None:
-    """End all processes below this one: asked first, then killed. None is left on return."""
-    deadline = time.monotonic() + TERM_S
-    number = signal.SIGTERM
-    signal_all(number)
-    while _reap():
-        if time.monotonic() > deadline:
-            number = signal.SIGKILL
-            signal_all(number)  # again each time: what it forks in between must go as well
-        time.sleep(0.005)
-
-
-def signal_all(number: signal.Signals) -> None:
-    """Send a signal to all processes below this one."""
-    for pid in list(descendants()):
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            continue
-
-
-def _reap() -> bool:
-    """Take in what has ended; returns whether a child is left."""
-    while True:
-        try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return False
-        if pid == 0:
-            return True
+        raise WorkerError(f"the program was killed by {signal_name(-code)}", code="killed")
+    raise WorkerError(
+        f"the program ended with exit status {code} before the load did", code="exited"
+    )
 
 
 if __name__ == "__main__":

@@ -160,7 +160,7 @@ class ReadyTwiceUnheard(Good):
 
         def twice() -> None:
             ready()
-            with contextlib.suppress(RuntimeError):
+            with contextlib.suppress(Exception):
                 ready()
 
         self.ready = twice

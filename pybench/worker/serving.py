@@ -1,0 +1,98 @@
+"""One call of `serve`: what it owes besides echoing, and what it uses from ready to its end."""
+
+import inspect
+import resource
+import time
+from collections.abc import Callable
+from socket import socket
+from typing import Any
+
+from pybench.errors import WorkerError
+from pybench.worker.failure import last_line
+from pybench.worker.process import peak_rss_kb
+from pybench.worker.protocol import Done, Event, Ready, Usage
+
+
+def serve_once(
+    serve: Callable[..., object],
+    listener: socket,
+    conns: int,
+    msize: int,
+    send: Callable[[Event], None],
+) -> None:
+    """Call serve, and send Ready when it says so, Done when it has returned.
+
+    Raises WorkerError, whose code says which promise was broken, and whatever serve raises.
+    """
+    span = Span(send)
+    arguments = (listener, conns, msize, span.ready)
+    try:
+        value = serve(*arguments)
+    except TypeError as exc:
+        if _is_of_the_call(exc, serve, arguments):
+            raise WorkerError(last_line(exc), code="signature") from exc
+        raise
+    check_returned(value)
+    send(Done(span.usage()))
+
+
+class Span:
+    """From `ready` to the end of the call."""
+
+    def __init__(self, send: Callable[[Event], None]) -> None:
+        self._send = send
+        self._start: tuple[int, resource.struct_rusage] | None = None
+        self._ready_calls = 0
+
+    def ready(self) -> None:
+        """The backend's callback: all connections are accepted. Usage is counted from here."""
+        self._ready_calls += 1
+        self._check_ready_calls()
+        self._start = (time.monotonic_ns(), resource.getrusage(resource.RUSAGE_SELF))
+        self._send(Ready())
+
+    def usage(self) -> Usage:
+        """What was used since `ready`. Raises WorkerError when it was not called, or twice."""
+        now_ns, usage = time.monotonic_ns(), resource.getrusage(resource.RUSAGE_SELF)
+        if self._start is None:
+            raise WorkerError(
+                "the backend returned without having called ready()", code="ready_never"
+            )
+        self._check_ready_calls()  # an event loop may only have logged what was raised then
+        start_ns, before = self._start
+        return Usage(
+            user_s=usage.ru_utime - before.ru_utime,
+            sys_s=usage.ru_stime - before.ru_stime,
+            wall_s=(now_ns - start_ns) / 1e9,
+            max_rss_kb=peak_rss_kb(),
+        )
+
+    def _check_ready_calls(self) -> None:
+        if self._ready_calls > 1:
+            raise WorkerError("the backend called ready() twice", code="ready_twice")
+
+
+def check_returned(value: object) -> None:
+    """A backend returns None when all is over. Raises WorkerError for what it mostly is instead."""
+    if inspect.iscoroutine(value):
+        value.close()
+        raise WorkerError(
+            "the backend is a coroutine function: it must run its own event loop", code="coroutine"
+        )
+    if value is not None:
+        raise WorkerError(
+            f"the backend returned a {type(value).__name__} instead of None", code="returned_value"
+        )
+
+
+def _is_of_the_call(exc: TypeError, serve: Callable[..., object], arguments: Any) -> bool:
+    """Whether serve does not take these arguments, and nothing of it has run."""
+    if exc.__traceback__ is None or exc.__traceback__.tb_next is not None:
+        return False
+    try:
+        inspect.signature(serve).bind(*arguments)
+    except TypeError:
+        return True
+    except ValueError:  # C code that does not say what it takes
+        return False
+    return False

@@ -1,0 +1,89 @@
+"""The processes below this one: who they are, what they have used, and their end."""
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+TERM_S = 1.0  # how long a program may take to end by itself
+
+# Of /proc/PID/stat: ticks of 10 ms, but of the precise sum: one rounding a figure, not one a tick.
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class TreeUsage:
+    """What the processes of a tree have used. max_rss_kb: the sum of their peaks."""
+
+    user_s: float
+    sys_s: float
+    max_rss_kb: int
+
+
+def descendants() -> Iterator[int]:
+    """All processes below this one, parents before their children."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended meanwhile
+            continue
+        children.setdefault(int(fields[1]), []).append(int(path.parent.name))
+    todo = list(children.get(os.getpid(), []))
+    while todo:
+        pid = todo.pop(0)
+        yield pid
+        todo += children.get(pid, [])
+
+
+def tree_usage() -> TreeUsage:
+    """CPU time so far of all processes below this one, those that have ended included."""
+    ours = resource.getrusage(resource.RUSAGE_CHILDREN)
+    user_s, sys_s, peak_kb = ours.ru_utime, ours.ru_stime, 0
+    for pid in descendants():
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            continue
+        user, system, ended_user, ended_system = map(int, fields[11:15])
+        user_s += (user + ended_user) / TICKS_PER_S
+        sys_s += (system + ended_system) / TICKS_PER_S
+        peak = status.partition("VmHWM:")[2].split(maxsplit=1)
+        peak_kb += int(peak[0]) if peak else 0
+    return TreeUsage(user_s, sys_s, peak_kb)
+
+
+def end_tree() -> None:
+    """End all processes below this one: asked first, then killed. None is left on return."""
+    deadline = time.monotonic() + TERM_S
+    number = signal.SIGTERM
+    signal_all(number)
+    while _reap():
+        if time.monotonic() > deadline:
+            number = signal.SIGKILL
+            signal_all(number)  # again each time: what it forks in between must go as well
+        time.sleep(0.005)
+
+
+def signal_all(number: signal.Signals) -> None:
+    """Send a signal to all processes below this one."""
+    for pid in list(descendants()):
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def _reap() -> bool:
+    """Take in what has ended; returns whether a child is left."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False
+        if pid == 0:
+            return True
