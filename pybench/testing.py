@@ -6,7 +6,7 @@
         check_backend("my_package.echo:serve")
 
 It needs no pytest and no load server. The contract is in `backends/contract.py` and
-docs/plugins.md; the checks are in `contract/`.
+docs/plugins.md; the checks are in `contract/scenarios.py`.
 """
 
 import inspect
@@ -21,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from pybench import backends
-from pybench.contract import session
-from pybench.contract.session import Finding, Plan, Report
+from pybench.contract import scenarios
+from pybench.contract.plan import Plan
+from pybench.contract.promises import Finding
+from pybench.contract.scenarios import Report
 from pybench.errors import BackendFault, UsageError
 
 __all__ = ["BackendFault", "check_backend"]
@@ -67,7 +69,7 @@ def examine(target: str, *, conns: int = MANY, timeout_s: float = TIMEOUT_S) -> 
     path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
     env = (("PYTHONPATH", path), (_INSIDE, "1"))  # what is imported here is imported there
     with _files(conns + SPARE_FILES):
-        return session.examine(Plan(row=row, conns=conns, timeout_s=timeout_s, env=env))
+        return scenarios.examine(Plan(row=row, conns=conns, timeout_s=timeout_s, env=env))
 
 
 @contextmanager

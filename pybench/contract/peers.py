@@ -1,6 +1,6 @@
 """The other side of a backend: plain sockets that connect, send, read, jam, reset.
 
-For checks of the contract, `contract.py` and the tests; not for measuring. Nothing here waits for
+For the checks of the contract and the tests; not for measuring. Nothing here waits for
 ever, and nothing here knows what the backend's process does.
 """
 
@@ -89,7 +89,7 @@ def reset(sock: socket.socket) -> None:
     sock.close()
 
 
-def push(sock: socket.socket, data: bytes, quiet_s: float) -> int:
+def push(sock: socket.socket, data: bytes | memoryview, quiet_s: float) -> int:
     """Send without reading, until all is out or the other side took no more for quiet_s seconds.
 
     Returns how many bytes went out.

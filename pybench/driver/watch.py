@@ -7,10 +7,10 @@ together: whichever speaks first is heard first, so a death in mid-run is notice
 import selectors
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from pybench.driver.control import ControlConnection
 from pybench.driver.interrupts import Interrupts
-from pybench.driver.workerprocess import WorkerProcess
 from pybench.errors import ServerError
 
 WORKER_END_S = 0.5  # how long a dying worker may take to be seen dead after its sockets closed
@@ -20,13 +20,29 @@ class DeadlineError(Exception):
     """What was waited for did not come in time."""
 
 
+class Watched(Protocol):
+    """What can be watched; `WorkerProcess` is.
+
+    events_fd: readable when it has said something.  exit_fd: when it has ended.  silent: it will
+    say nothing more.
+    """
+
+    @property
+    def events_fd(self) -> int: ...
+    @property
+    def exit_fd(self) -> int: ...
+    @property
+    def silent(self) -> bool: ...
+    def receive(self) -> None: ...
+
+
 class Watch:
     """The eyes of one round. A context manager. The load server is watched from `add` on.
 
     interrupts: None leaves signals to whoever else handles them.
     """
 
-    def __init__(self, worker: WorkerProcess, interrupts: Interrupts | None) -> None:
+    def __init__(self, worker: Watched, interrupts: Interrupts | None) -> None:
         self._worker = worker
         self._selector = selectors.DefaultSelector()
         self._selector.register(worker.exit_fd, selectors.EVENT_READ, self._on_exit)

@@ -1,65 +1,73 @@
-"""The contract of `backends.Serve`, one test body run over every row, and the registry."""
+"""Every row keeps the contract: `contract.SCENARIOS`, the body that `pybench check` runs, and more.
+
+The rows of one library share a host, a process that serves one call after the other. What a row
+does when it cannot accept, is interrupted or is left at once is tried once for each code of ours
+and once for each library, and not for each pair of them. Then the registry.
+"""
 
 import contextlib
-import random
 import re
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from pybench.backends import ALIASES, ROWS, Row, find, load, unavailable
+from pybench.contract.plan import Plan
+from pybench.contract.scenarios import SCENARIOS, Scenario, basics, play
+from pybench.contract.session import Session
 from pybench.errors import UsageError
-from tests.support.peers import QUIET_S, Host, connect, exchange, jam, read_to_end, reset
+from tests.support.peers import DEADLINE_S, Call, Host, connect, exchange, read_to_end, reset
 
 DESIGN_ORDER = (
     "asyncio asyncio_proto asyncio_sock uvloop uvloop_proto uvloop_sock gevent selector thread "
     "c_epoll c_poll c_th c_uring raw_selector"
 )
+MANY = 50
+QUIET_S = 0.08
 
-# What a library does not keep of the contract, so that no code of ours can: row -> test -> reason.
-# None of it happens in a benchmark: the load server closes its connections, and after all of them.
-_LIBUV = {
-    "test_more_connections_than_files": "libuv accepts and closes what it has no descriptor for,"
-    " and tells nobody"
-}
+# What a library does not keep of the contract, so that no code of ours can: row -> scenario or test
+# -> reason. None of it happens in a benchmark: the load server closes its connections, and after
+# all of them.
 _RLOOP_LOST_ENDS = "rloop 0.5 forgets a connection that is reset or half-closed: no connection_lost"
-_RLOOP_SERVER = "rloop 0.5 keeps the descriptor of a server that is closed"
 _RLOOP_WAKE = "rloop 0.5 does not wake up for a Ctrl-C or a callback's exception"
-_RLOOP = {
-    "test_ready_waits_for_the_last_connection": _RLOOP_LOST_ENDS,
-    "test_half_close": _RLOOP_LOST_ENDS,
-    "test_resets_are_closes": _RLOOP_LOST_ENDS,
-    "test_peers_that_leave_at_once": _RLOOP_LOST_ENDS,
-    "test_returns_when_the_last_has_closed": _RLOOP_LOST_ENDS,
-    "test_leaves_nothing_open": _RLOOP_SERVER,
-    "test_ready_that_raises": _RLOOP_WAKE,
-    "test_ctrl_c": _RLOOP_WAKE,
-    "test_more_connections_than_files": _RLOOP_WAKE,
-}
-_AIOFASTNET = {
-    "test_more_connections_than_files": "aiofastnet 1.2 says so, but may leave a connection open"
-    " that it was accepting"
+_RLOOP_ENDS = {
+    "half_close": _RLOOP_LOST_ENDS,
+    "half_close_with_little": _RLOOP_LOST_ENDS,
+    "resets": _RLOOP_LOST_ENDS,
+    "closes_early": _RLOOP_LOST_ENDS,
+    "early_bytes": _RLOOP_LOST_ENDS,
 }
 CANNOT = {
-    "uvloop": _LIBUV,
-    "uvloop_proto": _LIBUV,
-    "uvloop_buffered": _LIBUV,
-    "rloop": _RLOOP,
-    "rloop_proto": _RLOOP,
-    "rloop_sock": {
-        "test_leaves_nothing_open": "rloop 0.5 keeps two descriptors of a loop that is closed",
-        "test_more_connections_than_files": "so that there are none left for the next loop",
+    "uvloop": {
+        "test_more_connections_than_files": "libuv accepts and closes what it has no descriptor"
+        " for, and tells nobody"
     },
-    "aiofastnet": _AIOFASTNET,
-    "aiofastnet_proto": _AIOFASTNET,
-    "aiofastnet_buffered": _AIOFASTNET,
+    "rloop": {
+        **_RLOOP_ENDS,
+        "test_peers_that_leave_at_once": _RLOOP_LOST_ENDS,
+        "test_returns_when_the_last_has_closed": _RLOOP_LOST_ENDS,
+        "test_leaves_nothing_open": "rloop 0.5 keeps the descriptor of a server that is closed",
+        "test_ready_that_raises": _RLOOP_WAKE,
+        "test_ctrl_c": _RLOOP_WAKE,
+        "test_more_connections_than_files": _RLOOP_WAKE,
+    },
+    "rloop_proto": _RLOOP_ENDS,
+    "aiofastnet": {
+        "test_more_connections_than_files": "aiofastnet 1.2 says so, but may leave a connection"
+        " open that it was accepting"
+    },
     "twisted": {
         "test_more_connections_than_files": "Twisted accepts and closes what it has no descriptor"
         " for, and tells only its log"
+    },
+    "tornado": {
+        "half_close": "Tornado 6 closes a stream when its peer has ended its side, whatever there"
+        " still is to write"
     },
 }
 if sys.version_info < (3, 11):
@@ -70,33 +78,135 @@ _SAID_BY_LIBRARIES = re.compile(
     r"KeyboardInterrupt\n\S+Z\n|\S+/rloop/loop\.py:\d+: ResourceWarning: .*\n.*\n"
     r"|ResourceWarning: Enable tracemalloc .*\n"
 )
-MIB = 1 << 20
 
 
-@pytest.fixture(scope="module", params=ROWS)
-def hosts(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[list[Host]]:
-    """The row's host process, in a list, so that a test can get a new one after a failed one."""
-    reason = unavailable(ROWS[request.param])
-    if reason is not None:
-        pytest.skip(reason)
-    hosts = [Host(request.param, tmp_path_factory.mktemp(request.param) / "stderr")]
-    yield hosts
-    hosts[0].close()
+def library(row: Row) -> str:
+    """What a row is written with."""
+    return row.requires or row.family
+
+
+def first_of_each() -> list[str]:
+    """Rows whose code, or whose library, no row before them has."""
+    seen: set[str] = set()
+    first = []
+    for row in ROWS.values():
+        if not seen >= {row.target, library(row)}:
+            first.append(row.name)
+        seen |= {row.target, library(row)}
+    return first
+
+
+@pytest.fixture(scope="module")
+def host_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Row], Host]]:
+    """The host of a row's library; those of our own extensions share one."""
+    hosts: dict[str, Host] = {}
+    folder = tmp_path_factory.mktemp("hosts")
+    with contextlib.ExitStack() as stack:
+
+        def host(row: Row) -> Host:
+            name = library(row).partition(".")[0]
+            if name not in hosts:
+                hosts[name] = Host(folder / name)
+                stack.callback(hosts[name].close)
+            return hosts[name]
+
+        yield host
 
 
 @pytest.fixture
-def host(hosts: list[Host], request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
-    """A host that serves nothing yet. No test may make it write to its standard error."""
-    reason = CANNOT.get(hosts[0].row, {}).get(request.node.originalname)
+def host(
+    row: str, host_of: Callable[[Row], Host], request: pytest.FixtureRequest
+) -> Iterator[Host]:
+    """A host that serves nothing yet. No test may make it print anything."""
+    reason = unavailable(ROWS[row]) or CANNOT.get(row, {}).get(_what(request))
     if reason is not None:
         pytest.skip(reason)
-    if not hosts[0].idle:
-        hosts[0].close()
-        hosts[0] = Host(request.node.callspec.params["hosts"], tmp_path / "stderr")
-    yield hosts[0]
-    assert _SAID_BY_LIBRARIES.sub("", hosts[0].stderr()) == ""
+    host = host_of(ROWS[row])
+    before = len(host.printed())
+    yield host
+    assert _SAID_BY_LIBRARIES.sub("", host.printed()[before:]) == ""
+
+
+def _what(request: pytest.FixtureRequest) -> str:
+    """The scenario's name, or the test's."""
+    scenario = request.node.callspec.params.get("scenario")
+    return scenario.body.__name__ if scenario else str(request.node.originalname)
+
+
+# ---- every row, every scenario ----
+
+
+def early_bytes(session: Session) -> None:
+    """What the first peer sends although it must not lets the row run; still it is not ready."""
+    [first, _] = session.connect(2)
+    first.send(b"early")
+    session.not_ready_yet()
+    session.connect_all()
+    session.ends("return")
+
+
+def echoes(session: Session) -> None:
+    """On all connections at once."""
+    socks = session.connect_all()
+    with session.check("echo"):
+        for _ in range(3):
+            session.echoes(socks)
+    session.ends("return")
+
+
+def half_close_with_little(session: Session) -> None:
+    """Peers have sent everything, and get it back, then the end."""
+    socks = session.connect_all()
+    with session.check("half-close"):
+        session.echoes(socks, size=8000, half_close=True)
+        for sock in socks:
+            session.comes_to_its_end(sock)
+    session.ends("half-close", all_gone=True)
+
+
+MORE = (
+    Scenario(half_close_with_little, 2, msize=1000),
+    Scenario(early_bytes, 3),
+    Scenario(echoes, 1, msize=1),
+    Scenario(echoes, None, msize=1),
+    Scenario(echoes, 1, msize=100_000),
+    Scenario(echoes, None, msize=100_000),
+)
+
+
+ASKED = tuple(one for one in SCENARIOS if (one.body, one.conns) != (basics, 1)) + MORE
+"""The same with one connection says no more of a row that `echoes` with one does not."""
+
+
+def _name(scenario: Scenario) -> str:
+    return f"{scenario.body.__name__}-{scenario.conns or MANY}x{scenario.msize}"
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("scenario", ASKED, ids=_name)
+def test_keeps_the_contract(row: str, scenario: Scenario, host: Host) -> None:
+    calls: list[Call] = []
+
+    def start(plan: Plan, conns: int, msize: int) -> Call:
+        calls.append(host.start(plan, conns, msize))
+        return calls[-1]
+
+    plan = Plan(row=ROWS[row], conns=MANY, timeout_s=DEADLINE_S, start=start, quiet_s=QUIET_S)
+    assert play(scenario, plan) == ([], False)
+    [call] = calls
+    assert call.facts is not None
+    if scenario.body.__name__ not in ("closes_early", "all_leave_at_once"):
+        assert call.facts.accepted == (scenario.conns or MANY)
+
+
+# ---- each code of ours and each library: accepting, ending ----
+
+once_each = pytest.mark.parametrize("row", first_of_each())
+
+
+@pytest.fixture
+def call(row: str, host: Host) -> Callable[..., Call]:
+    return partial(host.call, ROWS[row])
 
 
 @pytest.fixture
@@ -106,166 +216,103 @@ def peers() -> Iterator[contextlib.ExitStack]:
         yield stack
 
 
-def _connect(
-    peers: contextlib.ExitStack, address: tuple[str, int], count: int, *, small: bool = False
-) -> list[socket.socket]:
-    return [peers.enter_context(sock) for sock in connect(address, count, small_buffers=small)]
+def _connect(peers: contextlib.ExitStack, call: Call, count: int) -> list[socket.socket]:
+    socks = connect(("127.0.0.1", call.await_port()), count)
+    return [peers.enter_context(sock) for sock in socks]
 
 
-def _messages(count: int, size: int) -> list[bytes]:
-    """A different message for each connection, so that mixed-up ones show."""
-    return [random.Random(i).randbytes(size) for i in range(count)]
-
-
-@pytest.mark.parametrize("conns", [1, 50])
-@pytest.mark.parametrize("msize", [1, 64, 100_000])
-def test_echoes_byte_for_byte(
-    host: Host, peers: contextlib.ExitStack, conns: int, msize: int
-) -> None:
-    socks = _connect(peers, host.serve(conns, msize), conns)
-    assert host.event("ready")["accepted"] == conns
-    for _ in range(3):
-        messages = _messages(conns, msize)
-        assert exchange(socks, messages) == messages
-    peers.close()
-    done = host.event("done")
-    assert done["calls"] == 1
-    assert done["result"] is None
-
-
-@pytest.mark.parametrize("piece", [1, 7])
-def test_fragments_are_echoed_in_order(host: Host, peers: contextlib.ExitStack, piece: int) -> None:
-    socks = _connect(peers, host.serve(3, 64), 3)
-    host.event("ready")
-    messages = _messages(3, 640)
-    assert exchange(socks, messages, piece=piece) == messages
-    peers.close()
-    host.event("done")
-
-
-def test_ready_waits_for_the_last_connection(host: Host, peers: contextlib.ExitStack) -> None:
-    address = host.serve(3)
-    first, _ = _connect(peers, address, 2)
-    # What the first peer sends although it must not lets the row run, and still it is not ready.
-    first.send(b"early")
-    host.wait_idle()
-    _connect(peers, address, 1)
-    assert host.event("ready")["accepted"] == 3
-    peers.close()
-    assert host.event("done")["calls"] == 1
-
-
-def test_slow_reader(host: Host, peers: contextlib.ExitStack) -> None:
-    """It gets every byte in the end, stops nobody else meanwhile, and costs no CPU."""
-    slow, *others = _connect(peers, host.serve(3, 100_000, small_buffers=True), 3, small=True)
-    host.event("ready")
-    [message] = _messages(1, MIB)
-    sent, cpu_s = jam(slow, message, host)
-    assert cpu_s < QUIET_S / 2
-    pings = _messages(2, 64)
-    assert exchange(others, pings) == pings
-    assert exchange([slow], [message[sent:]], expected=MIB) == [message]
-    pings = _messages(3, 64)
-    assert exchange([slow, *others], pings) == pings
-    peers.close()
-    host.event("done")
-
-
-def test_half_close(host: Host, peers: contextlib.ExitStack) -> None:
-    """A peer that has sent everything still gets all of it back, then the end."""
-    socks = _connect(peers, host.serve(2, 1000, small_buffers=True), 2, small=True)
-    host.event("ready")
-    for sock, message in zip(socks, _messages(2, 8000), strict=True):
-        assert sock.send(message) == len(message)
-        sock.shutdown(socket.SHUT_WR)
-    assert [read_to_end(sock) for sock in socks] == _messages(2, 8000)
-    host.event("done")
-
-
-def test_resets_are_closes(host: Host, peers: contextlib.ExitStack) -> None:
-    """Idle, with an echo on the way, and jammed: the others are served on, and nothing is said."""
-    socks = _connect(peers, host.serve(5, 64, small_buffers=True), 5, small=True)
-    host.event("ready")
-    idle, busy, jammed, *others = socks
-    busy.send(bytes(1000))
-    jam(jammed, bytes(MIB), host)
-    for sock in (idle, busy, jammed):
-        reset(sock)
-    pings = _messages(2, 64)
-    assert exchange(others, pings) == pings
-    peers.close()
-    host.event("done")
-
-
+@once_each
 @pytest.mark.parametrize("close", [socket.socket.close, reset], ids=["close", "reset"])
-def test_peers_that_leave_at_once(host: Host, close: object) -> None:
-    assert callable(close)
-    for sock in connect(host.serve(10), 10):
-        close(sock)
-    assert host.event("ready")["calls"] == 1
-    host.event("done")
+def test_peers_that_leave_at_once(
+    call: Callable[..., Call], close: Callable[[socket.socket], None]
+) -> None:
+    with call(10) as one:
+        for sock in connect(("127.0.0.1", one.await_port()), 10):
+            close(sock)
+        one.await_end()
+        assert one.ready
 
 
-def test_returns_when_the_last_has_closed(host: Host, peers: contextlib.ExitStack) -> None:
-    *first, last = _connect(peers, host.serve(5), 5)
-    host.event("ready")
-    for sock in first:
-        sock.shutdown(socket.SHUT_WR)
-        assert read_to_end(sock) == b""
-    assert exchange([last], [b"still there"]) == [b"still there"]
-    last.shutdown(socket.SHUT_WR)
-    assert read_to_end(last) == b""
-    host.event("done")
+@once_each
+def test_returns_when_the_last_has_closed(
+    call: Callable[..., Call], peers: contextlib.ExitStack
+) -> None:
+    """Each of them its sending side only: it gets the end."""
+    with call(5) as one:
+        *first, last = _connect(peers, one, 5)
+        one.await_ready()
+        for sock in first:
+            sock.shutdown(socket.SHUT_WR)
+            assert read_to_end(sock) == b""
+        assert exchange([last], [b"still there"]) == [b"still there"]
+        last.shutdown(socket.SHUT_WR)
+        assert read_to_end(last) == b""
+        one.await_end()
 
 
-def test_leaves_nothing_open(host: Host) -> None:
+@once_each
+def test_leaves_nothing_open(call: Callable[..., Call]) -> None:
     """From the second call on; the first may make what a library keeps for the whole process."""
-    for call in range(2):
-        address = host.serve(3)
-        socks = connect(address, 3)
-        host.event("ready")
-        for sock in socks:
-            sock.close()
-        done = host.event("done")
-        assert done["left_open"] == 0 or call == 0
-        with pytest.raises(ConnectionRefusedError):
-            connect(address, 1)
+    for number in range(2):
+        with call(3) as one:
+            socks = connect(("127.0.0.1", one.await_port()), 3)
+            one.await_ready()
+            for sock in socks:
+                sock.close()
+            assert one.await_end().left_open == 0 or number == 0
+            with pytest.raises(ConnectionRefusedError):
+                connect(("127.0.0.1", one.await_port()), 1)
 
 
-def test_ready_that_raises(host: Host, peers: contextlib.ExitStack) -> None:
-    socks = _connect(peers, host.serve(2, ready_raises=True), 2)
-    host.event("ready")
-    failed = host.event("failed")
-    assert (failed["error"], failed["text"]) == ("LookupError", "ready was told to fail")
-    assert [read_to_end(sock) for sock in socks] == [b"", b""]
+@once_each
+def test_ready_that_raises(call: Callable[..., Call], peers: contextlib.ExitStack) -> None:
+    with call(2, ready_raises=True) as one:
+        socks = _connect(peers, one, 2)
+        error = one.await_failure()
+        assert error.exceptions[0] == "LookupError" and "ready was told to fail" in str(error)
+        assert [read_to_end(sock) for sock in socks] == [b"", b""]
 
 
+@once_each
 @pytest.mark.parametrize("accepting", [True, False], ids=["accepting", "serving"])
-def test_ctrl_c(host: Host, peers: contextlib.ExitStack, accepting: bool) -> None:
-    socks = _connect(peers, host.serve(3), 2 if accepting else 3)
-    if not accepting:
-        host.event("ready")
-        assert exchange(socks, _messages(3, 64)) == _messages(3, 64)
-    host.wait_idle()
-    host.interrupt()
-    assert host.event("failed")["error"] == "KeyboardInterrupt"
-    assert [read_to_end(sock) for sock in socks] == [b""] * len(socks)
+def test_ctrl_c(
+    call: Callable[..., Call], host: Host, peers: contextlib.ExitStack, accepting: bool
+) -> None:
+    with call(3) as one:
+        socks = _connect(peers, one, 2 if accepting else 3)
+        if not accepting:
+            one.await_ready()
+            assert exchange(socks, [b"abc"] * 3) == [b"abc"] * 3
+        one.await_sleep()
+        host.interrupt()
+        assert one.await_failure().exceptions[0] == "KeyboardInterrupt"
+        assert [read_to_end(sock) for sock in socks] == [b""] * len(socks)
 
 
-def test_more_connections_than_files(host: Host, peers: contextlib.ExitStack) -> None:
+@once_each
+def test_more_connections_than_files(
+    call: Callable[..., Call], peers: contextlib.ExitStack
+) -> None:
     """A row that cannot accept says so instead of waiting for ever, and closes what it has."""
-    address = host.serve(50, max_files=40)
-    socks = []
-    with contextlib.suppress(ConnectionError):  # the row gives up while we connect
-        for _ in range(50):
-            socks += _connect(peers, address, 1)
-    failed = host.event("failed")
-    assert failed["error"] == "OSError"
-    assert "Too many open files" in failed["text"]
-    for sock in socks:  # a connect that met the closing listener half-way hears of it only now
-        with contextlib.suppress(ConnectionError):
-            sock.send(b"?")
-    assert [read_to_end(sock) for sock in socks] == [b""] * len(socks)
+    with call(MANY, max_files=40) as one:
+        one.await_port()
+        socks = []
+        with contextlib.suppress(ConnectionError):  # the row gives up while we connect
+            for _ in range(MANY):
+                socks += _connect(peers, one, 1)
+        error = one.await_failure()
+        assert "OSError" in error.exceptions and "Too many open files" in str(error)
+        for sock in socks:  # a connect that met the closing listener half-way hears of it only now
+            with contextlib.suppress(ConnectionError):
+                sock.send(b"?")
+        assert [read_to_end(sock) for sock in socks] == [b""] * len(socks)
+
+
+def test_once_each_is_every_code_and_every_library() -> None:
+    chosen = [ROWS[name] for name in first_of_each()]
+    assert {row.target for row in chosen} == {row.target for row in ROWS.values()}
+    assert {library(row) for row in chosen} == {library(row) for row in ROWS.values()}
+    assert len(chosen) < len(ROWS)
 
 
 # ---- the registry ----

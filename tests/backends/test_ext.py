@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from pybench.backends import ROWS
 from pybench.contract.peers import PeerError
 from tests.support.peers import DEADLINE_S, Host, connect, exchange, read_to_end
 
@@ -554,8 +555,8 @@ def host_of(tmp_path: Path) -> Iterator[Callable[..., Host]]:
     """Starts host processes that end with the test."""
     with contextlib.ExitStack() as stack:
 
-        def start(row: str, env: dict[str, str] | None = None) -> Host:
-            host = Host(row, tmp_path / "stderr", env)
+        def start(env: dict[str, str] | None = None) -> Host:
+            host = Host(tmp_path / "printed", env)
             stack.callback(host.close)
             return host
 
@@ -571,17 +572,18 @@ def _keep_busy(socks: list[socket.socket]) -> None:
 
 @pytest.mark.parametrize("row", C_ROWS)
 def test_ctrl_c_under_load(host_of: Callable[..., Host], row: str) -> None:
-    host = host_of(row)
-    socks = connect(host.serve(32), 32)
-    host.event("ready")
-    load = threading.Thread(target=_keep_busy, args=[socks])
-    load.start()
-    cpu_s = host.cpu_s()
-    while host.cpu_s() < cpu_s + 0.05:  # until it is at work
-        os.sched_yield()
-    host.interrupt()
-    failed = host.event("failed")
-    assert (failed["error"], failed["left_open"]) == ("KeyboardInterrupt", 0)
+    host = host_of()
+    with host.call(ROWS[row], 32) as call:
+        socks = connect(("127.0.0.1", call.await_port()), 32)
+        call.await_ready()
+        load = threading.Thread(target=_keep_busy, args=[socks])
+        load.start()
+        cpu_s = call.cpu_s()
+        while call.cpu_s() < cpu_s + 0.05:  # until it is at work
+            os.sched_yield()
+        host.interrupt()
+        assert call.await_failure().exceptions[0] == "KeyboardInterrupt"
+        assert call.await_end().left_open == 0
     load.join(DEADLINE_S)
     assert not load.is_alive()
     for sock in socks:
@@ -590,16 +592,15 @@ def test_ctrl_c_under_load(host_of: Callable[..., Host], row: str) -> None:
 
 @pytest.mark.parametrize("row", C_ROWS)
 def test_accept_failure_tells_how_far_it_got(host_of: Callable[..., Host], row: str) -> None:
-    host = host_of(row)
-    address = host.serve(100, max_files=30)
-    socks = []
-    with contextlib.suppress(ConnectionError):
-        for _ in range(100):
-            socks += connect(address, 1)
-    failed = host.event("failed")
-    text = r"accept4: Too many open files \(\d+ of 100 connections accepted\)"
-    assert re.search(text, failed["text"])
-    assert failed["left_open"] == 0
+    with host_of().call(ROWS[row], 100, max_files=30) as call:
+        address = ("127.0.0.1", call.await_port())
+        socks = []
+        with contextlib.suppress(ConnectionError):
+            for _ in range(100):
+                socks += connect(address, 1)
+        text = r"accept4: Too many open files \(\d+ of 100 connections accepted\)"
+        assert re.search(text, str(call.await_failure()))
+        assert call.await_end().left_open == 0
     for sock in socks:
         sock.close()
 
@@ -685,17 +686,17 @@ char *touch(void) { return storage; }
 def test_c_th_that_gets_too_few_threads(
     host_of: Callable[..., Host], preload: Callable[[str], dict[str, str]]
 ) -> None:
-    host = host_of("c_th", preload(FIVE_THREADS))
-    socks = connect(host.serve(20), 20)
-    failed = host.event("failed")
-    assert failed["error"] == "BlockingIOError"
-    assert re.search(
-        r"pthread_create: .*unavailable \(5 of 20 threads started; kernel\.\S+ is \d+ and not "
-        r"reached: the limit is the user's \(ulimit -u\) or the cgroup's \(pids\.max\)\)",
-        failed["text"],
-    )
-    assert failed["left_open"] == 0
-    assert [read_to_end(sock) for sock in socks] == [b""] * 20
+    with host_of(preload(FIVE_THREADS)).call(ROWS["c_th"], 20) as call:
+        socks = connect(("127.0.0.1", call.await_port()), 20)
+        error = call.await_failure()
+        assert error.exceptions[0] == "BlockingIOError"
+        assert re.search(
+            r"pthread_create: .*unavailable \(5 of 20 threads started; kernel\.\S+ is \d+ and not "
+            r"reached: the limit is the user's \(ulimit -u\) or the cgroup's \(pids\.max\)\)",
+            str(error),
+        )
+        assert call.await_end().left_open == 0
+        assert [read_to_end(sock) for sock in socks] == [b""] * 20
     for sock in socks:
         sock.close()
 
@@ -704,10 +705,10 @@ def test_c_th_grows_its_stacks_for_thread_local_storage(
     host_of: Callable[..., Host], preload: Callable[[str], dict[str, str]]
 ) -> None:
     """A library's static thread-local storage lies on each stack: these do not fit the first."""
-    host = host_of("c_th", preload(LARGE_THREAD_LOCAL_STORAGE))
-    socks = connect(host.serve(20), 20)
-    host.event("ready")
-    assert exchange(socks, [b"x" * 64] * 20) == [b"x" * 64] * 20
-    for sock in socks:
-        sock.close()
-    host.event("done")
+    with host_of(preload(LARGE_THREAD_LOCAL_STORAGE)).call(ROWS["c_th"], 20) as call:
+        socks = connect(("127.0.0.1", call.await_port()), 20)
+        call.await_ready()
+        assert exchange(socks, [b"x" * 64] * 20) == [b"x" * 64] * 20
+        for sock in socks:
+            sock.close()
+        call.await_end()

@@ -22,7 +22,7 @@ from pybench.spec import Campaign
 from tests.support import SUPPORT
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-SHORT = ("--runtime", "400ms", "--warmup", "50ms")
+SHORT = ("--runtime", "150ms", "--warmup", "0")
 
 
 def environment(folder: Path, *, libraries: bool) -> Path:
@@ -121,7 +121,7 @@ def test_campaign_of_two(run: Run, pythons: tuple[str, str], tmp_path: Path) -> 
     """Rows stand apart, results say where they come from, and the one is held against the other."""
     program = f"exec:{sys.executable} {SUPPORT / 'programs.py'} serves {{port}}"
     done = run(
-        "--func", "selector,asyncio", "--func", program, "--conns", "5", "--rounds", "2", *SHORT,
+        "--func", "selector,asyncio", "--func", program, "--conns", "5", *SHORT,
         "--python", f"full={pythons[0]}", "--python", f"bare={pythons[1]}",
         "--env", "A=1", "--output", "two.jsonl",
     )  # fmt: skip
@@ -158,7 +158,7 @@ def test_files_of_one_interpreter_each_are_compared_by_row(
     run: Run, pythons: tuple[str, str]
 ) -> None:
     for name, path in zip(("full", "bare"), pythons, strict=True):
-        common = ("--func", "selector,thread", "--conns", "5", "--rounds", "2", *SHORT)
+        common = ("--func", "selector,thread", "--conns", "5", *SHORT)
         done = run(*common, "--python", f"{name}={path}", "--output", f"{name}.jsonl")
         assert done.returncode == 0, done.stderr
     done = run("compare", "full.jsonl", "bare.jsonl", "--format", "json")

@@ -1,12 +1,14 @@
-"""Both ends of a backend test: a host process that serves a row, and peers that talk to it.
+"""Both ends of a backend test: a host process that serves rows, and peers that talk to it.
 
-A `Host` is a fresh Python process that runs one row's `serve` in its main thread, one call after
-the other, and reports what happened as JSON lines; `python tests/support/peers.py ROW` is its
-program. The peers are plain non-blocking sockets of the test process, from
+A `Host` is a Python process that runs `serve` of rows in its main thread, one call after the other;
+`python tests/support/peers.py EVENTS_FD FACTS_FD` is its program. A `Call` is one of them, and to
+its caller what a worker is: it says the same through the same pipe, and `contract.Session` takes it
+in a worker's place. The peers are plain non-blocking sockets of the test process, from
 `pybench.contract.peers`. Every wait has a deadline.
 """
 
 import contextlib
+import dataclasses
 import gc
 import json
 import os
@@ -21,26 +23,41 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pybench.contract.peers import (
-    DEADLINE_S,
-    SMALL_BUFFER,
-    connect,
-    exchange,
-    push,
-    read_to_end,
-    reset,
+from pybench.backends import Row, load
+from pybench.contract.peers import DEADLINE_S, connect, exchange, read_to_end, reset
+from pybench.contract.plan import Plan
+from pybench.driver.watch import Watch
+from pybench.errors import WorkerError
+from pybench.worker.failure import failed
+from pybench.worker.protocol import (
+    Code,
+    Done,
+    Event,
+    Failed,
+    Listening,
+    Reader,
+    Ready,
+    Usage,
+    Writer,
 )
+from pybench.worker.serving import serve_once
 
-__all__ = ["DEADLINE_S", "QUIET_S", "Host", "connect", "exchange", "jam", "read_to_end", "reset"]
+__all__ = ["DEADLINE_S", "Call", "Facts", "Host", "connect", "exchange", "read_to_end", "reset"]
 
-QUIET_S = 0.3
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What a host tells of a call that no worker tells.
+
+    accepted: connections that the process held when ready() was called.  left_open: descriptors
+    that are open and were not before.
+    """
+
+    accepted: int | None
+    left_open: int
 
 
 # ---- the host's program ----
-
-
-def _report(**event: object) -> None:
-    print(json.dumps(event), flush=True)
 
 
 def _open_descriptors() -> dict[int, str]:
@@ -84,173 +101,255 @@ def _file_limit(limit: int | None) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def _serve_once(
-    serve: Any,
-    conns: int,
-    msize: int,
-    ready_raises: bool,
-    small_buffers: bool,
-    max_files: int | None,
-) -> None:
-    before = _kept_open()
-    calls = 0
+def _serve(spec: dict[str, Any], writer: Writer) -> Facts:
+    before, accepted = _kept_open(), None
 
-    def ready() -> None:
-        nonlocal calls
-        calls += 1
-        _report(event="ready", calls=calls, accepted=_accepted(address))
-        if ready_raises:
+    def send(event: Event) -> None:
+        nonlocal accepted
+        if isinstance(event, Ready):
+            accepted = _accepted(address)
+        writer.send(event)
+        if isinstance(event, Ready) and spec["ready_raises"]:
             raise LookupError("ready was told to fail")
 
-    outcome: dict[str, object]
-    with socket.create_server(("127.0.0.1", 0), backlog=min(conns, 4096)) as listener:
+    step: Code = "import"
+    with socket.create_server(("127.0.0.1", 0), backlog=min(spec["conns"], 4096)) as listener:
         address = listener.getsockname()
-        if small_buffers:  # accepted sockets inherit them
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
         try:
-            with _file_limit(max_files):
-                _report(event="listening", address=address)
-                outcome = {"event": "done", "result": serve(listener, conns, msize, ready)}
-        except BaseException as error:
-            outcome = {"event": "failed", "error": type(error).__name__, "text": str(error)}
-            del error
-    _report(**outcome, calls=calls, left_open=_kept_open() - before)
+            serve = load(Row(**spec["row"]))
+            writer.send(Listening(address[1]))
+            step = "raised"
+            with _file_limit(spec["max_files"]):
+                serve_once(serve, listener, spec["conns"], spec["msize"], send)
+        except BaseException as exc:
+            writer.send(failed(exc, step))
+    return Facts(accepted, _kept_open() - before)
 
 
-def host_main(name: str) -> None:
-    from pybench.backends import find, load
-
-    serve = load(find(name))
-    _report(event="up")
+def host_main(events_fd: int, facts_fd: int) -> None:
+    """Serve what standard input asks for, until it ends."""
+    writer = Writer(events_fd)
     for line in sys.stdin:
-        _serve_once(serve, **json.loads(line))
+        facts = json.dumps(dataclasses.asdict(_serve(json.loads(line), writer)))
+        os.write(facts_fd, facts.encode() + b"\n")
 
 
 # ---- the test's side ----
 
 
 class Host:
-    """A process that serves one row, for as long as the context lasts.
+    """A process that serves calls; it is started with the first, and anew when one has ended it.
 
-    errors: a file for its standard error.  env: added to its environment.
+    errors: a file for what it prints.  env: added to its environment.
     """
 
-    def __init__(self, row: str, errors: Path, env: Mapping[str, str] | None = None) -> None:
-        self.row = row
+    def __init__(self, errors: Path, env: Mapping[str, str] | None = None) -> None:
         self._errors = errors
-        self._pending = b""
-        self._serving = False
-        with errors.open("wb") as stderr:
-            self._process = subprocess.Popen(
-                [sys.executable, "-W", "always::ResourceWarning", __file__, row],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env={**os.environ, **(env or {})},
-            )
-        self.event("up")
+        self._env = dict(env or {})
+        self._stack = contextlib.ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def idle(self) -> bool:
-        """Running, and every serve call has ended."""
-        return self._process.poll() is None and not self._serving
+    def start(self, plan: Plan, conns: int, msize: int) -> "Call":
+        """As `contract.Plan` has it."""
+        return self.call(plan.row, conns, msize)
 
-    def serve(
+    def call(
         self,
+        row: Row,
         conns: int,
         msize: int = 64,
         *,
         ready_raises: bool = False,
-        small_buffers: bool = False,
         max_files: int | None = None,
-    ) -> tuple[str, int]:
-        """Start one serve call and return the address that it accepts on."""
+    ) -> "Call":
+        """One call of the row's serve, as a context. It listens already, unless it has failed."""
+        if self._process is None or self._process.poll() is not None:
+            self._launch()
+        assert self._process is not None and self._process.stdin is not None
         spec = {
+            "row": dataclasses.asdict(row),
             "conns": conns,
             "msize": msize,
             "ready_raises": ready_raises,
-            "small_buffers": small_buffers,
             "max_files": max_files,
         }
-        assert self._process.stdin is not None
+        call = Call(self, len(self.printed()))
         self._process.stdin.write(json.dumps(spec).encode() + b"\n")
         self._process.stdin.flush()
-        self._serving = True
-        host, port = self.event("listening")["address"]
-        return host, port
+        return call
 
-    def event(self, kind: str) -> dict[str, Any]:
-        """The next thing that the host reports, which must be of that kind."""
-        line = self._line()
-        event: dict[str, Any] = json.loads(line)
-        assert event["event"] == kind, f"{kind} expected, not {event}; stderr: {self.stderr()}"
-        self._serving = kind in ("listening", "ready")
-        return event
+    def _launch(self) -> None:
+        self.close()
+        with contextlib.ExitStack() as stack:
+            self.events, events_fd = os.pipe()
+            self.facts, facts_fd = os.pipe()
+            for fd in (self.events, self.facts):
+                stack.callback(os.close, fd)
+            os.set_blocking(self.events, False)
+            errors = stack.enter_context(self._errors.open("wb"))
+            self._process = subprocess.Popen(
+                [
+                    sys.executable, "-W", "always::ResourceWarning", __file__,
+                    str(events_fd), str(facts_fd),
+                ],
+                stdin=subprocess.PIPE,
+                stdout=errors,
+                stderr=errors,
+                pass_fds=(events_fd, facts_fd),
+                env={**os.environ, **self._env},
+            )  # fmt: skip
+            os.close(events_fd)
+            os.close(facts_fd)
+            self.exit = os.pidfd_open(self._process.pid)
+            stack.callback(os.close, self.exit)
+            self._stack = stack.pop_all()
 
-    def _line(self) -> bytes:
-        assert self._process.stdout is not None
-        deadline = time.monotonic() + DEADLINE_S
-        while b"\n" not in self._pending:
-            left = max(0.0, deadline - time.monotonic())
-            if not select.select([self._process.stdout], [], [], left)[0]:
-                self.close()
-                raise AssertionError(f"no event in {DEADLINE_S} s; stderr: {self.stderr()}")
-            data = os.read(self._process.stdout.fileno(), 65536)
-            if not data:
-                self.close()
-                raise AssertionError(f"the host ended; stderr: {self.stderr()}")
-            self._pending += data
-        line, _, self._pending = self._pending.partition(b"\n")
-        return line
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
-    def wait_idle(self) -> None:
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        os.kill(self.pid, signal.SIGINT)
+
+    def printed(self) -> str:
+        """All since it was started."""
+        return self._errors.read_text(errors="replace") if self._errors.exists() else ""
+
+    def close(self) -> None:
+        """End it, whatever it does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            with contextlib.suppress(BrokenPipeError):
+                assert self._process.stdin is not None
+                self._process.stdin.close()
+            self._process = None
+        self._stack.close()
+
+
+class Call:
+    """One call of serve in a host: a `contract.session.Worker`. A context manager.
+
+    Leaving it takes in what there is to know, or ends the host if the call goes on.
+    printed_before: how much its host had printed before it.
+    """
+
+    def __init__(self, host: Host, printed_before: int) -> None:
+        self.port: int | None = None
+        self.ready = False
+        self.usage: Usage | None = None
+        self.ended = False
+        self.facts: Facts | None = None
+        self.pid = host.pid
+        self.events_fd, self.exit_fd = host.events, host.exit
+        self._host = host
+        self._reader = Reader(host.events)
+        self._printed_before = printed_before
+
+    def __enter__(self) -> "Call":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        with contextlib.suppress(WorkerError):
+            self.receive()
+        if self.ended:
+            self._learn()
+        else:
+            self._host.close()
+
+    @property
+    def silent(self) -> bool:
+        return self._reader.silent
+
+    def receive(self) -> None:
+        """Take in what has been said. Raises WorkerError as `WorkerProcess.receive` does."""
+        gone = bool(select.select([self.exit_fd], [], [], 0)[0])
+        for event in self._reader.events():
+            self._take(event)
+        if gone and not self.ended:
+            raise WorkerError(f"the host has ended; it printed: {self._text()}", code="exited")
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case Listening():
+                self.port = event.port
+            case Ready():
+                self.ready = True
+            case Done():
+                self.usage, self.ended = event.usage, True
+            case Failed():
+                self.ended = True
+                raise WorkerError(
+                    event.reason,
+                    code=event.code,
+                    exceptions=event.exceptions,
+                    details=event.traceback,
+                )
+
+    def finish(self) -> None:
+        """A backend notices by itself."""
+
+    def printed(self, size: int) -> str:
+        """The last `size` characters of what was printed meanwhile."""
+        return self._text()[-size:]
+
+    def _text(self) -> str:
+        return self._host.printed()[self._printed_before :]
+
+    # ---- waiting ----
+
+    def await_port(self) -> int:
+        """Where it listens."""
+        self._until("port")
+        assert self.port is not None
+        return self.port
+
+    def await_ready(self) -> None:
+        """All are accepted."""
+        self._until("ready")
+
+    def await_end(self) -> Facts:
+        """What there is to know of it. Raises WorkerError when it has failed."""
+        self._until("ended")
+        return self._learn()
+
+    def await_failure(self) -> WorkerError:
+        """How it failed."""
+        try:
+            self._until("ended")
+        except WorkerError as exc:
+            self._learn()
+            return exc
+        raise AssertionError("serve returned")
+
+    def await_sleep(self) -> None:
         """Until the host's main thread sleeps, having done what there was to do."""
         deadline = time.monotonic() + DEADLINE_S
         while self._stat()[0] != "S":
             assert time.monotonic() < deadline, "the host never waits"
             os.sched_yield()
 
-    def interrupt(self) -> None:
-        """Ctrl-C."""
-        self._process.send_signal(signal.SIGINT)
-
     def cpu_s(self) -> float:
-        """CPU time used so far."""
+        """CPU time used by the host so far."""
         stat = self._stat()
         return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
     def _stat(self) -> list[str]:
-        text = Path(f"/proc/{self._process.pid}/stat").read_text()
-        return text.rpartition(")")[2].split()
+        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
 
-    def stderr(self) -> str:
-        return self._errors.read_text(errors="replace")
+    def _until(self, attribute: str) -> None:
+        with Watch(self, None) as watch:
+            watch.until(lambda: bool(getattr(self, attribute)), DEADLINE_S)
 
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
-
-
-def jam(sock: socket.socket, data: bytes, host: Host) -> tuple[int, float]:
-    """Send without reading until the host takes no more.
-
-    Returns how many bytes went out, and the CPU seconds that the host used in the QUIET_S seconds
-    in which nothing moved.
-    """
-    sent = push(sock, data, 0.0)
-    while sent < len(data):
-        cpu_before = host.cpu_s()
-        more = push(sock, data[sent : sent + 65536], QUIET_S)
-        if not more:
-            return sent, host.cpu_s() - cpu_before
-        sent += more
-    raise AssertionError(f"the host swallowed {sent} bytes that nobody read back")
+    def _learn(self) -> Facts:
+        if self.facts is None:
+            ready, _, _ = select.select([self._host.facts], [], [], DEADLINE_S)
+            assert ready, f"no facts; it printed: {self._text()}"
+            self.facts = Facts(**json.loads(os.read(self._host.facts, 4096)))
+        return self.facts
 
 
 if __name__ == "__main__":
-    host_main(sys.argv[1])
+    host_main(int(sys.argv[1]), int(sys.argv[2]))

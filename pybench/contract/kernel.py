@@ -1,0 +1,79 @@
+"""Looks at a backend through the kernel's eyes: what it has run, whether it sleeps, and where the
+bytes are that it was sent.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pybench.worker.tcptable import entries
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """What the threads of a process have run, and waited for a CPU to run on, in seconds."""
+
+    ran_s: float
+    waited_s: float
+
+    def since(self, before: "Cpu") -> "Cpu":
+        """What came after `before`."""
+        return Cpu(self.ran_s - before.ran_s, self.waited_s - before.waited_s)
+
+
+def cpu(pid: int) -> Cpu:
+    """Source: /proc/PID/task/TID/schedstat, sched-stats in the kernel's documentation.
+
+    A kernel without it gives the times of proc_pid_stat(5), which know of no waiting.
+    """
+    ran_ns = waited_ns = 0
+    for text in _of_threads(pid, "schedstat"):
+        ran, waited, _ = map(int, text.split())
+        ran_ns, waited_ns = ran_ns + ran, waited_ns + waited
+    if ran_ns:
+        return Cpu(ran_ns / 1e9, waited_ns / 1e9)
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return Cpu(0.0, 0.0)
+    return Cpu((int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), 0.0)
+
+
+def is_asleep(pid: int) -> bool:
+    """Whether no thread of it runs or wants to."""
+    return all(text.rpartition(")")[2].split()[0] == "S" for text in _of_threads(pid, "stat"))
+
+
+def _of_threads(pid: int, name: str) -> Iterator[str]:
+    """A file of each thread; those that have ended meanwhile are left out."""
+    for path in Path(f"/proc/{pid}/task").glob(f"*/{name}"):
+        with suppress(OSError):
+            yield path.read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Bytes that a peer has sent and not read. unread: by the backend.  by_backend: in no queue."""
+
+    unread: int
+    by_backend: int
+
+    @property
+    def is_nothing(self) -> bool:
+        """All is on its way back."""
+        return self.unread == 0 and self.by_backend <= 0
+
+
+def held(sock: socket.socket, sent: int) -> Held:
+    """Where the bytes are that a peer has sent, so many, of which it has read none."""
+    here, there = sock.getsockname()[1], sock.getpeername()[1]
+    unread = on_the_way_back = 0
+    for entry in entries(here):
+        if (entry.local_port, entry.remote_port) == (here, there):
+            unread, on_the_way_back = unread + entry.to_send, on_the_way_back + entry.to_read
+        elif (entry.local_port, entry.remote_port) == (there, here):
+            unread, on_the_way_back = unread + entry.to_read, on_the_way_back + entry.to_send
+    return Held(unread, sent - unread - on_the_way_back)
