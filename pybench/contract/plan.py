@@ -37,10 +37,10 @@ Start = Callable[["Plan", int, int], AbstractContextManager[Worker]]
 def start_worker(plan: "Plan", conns: int, msize: int) -> WorkerProcess:
     """A process of its own, as a campaign starts it."""
     cell = Cell(
-        func=plan.row.asked_for_as, conns=conns, msize=msize, runtime_ns=0, warmup_ns=0,
+        row=plan.row, conns=conns, msize=msize, runtime_ns=0, warmup_ns=0,
         env=plan.env,
     )  # fmt: skip
-    return WorkerProcess(plan.row, cell, bind="127.0.0.1", cpu=None)
+    return WorkerProcess(cell, bind="127.0.0.1", cpu=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -119,7 +119,7 @@ def run(
     try:
         with ExitStack() as stack:
             stack.callback(observer.close)
-            worker = stack.enter_context(WorkerProcess(cell.row, cell, bind=context.bind, cpu=cpu))
+            worker = stack.enter_context(WorkerProcess(cell, bind=context.bind, cpu=cpu))
             watch = stack.enter_context(Watch(worker, context.interrupts))
             port = _await_listening(watch, worker, timeouts)
             observer.attach(worker.pid)

@@ -15,7 +15,6 @@ import sys
 import tempfile
 from typing import IO, Any
 
-from pybench.backends import Row
 from pybench.errors import WorkerError
 from pybench.spec import Cell
 from pybench.worker.process import signal_name
@@ -30,12 +29,12 @@ PROGRAM_END_S = 3.0  # how long a supervisor may take to end its program
 class WorkerProcess:
     """One worker of one round. A context manager: leaving it kills what still runs.
 
-    row: the backend.  bind: numeric address to listen on.  cpu: to pin to, or None.
-    The cell's variables come into its environment.
+    cell: its row, connections and variables.  bind: numeric address to listen on.
+    cpu: to pin to, or None.
     After `receive`: port, python, ready, usage and silent are what it has said so far.
     """
 
-    def __init__(self, row: Row, cell: Cell, *, bind: str, cpu: int | None) -> None:
+    def __init__(self, cell: Cell, *, bind: str, cpu: int | None) -> None:
         self.port: int | None = None
         self.ready = False
         self.usage: Usage | None = None
@@ -48,7 +47,7 @@ class WorkerProcess:
             os.set_blocking(self._events, False)
             self._reader = Reader(self._events)
             try:
-                self._process = _start(row, cell, bind, cpu, events_fd, self._output)
+                self._process = _start(cell, bind, cpu, events_fd, self._output)
                 stack.callback(self.kill)
                 self._pidfd = os.pidfd_open(self._process.pid)
             except OSError as exc:
@@ -158,9 +157,10 @@ class WorkerProcess:
 
 
 def _start(
-    row: Row, cell: Cell, bind: str, cpu: int | None, events_fd: int, output: IO[bytes]
+    cell: Cell, bind: str, cpu: int | None, events_fd: int, output: IO[bytes]
 ) -> "subprocess.Popen[bytes]":
     """The worker's process, or its supervisor's. Raises OSError."""
+    row = cell.row
     spec = {
         "row": dataclasses.asdict(row),
         "conns": cell.conns,

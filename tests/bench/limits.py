@@ -188,7 +188,7 @@ class Bench:
     def _client(self, pair: Pair, cell: Cell) -> Iterator[tuple[int, Callable[[], None]]]:
         """The port of a client under test, and how to wait until it has accepted all."""
         if not pair.client.startswith("bare_"):
-            with WorkerProcess(cell.row, cell, bind="127.0.0.1", cpu=self.client_cpu) as worker:
+            with WorkerProcess(cell, bind="127.0.0.1", cpu=self.client_cpu) as worker:
                 _receive_until(worker, lambda: worker.port is not None)
                 assert worker.port is not None
                 yield worker.port, lambda: _receive_until(worker, lambda: worker.ready)

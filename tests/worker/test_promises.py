@@ -32,7 +32,7 @@ from pybench.worker.protocol import (
 from pybench.worker.serving import serve_once
 from tests.support import badbackends, contractbreakers, programs
 
-CELL = Cell(func="selector", conns=1, msize=64, runtime_ns=10**9, warmup_ns=0)
+CELL = Cell(row=backends.ROWS["selector"], conns=1, msize=64, runtime_ns=10**9, warmup_ns=0)
 NO_CPU = 4095
 ROWS = {
     "python": "selector",
@@ -45,7 +45,7 @@ def error_of(spec: str, *, bind: str = "127.0.0.1", cpu: int | None = None) -> W
     row = backends.find(spec)
     with (
         pytest.raises(WorkerError) as caught,
-        WorkerProcess(row, replace(CELL, func=spec), bind=bind, cpu=cpu) as worker,
+        WorkerProcess(replace(CELL, row=row), bind=bind, cpu=cpu) as worker,
         Watch(worker, None) as watch,
     ):
         watch.until(lambda: worker.usage is not None, 20)

@@ -117,7 +117,7 @@ def listen(bind: str) -> None:
     cell = Cell(row=ROWS["selector"], conns=1, msize=64, runtime_ns=10**9, warmup_ns=0)
     with (
         Interrupts() as interrupts,
-        WorkerProcess(ROWS["selector"], cell, bind=bind, cpu=None) as worker,
+        WorkerProcess(cell, bind=bind, cpu=None) as worker,
         Watch(worker, interrupts) as watch,
     ):
         watch.until(lambda: worker.port is not None, 20)
