@@ -39,7 +39,7 @@ def decode(data: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as exc:
         raise ResultFormatError(_explain(str(exc))) from None
-    except (ValueError, RecursionError):  # of malformed JSON, and of text that is no UTF-8
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return _decode_slowly(data, kind)
 
 

@@ -4,7 +4,6 @@ Everything is frozen: a result is a fact. What a key means stands in its annotat
 in docs/formats.md; the files are in `result/file.py`.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Struct, field, structs
@@ -12,7 +11,7 @@ from msgspec import Struct, field, structs
 from pybench.result.codec import check_schema, convert, encode
 from pybench.result.env import check
 from pybench.result.histogram import Histogram
-from pybench.result.types import SCHEMA, Count, Env, Number, Positive, Python, Share, key
+from pybench.result.types import SCHEMA, Buckets, Count, Env, Number, Positive, Python, Share, key
 
 __all__ = [
     "SCHEMA",
@@ -158,7 +157,7 @@ class Result(Struct, frozen=True, kw_only=True):
         None
     )
     histogram: Annotated[
-        Mapping[Count, Count],
+        Buckets,
         key("lower edge of a bucket in ns, as text -> echoes; the buckets: server/histogram.h"),
     ] = field(default_factory=dict)
     per_conn: Annotated[PerConn | None, key("messages per connection")] = None
@@ -181,7 +180,7 @@ class Result(Struct, frozen=True, kw_only=True):
         Latency | None, key("open loop: round-trip times from when each ping was due")
     ] = None
     corrected_histogram: Annotated[
-        Mapping[Count, Count], key("open loop: as `histogram`, from when each ping was due")
+        Buckets, key("open loop: as `histogram`, from when each ping was due")
     ] = field(default_factory=dict)
     late: Annotated[
         Count, key("open loop: sent more than 1 ms after they were due", unit="pings")

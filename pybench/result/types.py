@@ -5,6 +5,7 @@ Schema and the tables of docs/formats.md are made of the same annotations (`resu
 Building a record in Python checks nothing: what is measured here is right by construction.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 from msgspec import Meta
@@ -18,6 +19,12 @@ Count = Annotated[int, Meta(ge=0, le=_MAX)]
 Positive = Annotated[int, Meta(ge=1, le=_MAX)]
 Number = Annotated[float, Meta(ge=0)]  # JSON has finite numbers only, and NaN is not >= 0
 Share = Annotated[float, Meta(ge=0, le=1)]
+
+Buckets = Annotated[
+    Mapping[Count, Count],
+    Meta(extra_json_schema={"propertyNames": {"pattern": "^(0|[1-9][0-9]*)$"}}),
+]
+"""Lower edge of a bucket in ns -> how many are in it; JSON has the edges as text."""
 
 
 def key(text: str, *, unit: str = "", since: str = "") -> Meta:
