@@ -10,13 +10,12 @@ from pybench.analysis.load import Loaded, load_files
 from pybench.analysis.model import Group
 from pybench.cli.common import Format, Parser
 from pybench.errors import UsageError
-from pybench.report.csv import write_csv
+from pybench.report.document import write_document
 from pybench.report.hgrm import write_hgrm
-from pybench.report.json import write_json
-from pybench.report.markdown import write_markdown
 from pybench.report.metrics import METRICS, choose_metrics, default_metrics
 from pybench.report.optional import require
 from pybench.report.reference import CHOICES, Reference, build_reference
+from pybench.report.results import report_document
 from pybench.report.select import chosen_cells, parse_cells
 from pybench.report.tables import build_tables, find_row
 
@@ -93,16 +92,7 @@ def _report(args: argparse.Namespace) -> int:
         )
         for group in groups
     ]
-    if args.format == "table":
-        from pybench.report.terminal import print_tables
-
-        print_tables(tables, references, sys.stdout)
-    elif args.format == "markdown":
-        write_markdown(tables, references, sys.stdout)
-    elif args.format == "csv":
-        write_csv(tables, sys.stdout)
-    else:
-        write_json(tables, references, sys.stdout)
+    write_document(report_document(tables, references), args.format, sys.stdout)
     for path in _write_files(args, loaded, groups, references, wanted):
         print(f"wrote {path}", file=sys.stderr)
     return 0
@@ -111,11 +101,12 @@ def _report(args: argparse.Namespace) -> int:
 def _report_syscalls(args: argparse.Namespace) -> int:
     """Print the report's list of system calls per ping with ours beside it."""
     from pybench.explain import read_explanation
-    from pybench.report.syscalls import write_syscalls
+    from pybench.report.syscalls import syscalls_document
 
     if args.files:
         raise UsageError("report --syscalls reads what --explain wrote, and no results files")
-    write_syscalls(read_explanation(args.syscalls), args.format, sys.stdout)
+    document = syscalls_document(read_explanation(args.syscalls))
+    write_document(document, args.format, sys.stdout)
     return 0
 
 

@@ -3,11 +3,16 @@
 from typing import TextIO
 
 from pybench.machine.calibration import Calibration
+from pybench.report.document import Document, Remarks, write_document
 from pybench.report.text import duration_text, rate_text
 
 
 def write_calibration(found: Calibration, file: TextIO) -> None:
-    """Write the calibration for people."""
+    """Write the calibration for people; programs read the file that keeps it."""
+    write_document(Document(blocks=[Remarks(_lines(found))]), "table", file)
+
+
+def _lines(found: Calibration) -> list[str]:
     ceilings = [f"{engine} {rate_text(mps)}" for engine, mps in found.ceiling_mps.items()]
     ceilings += [f"{engine} not available" for engine in found.unavailable]
     limits = [f"{count} {name}" for name, count in found.limits.items()]
@@ -28,7 +33,7 @@ def write_calibration(found: Calibration, file: TextIO) -> None:
         lines.append("")
         lines.append("What could be tuned; nothing was changed:")
         lines += [f"  {line}" for line in found.advice]
-    file.write("\n".join(lines) + "\n")
+    return lines
 
 
 def _cost(ns: float) -> str:

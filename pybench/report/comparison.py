@@ -1,15 +1,13 @@
 """What `compare` prints: one line per cell, then what was refused and what to keep in mind."""
 
-import csv
-import json
+
 from collections.abc import Sequence
 from typing import Final, TextIO
 
 from msgspec import to_builtins
 
 from pybench.analysis.compare import Comparison
-from pybench.report.markdown import grid
-from pybench.report.terminal import make_console, print_grid
+from pybench.report.document import Document, Format, Grid, Remarks, write_document
 from pybench.report.text import MISSING, rate_text
 from pybench.units import count_label
 
@@ -18,38 +16,46 @@ _COLUMNS: Final = (
     *("base_func", "new_func", "conns", "base_mps", "base_n", "new_mps", "new_n"),
     *("ratio", "ci95_low", "ci95_high", "p", "paired", "verdict", "refused"),
 )
-_TITLE: Final = "Messages per second, NEW against BASE"
 
 
 def write_comparison(
     comparisons: Sequence[Comparison],
     below: Sequence[Comparison],
     notes: Sequence[str],
-    fmt: str,
+    fmt: Format,
     file: TextIO,
 ) -> None:
-    """Write comparisons in one of the formats `table json csv markdown`.
+    """Write what `comparison_document` says of them."""
+    write_document(comparison_document(comparisons, below, notes), fmt, file)
+
+
+def comparison_document(
+    comparisons: Sequence[Comparison], below: Sequence[Comparison], notes: Sequence[str]
+) -> Document:
+    """Comparisons, a line each.
 
     below: those that are surely below the limit that was asked for.  notes: lines to add, such as
     differences of the environments.
+    As JSON `{"schema": 1, "cells": [...], "notes": [...]}`, a cell being a `Comparison` with its
+    name and whether it is below the limit.
     """
-    if fmt == "json":
-        _write_json(comparisons, below, notes, file)
-    elif fmt == "csv":
-        _write_csv(comparisons, file)
-    else:
-        body = [_line(c, c in below) for c in comparisons]
-        remarks = [*_remarks(comparisons), *notes]
-        if fmt == "markdown":
-            bullets = "".join(f"- {remark}\n" for remark in remarks)
-            file.write(f"### {_TITLE}\n\n{grid(_HEADS, body)}\n")
-            file.write(f"\n{bullets}" if bullets else "")
-        else:
-            console = make_console(file)
-            marked = {(i, 7) for i, c in enumerate(comparisons) if c in below}
-            print_grid(console, _TITLE, _HEADS, body, fixed=2, stamped=marked)
-            for remark in remarks:
-                console.print(remark)
+    grid = Grid(
+        title="Messages per second, NEW against BASE",
+        heads=_HEADS,
+        rows=[_line(c, c in below) for c in comparisons],
+        fixed=2,
+        stamped=frozenset((i, len(_HEADS) - 1) for i, c in enumerate(comparisons) if c in below),
+    )
+    remarks = [*_remarks(comparisons), *notes]
+    cells = [
+        to_builtins(c) | {"name": c.name, "below_limit": c in below} for c in comparisons
+    ]
+    return Document(
+        blocks=[grid, Remarks(remarks)] if remarks else [grid],
+        columns=_COLUMNS,
+        lines=[_csv_line(c) for c in comparisons],
+        record={"schema": 1, "cells": cells, "notes": list(notes)},
+    )
 
 
 def _line(c: Comparison, below: bool) -> list[str]:
@@ -96,22 +102,8 @@ def _remarks(comparisons: Sequence[Comparison]) -> list[str]:
     return remarks
 
 
-def _write_json(
-    comparisons: Sequence[Comparison],
-    below: Sequence[Comparison],
-    notes: Sequence[str],
-    file: TextIO,
-) -> None:
-    cells = [to_builtins(c) | {"name": c.name, "below_limit": c in below} for c in comparisons]
-    json.dump({"schema": 1, "cells": cells, "notes": list(notes)}, file, indent=1)
-    file.write("\n")
-
-
-def _write_csv(comparisons: Sequence[Comparison], file: TextIO) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for c in comparisons:
-        sides = [x for s in (c.base, c.new) for x in ((s.mean, s.n) if s else (None, None))]
-        r = c.ratio
-        figures = [r.ratio, r.low, r.high, r.p, int(r.paired), r.verdict] if r else [None] * 6
-        writer.writerow([c.base_func, c.new_func, c.conns, *sides, *figures, c.refused])
+def _csv_line(c: Comparison) -> list[object]:
+    sides = [x for s in (c.base, c.new) for x in ((s.mean, s.n) if s else (None, None))]
+    r = c.ratio
+    figures = [r.ratio, r.low, r.high, r.p, int(r.paired), r.verdict] if r else [None] * 6
+    return [c.base_func, c.new_func, c.conns, *sides, *figures, c.refused]

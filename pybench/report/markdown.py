@@ -1,67 +1,72 @@
-"""Tables as Markdown, to be pasted into an issue or a README."""
+"""Documents as Markdown, to be pasted into an issue or a README."""
 
 from collections.abc import Sequence
 from typing import TextIO
 
-from pybench.report.reference import Reference
-from pybench.report.tables import Failure, GroupTables, Stamp
-from pybench.report.text import MISSING, sentence_case
-from pybench.units import count_label
+from pybench.report.document import (
+    Block,
+    Document,
+    Failures,
+    Grid,
+    Heading,
+    Legend,
+    Remarks,
+    Sentences,
+)
+from pybench.report.tables import Stamp
 
 
-def write_markdown(
-    groups: Sequence[GroupTables], references: Sequence[Reference | None], file: TextIO
-) -> None:
-    """Write every group's tables, its stamps and failures, and what it was then in 2016."""
-    parts: list[str] = []
-    for group, reference in zip(groups, references, strict=True):
-        parts.append(f"## {sentence_case(group.group.title)}")
-        for table in group.tables:
-            heads = ["Test", *(count_label(c) for c in table.counts)]
-            body = [
-                [row, *(table.text(row, c, MISSING).rstrip() for c in table.counts)]
-                for row in table.rows
-            ]
-            parts += [f"### {table.metric.title}", grid(heads, body)]
-        if reference is not None:
-            for then_now in reference.tables:
-                heads = ["Test", *(count_label(c) for c in then_now.counts)]
-                body = [
-                    [row, *(then_now.text(row, c, MISSING) for c in then_now.counts)]
-                    for row in then_now.rows
-                ]
-                parts += [f"### {then_now.title}", grid(heads, body)]
-            parts += reference.sentences
-        parts += notes(group.stamps, group.failures)
-    file.write("\n\n".join(parts) + "\n")
+def write(document: Document, file: TextIO) -> None:
+    """Write every block, apart by an empty line."""
+    before, after = document.blank
+    parts = [part for block in document.blocks for part in _paragraphs(block)]
+    file.write("\n" * before + "\n\n".join(parts) + "\n" * (1 + after))
 
 
-def grid(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+def _paragraphs(block: Block) -> list[str]:
+    match block:
+        case Heading(text):
+            return [f"## {text}"]
+        case Grid():
+            lines = _lines(block) if block.words else _padded_lines(block)
+            return [f"{'##' if block.main else '###'} {block.title}", "\n".join(lines)]
+        case Legend(stamps):
+            head = "Stamped cells, and what to do about them:"
+            return ["\n".join([head, "", *map(_stamp, stamps)])]
+        case Failures(failures):
+            return ["\n".join(["Not measured:", "", *(f"- {f.text}" for f in failures)])]
+        case Sentences(lines):
+            return list(lines)
+        case Remarks(lines):
+            return ["\n".join(f"- {line}" for line in lines)]
+
+
+def _padded_lines(grid: Grid) -> list[str]:
     """A pipe table, its first column to the left, the others to the right, padded."""
-    lines = [[_escaped(cell) for cell in line] for line in [heads, *body]]
-    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(heads))]
+    table = [[_escaped(cell.rstrip()) for cell in line] for line in [grid.heads, *grid.rows]]
+    widths = [max(3, *(len(line[i]) for line in table)) for i in range(len(grid.heads))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     padded = [
         [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
-        for line in lines
+        for line in table
     ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in [padded[0], rule, *padded[1:]])
+    return [_piped(line) for line in [padded[0], rule, *padded[1:]]]
 
 
-def notes(stamps: Sequence[Stamp], failures: Sequence[Failure]) -> list[str]:
-    """The legend of the stamps and the list of what was not measured, as paragraphs."""
-    parts = []
-    if stamps:
-        lines = ["Stamped cells, and what to do about them:", ""]
-        for stamp in stamps:
-            rounds = "1 round" if stamp.rounds == 1 else f"{stamp.rounds} rounds"
-            remedy = f" Remedy: {stamp.remedy}" if stamp.remedy else ""
-            head = f"- `!{stamp.mark}` **{stamp.code}** ({rounds}: {stamp.where})"
-            lines.append(f"{head}: {stamp.text}.{remedy}")
-        parts.append("\n".join(lines))
-    if failures:
-        parts.append("\n".join(["Not measured:", "", *(f"- {f.text}" for f in failures)]))
-    return parts
+def _lines(grid: Grid) -> list[str]:
+    """A pipe table as it comes: padding to the longest formula would help nobody."""
+    body = [[_escaped(cell) for cell in line] for line in [grid.heads, *grid.rows]]
+    return [_piped(line) for line in [body[0], ["---"] * len(grid.heads), *body[1:]]]
+
+
+def _piped(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _stamp(stamp: Stamp) -> str:
+    remedy = f" Remedy: {stamp.remedy}" if stamp.remedy else ""
+    head = f"- `!{stamp.mark}` **{stamp.code}** ({stamp.rounds_text}: {stamp.where})"
+    return f"{head}: {stamp.text}.{remedy}"
 
 
 def _escaped(text: str) -> str:

@@ -1,19 +1,16 @@
 """What a finished run prints: one line per cell, its stamps, and what went wrong."""
 
-import csv
-import json
 from collections.abc import Sequence
-from typing import Any, Final, Literal, TextIO
+from typing import Any, Final, TextIO
 
 from pybench.analysis.model import Cell, Group, group_rounds, rounds_of_section
-from pybench.report.json import SCHEMA, group_object
+from pybench.report.document import Block, Document, Format, Grid, notes, write_document
 from pybench.report.metrics import METRICS
+from pybench.report.results import group_record, joined
 from pybench.report.tables import GroupTables, build_tables, cell_marks
 from pybench.report.text import MISSING, duration_text, sentence_case
 from pybench.result import Result
 from pybench.units import count_label
-
-Format = Literal["table", "json", "csv", "markdown"]
 
 _LATENCIES: Final = ("latmean_ns", "lat50_ns", "lat95_ns", "lat99_ns", "latmax_ns")
 _DUE_LATENCIES: Final = ("due50_ns", "due99_ns", "duemax_ns")
@@ -36,25 +33,37 @@ _SHARES: Final = ("User %", "CPU us/msg", "Gen. queue", "Fairness")
 
 
 def run_summary(results: Sequence[Result], fmt: Format, file: TextIO) -> None:
-    """Write the results of one run.
+    """Write the results of one run."""
+    write_document(summary_document(results), fmt, file)
 
-    fmt `table` needs rich, the others only the standard library. Latencies are medians of the
-    rounds, the maximum is the largest of all; the rest are means. Failed rows are shown as well.
+
+def summary_document(results: Sequence[Result]) -> Document:
+    """The results of one run, failed rows as well.
+
+    Latencies are medians of the rounds, the maximum is the largest of all; the rest are means.
     `Due` latencies of an open loop count from when a ping was due, the others from when it was
     sent. `Gen. queue` is the share of the latency that passed in the load server's own queue.
+    As JSON: the object of `results` for each group, with all tables, and its cells' figures under
+    `cells`; as CSV those figures, a line each.
     """
     groups = [
         build_tables(group, list(METRICS.values()))
         for group in group_rounds(rounds_of_section(results))
     ]
-    if fmt == "json":
-        _write_json(groups, file)
-    elif fmt == "csv":
-        _write_csv(groups, file)
-    elif fmt == "markdown":
-        _write_markdown(groups, file)
-    else:
-        _print_table(groups, file)
+    cells = [[_record(cell) for cell in _ordered(group.group)] for group in groups]
+    every = [record for records in cells for record in records]
+    return Document(
+        blocks=[block for group in groups for block in _blocks(group)],
+        columns=list(every[0]) if every else (),
+        lines=[_csv_line(record) for record in every],
+        record=joined(
+            [
+                group_record(group) | {"cells": records}
+                for group, records in zip(groups, cells, strict=True)
+            ]
+        ),
+        blank=(0, 1),
+    )
 
 
 def _ordered(group: Group) -> list[Cell]:
@@ -136,7 +145,26 @@ def _record(cell: Cell) -> dict[str, Any]:
     return record
 
 
-def _grid(group: GroupTables) -> list[list[str]]:
+def _csv_line(record: dict[str, Any]) -> list[object]:
+    codes, errors = " ".join(record["warnings"]), "; ".join(record["errors"])
+    return list((record | {"warnings": codes, "errors": errors}).values())
+
+
+def _blocks(group: GroupTables) -> list[Block]:
+    rows = _rows(group)
+    column = _speed_column(group.group)
+    grid = Grid(
+        title=sentence_case(group.group.title),
+        heads=_heads(group.group),
+        rows=rows,
+        fixed=column,
+        stamped=frozenset((i, column) for i, row in enumerate(rows) if " !" in row[column]),
+        main=True,
+    )
+    return [grid, *notes(group.stamps, group.failures)]
+
+
+def _rows(group: GroupTables) -> list[list[str]]:
     marks = cell_marks(group.group, group.stamps)
     lines = [
         _line(group.group, cell, marks[cell.func, cell.conns]) for cell in _ordered(group.group)
@@ -149,46 +177,3 @@ def _grid(group: GroupTables) -> list[list[str]]:
             tail = f" !{mark}" if mark else ""
             line[column] = line[column] if speed == MISSING else speed + tail.ljust(width + 2)
     return lines
-
-
-def _print_table(groups: Sequence[GroupTables], file: TextIO) -> None:
-    from pybench.report.terminal import make_console, print_grid, print_notes
-
-    console = make_console(file)
-    for group in groups:
-        body = _grid(group)
-        column = _speed_column(group.group)
-        stamped = {(number, column) for number, line in enumerate(body) if " !" in line[column]}
-        title = sentence_case(group.group.title)
-        print_grid(console, title, _heads(group.group), body, fixed=column, stamped=stamped)
-        print_notes(console, group.stamps, group.failures)
-
-
-def _write_markdown(groups: Sequence[GroupTables], file: TextIO) -> None:
-    from pybench.report.markdown import grid, notes
-
-    for group in groups:
-        body = [[cell.rstrip() for cell in line] for line in _grid(group)]
-        parts = [f"## {sentence_case(group.group.title)}", grid(_heads(group.group), body)]
-        file.write("\n\n".join(parts + notes(group.stamps, group.failures)) + "\n\n")
-
-
-def _write_csv(groups: Sequence[GroupTables], file: TextIO) -> None:
-    records = [_record(cell) for group in groups for cell in _ordered(group.group)]
-    if not records:
-        return
-    writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    for record in records:
-        joined = {"warnings": " ".join(record["warnings"]), "errors": "; ".join(record["errors"])}
-        writer.writerow(record | joined)
-
-
-def _write_json(groups: Sequence[GroupTables], file: TextIO) -> None:
-    objects = [
-        group_object(group) | {"cells": [_record(cell) for cell in _ordered(group.group)]}
-        for group in groups
-    ]
-    document = objects[0] if len(objects) == 1 else {"groups": objects}
-    json.dump({"schema": SCHEMA} | document, file, indent=1)
-    file.write("\n")

@@ -3,14 +3,15 @@
 The report's own list is data (`pybench/data/report2016.json`); ours comes from `explain.json`.
 """
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 from pybench.backends.names import canonical, row_order
 from pybench.errors import UsageError
 from pybench.explain import Explained, Explanation
+from pybench.explain.explanation import Cpu
+from pybench.explain.layers import layer_order
+from pybench.report.document import Block, Document, Format, Grid, write_document
 from pybench.report.reference import figures
 from pybench.report.text import MISSING
 
@@ -21,6 +22,7 @@ WHOLE_WITHIN: Final = 0.03  # how far from a whole number is still written as on
 _VARIANTS: Final = {"asyncio_sock_local": "asyncio_sock", "thread_no_affinity": "thread"}
 _SETTINGS: Final = {"asyncio_sock_local": "local server", "thread_no_affinity": "not pinned"}
 
+TITLE: Final = "System calls per ping"
 HEADS: Final = ("Test", "Conns", "2016, 100 connections", "Now")
 
 
@@ -78,37 +80,36 @@ def _label(cell: Explained) -> str:
     return cell.cell.removesuffix(f" x {cell.conns}")
 
 
-def write_syscalls(explanation: Explanation, fmt: str, file: TextIO) -> None:
-    """Write the report's table with ours beside it. fmt: table, json, csv or markdown."""
+def syscalls_document(explanation: Explanation) -> Document:
+    """The report's table with ours beside it.
+
+    As JSON `{"schema": 1, "report2016": {ROW: {CALL: per ping}}, "cells": [{"cell", "func",
+    "conns", "per_ping": {CALL: per ping} or null}]}`.
+    """
     lines = syscall_lines(explanation)
-    if fmt == "json":
-        json.dump(_syscalls_object(explanation), file, indent=1)
-        file.write("\n")
-    elif fmt == "csv":
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("test", "conns", "then", "now"))
-        writer.writerows(lines)
-    else:
-        _write_lines("System calls per ping", HEADS, lines, fmt, file)
+    cells = [
+        {
+            "cell": cell.cell,
+            "func": cell.func,
+            "conns": cell.conns,
+            "per_ping": None if cell.syscalls is None else dict(cell.syscalls.per_ping),
+        }
+        for cell in explanation.cells
+    ]
+    return Document(
+        blocks=[Grid(title=TITLE, heads=HEADS, rows=lines, words=True)],
+        columns=("test", "conns", "then", "now"),
+        lines=lines,
+        record={
+            "schema": 1,
+            "report2016": figures()["syscalls_per_ping_100conns"],
+            "cells": cells,
+        },
+        blank=(1, 0),
+    )
 
 
-def _syscalls_object(explanation: Explanation) -> dict[str, Any]:
-    return {
-        "schema": 1,
-        "report2016": figures()["syscalls_per_ping_100conns"],
-        "cells": [
-            {
-                "cell": cell.cell,
-                "func": cell.func,
-                "conns": cell.conns,
-                "per_ping": None if cell.syscalls is None else dict(cell.syscalls.per_ping),
-            }
-            for cell in explanation.cells
-        ],
-    }
-
-
-def write_explanation(explanation: Explanation, fmt: str, file: TextIO) -> None:
+def write_explanation(explanation: Explanation, fmt: Format, file: TextIO) -> None:
     """Write what `--explain` found: calls per ping, then the CPU time by layer.
 
     fmt: table or markdown.  Raises UsageError for another: `explain.json` is for programs.
@@ -116,20 +117,22 @@ def write_explanation(explanation: Explanation, fmt: str, file: TextIO) -> None:
     if fmt not in ("table", "markdown"):
         raise UsageError(f"an explanation has no format {fmt}: read explain.json")
     calls = [(cell.cell, now_text(cell)) for cell in explanation.cells]
-    _write_lines("System calls per ping", ("Cell", "Calls"), calls, fmt, file)
+    blocks: list[Block] = [Grid(title=TITLE, heads=("Cell", "Calls"), rows=calls, words=True)]
     sampled = [(cell.cell, cell.cpu) for cell in explanation.cells if cell.cpu is not None]
-    if not sampled:
-        return
-    names = list(dict.fromkeys(layer for _, cpu in sampled for layer in cpu.layers))
-    from pybench.explain.layers import layer_order
+    if sampled:
+        blocks.append(_layers_grid(sampled))
+    write_document(Document(blocks=blocks, blank=(1, 0)), fmt, file)
 
+
+def _layers_grid(sampled: Sequence[tuple[str, Cpu]]) -> Grid:
+    """The cells' CPU time by layer, layers without a whole half percent anywhere left out."""
+    names = list(dict.fromkeys(layer for _, cpu in sampled for layer in cpu.layers))
     layers = [
         layer
         for layer in layer_order(names)
         if any(cpu.layers.get(layer, 0) >= 0.005 for _, cpu in sampled)
     ]
-    heads = ("Cell", "us/ping", "Kernel", *layers)
-    body = [
+    rows = [
         (
             name,
             f"{cpu.cpu_us_per_ping:.1f}",
@@ -138,31 +141,10 @@ def write_explanation(explanation: Explanation, fmt: str, file: TextIO) -> None:
         )
         for name, cpu in sampled
     ]
-    _write_lines("The worker's CPU time, percent by layer", heads, body, fmt, file)
+    title = "The worker's CPU time, percent by layer"
+    return Grid(title=title, heads=("Cell", "us/ping", "Kernel", *layers), rows=rows, words=True)
 
 
 def _percent(share: float) -> str:
     """A share as whole percent, nothing for what would be written 0."""
     return f"{100 * share:.0f}" if share >= 0.005 else ""
-
-
-def _write_lines(
-    title: str, heads: Sequence[str], body: Sequence[Sequence[str]], fmt: str, file: TextIO
-) -> None:
-    if fmt == "markdown":
-        rule = ["---"] * len(heads)
-        table = "\n".join("| " + " | ".join(line) + " |" for line in (heads, rule, *body))
-        file.write(f"\n### {title}\n\n{table}\n")
-        return
-    from pybench.report.terminal import make_console, print_grid
-
-    widths = [max(map(len, column)) for column in zip(heads, *body, strict=True)]
-    padded = [
-        [_padded(text, width) for text, width in zip(line, widths, strict=True)] for line in body
-    ]
-    print_grid(make_console(file), title, heads, padded)
-
-
-def _padded(text: str, width: int) -> str:
-    """Words begin under each other; numbers are left for the table to align."""
-    return text if text.replace(".", "").isdigit() else text.ljust(width)

@@ -61,6 +61,11 @@ class Stamp:
     cells: Sequence[tuple[str, int]]
 
     @property
+    def rounds_text(self) -> str:
+        """`1 round`, `3 rounds`."""
+        return "1 round" if self.rounds == 1 else f"{self.rounds} rounds"
+
+    @property
     def where(self) -> str:
         """The cells in words, shortened when they are many."""
         named = [f"{func} at {count_label(conns)}" for func, conns in self.cells]

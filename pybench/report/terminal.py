@@ -1,4 +1,4 @@
-"""Tables for a terminal, in the look of the 2016 report. The only module here that needs rich."""
+"""Documents for a terminal, tables in the look of the 2016 report. Needs rich."""
 
 from collections.abc import Sequence
 from typing import TextIO
@@ -8,14 +8,31 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from pybench.report.reference import Reference
-from pybench.report.tables import Failure, GroupTables, Stamp, Table
-from pybench.report.text import MISSING, sentence_case
-from pybench.units import count_label
+from pybench.report.document import (
+    Block,
+    Document,
+    Failures,
+    Grid,
+    Heading,
+    Legend,
+    Remarks,
+    Sentences,
+)
+from pybench.report.tables import Failure, Stamp
+from pybench.report.text import MISSING
 
 UNBOUNDED = 10_000  # columns: output that is not a terminal is never folded
 
 _STAMPED = "yellow"
+
+
+def write(document: Document, file: TextIO) -> None:
+    """Write every block; what is not a terminal gets lines of any length."""
+    console = make_console(file)
+    for number, block in enumerate(document.blocks):
+        if number and isinstance(block, Heading):
+            console.print()
+        _print(console, block)
 
 
 def make_console(file: TextIO) -> Console:
@@ -26,71 +43,54 @@ def make_console(file: TextIO) -> Console:
     return console
 
 
-def print_tables(
-    groups: Sequence[GroupTables], references: Sequence[Reference | None], file: TextIO
-) -> None:
-    """Write every group's tables, its stamps and failures, and what it was then in 2016."""
-    console = make_console(file)
-    for number, (group, reference) in enumerate(zip(groups, references, strict=True)):
-        if number:
+def _print(console: Console, block: Block) -> None:
+    match block:
+        case Heading(text):
+            console.print(Text(text, style="bold underline"))
+        case Grid():
+            print_grid(console, block)
+        case Legend(stamps):
+            _print_legend(console, stamps)
+        case Failures(failures):
+            _print_failures(console, failures)
+        case Sentences(lines):
             console.print()
-        console.print(Text(sentence_case(group.group.title), style="bold underline"))
-        for table in group.tables:
-            cells = [[table.text(row, c, MISSING) for c in table.counts] for row in table.rows]
-            heads = ["Test", *(count_label(c) for c in table.counts)]
-            body = [[row, *line] for row, line in zip(table.rows, cells, strict=True)]
-            print_grid(console, table.metric.title, heads, body, stamped=_stamped(table))
-        if reference is not None:
-            print_reference(console, reference)
-        print_notes(console, group.stamps, group.failures)
+            _print_lines(console, lines)
+        case Remarks(lines):
+            _print_lines(console, lines)
 
 
-def _stamped(table: Table) -> set[tuple[int, int]]:
-    """Line and column of every stamped cell, the row's name being column 0."""
-    return {
-        (table.rows.index(row), table.counts.index(count) + 1)
-        for (row, count), entry in table.entries.items()
-        if entry.marks
-    }
-
-
-def print_grid(
-    console: Console,
-    title: str,
-    heads: Sequence[str],
-    body: Sequence[Sequence[str]],
-    *,
-    fixed: int = 1,
-    stamped: set[tuple[int, int]] = frozenset(),  # type: ignore[assignment]
-) -> None:
-    """Write one table, in several parts when the console is too narrow for all columns.
-
-    fixed: how many first columns every part repeats.  stamped: line and column of the cells that
-    are to look different.
-    """
-    widths = [max(len(line[i]) for line in [heads, *body]) for i in range(len(heads))]
+def print_grid(console: Console, grid: Grid) -> None:
+    """Write one table, in several parts when the console is too narrow for all columns."""
+    columns = list(zip(grid.heads, *grid.rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
     console.print()
-    console.print(Text(title, style="bold"))
-    for part in _parts(widths, fixed, console.width):
-        grid = RichTable(box=box.ASCII_DOUBLE_HEAD)
+    console.print(Text(grid.title, style="bold"))
+    for part in _parts(widths, grid.fixed, console.width):
+        table = RichTable(box=box.ASCII_DOUBLE_HEAD)
         for column in part:
-            grid.add_column(Text(heads[column], justify="center"), justify="center", no_wrap=True)
-        for number, line in enumerate(body):
-            grid.add_row(
+            head = Text(grid.heads[column], justify="center")
+            table.add_column(head, justify="center", no_wrap=True)
+        for number, line in enumerate(grid.rows):
+            table.add_row(
                 *(
                     Text(
-                        _aligned(line[column], widths[column], column < fixed),
-                        style=_STAMPED if (number, column) in stamped else "",
+                        _aligned(grid, line[column], widths[column], column),
+                        style=_STAMPED if (number, column) in grid.stamped else "",
                     )
                     for column in part
                 )
             )
-        console.print(grid)
+        console.print(table)
 
 
-def _aligned(text: str, width: int, name: bool) -> str:
-    """Names and missing cells are centred, figures end under each other."""
-    return text if name or text == MISSING else text.rjust(width)
+def _aligned(grid: Grid, text: str, width: int, column: int) -> str:
+    """Names, words and missing cells are centred, figures end under each other."""
+    if column < grid.fixed or text == MISSING:
+        return text
+    if grid.words and not text.replace(".", "").isdigit():
+        return text
+    return text.rjust(width)
 
 
 def _parts(widths: Sequence[int], fixed: int, room: int) -> list[list[int]]:
@@ -109,31 +109,24 @@ def _parts(widths: Sequence[int], fixed: int, room: int) -> list[list[int]]:
     return parts or [first]
 
 
-def print_notes(console: Console, stamps: Sequence[Stamp], failures: Sequence[Failure]) -> None:
-    """Write the legend of the stamps and the list of what was not measured."""
-    if stamps:
-        console.print()
-        console.print(Text("Stamped cells, and what to do about them", style="bold"))
+def _print_legend(console: Console, stamps: Sequence[Stamp]) -> None:
+    console.print()
+    console.print(Text("Stamped cells, and what to do about them", style="bold"))
     for stamp in stamps:
-        rounds = "1 round" if stamp.rounds == 1 else f"{stamp.rounds} rounds"
         head = Text(f"!{stamp.mark} {stamp.code}", style=_STAMPED)
-        console.print(head + Text(f" ({rounds}: {stamp.where}): {stamp.text}", style="default"))
+        where = f" ({stamp.rounds_text}: {stamp.where}): {stamp.text}"
+        console.print(head + Text(where, style="default"))
         if stamp.remedy:
             console.print(Text(f"   -> {stamp.remedy}"))
-    if failures:
-        console.print()
-        console.print(Text("Not measured", style="bold"))
+
+
+def _print_failures(console: Console, failures: Sequence[Failure]) -> None:
+    console.print()
+    console.print(Text("Not measured", style="bold"))
     for failure in failures:
         console.print(Text(failure.text, style="red"))
 
 
-def print_reference(console: Console, reference: Reference) -> None:
-    """Write the figures of 2016 beside ours, then in words."""
-    for table in reference.tables:
-        heads = ["Test", *(count_label(c) for c in table.counts)]
-        body = [[row, *(table.text(row, c, MISSING) for c in table.counts)] for row in table.rows]
-        print_grid(console, table.title, heads, body)
-    if reference.sentences:
-        console.print()
-    for sentence in reference.sentences:
-        console.print(Text(sentence))
+def _print_lines(console: Console, lines: Sequence[str]) -> None:
+    for line in lines:
+        console.print(Text(line))

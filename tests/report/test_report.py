@@ -20,6 +20,7 @@ from pybench.backends import ROWS
 from pybench.backends.names import FAMILY_ORDER, family, row_order
 from pybench.cli import main
 from pybench.errors import UsageError
+from pybench.report.document import Grid
 from pybench.report.metrics import METRICS, choose_metrics
 from pybench.report.reference import build_reference
 from pybench.report.select import chosen_cells, parse_cells, spread_counts
@@ -407,7 +408,7 @@ def test_narrow_terminal_gets_all_columns_in_parts(small: Group) -> None:
     heads = ["Test", *map(str, range(100_000, 100_012))]
     body = [[row, *(f"{n}k ~ {n}%" for n in range(10, 22))] for row in ("asyncio", "c_epoll")]
     file = io.StringIO()
-    print_grid(Console(file=file, width=60), "Title", heads, body)
+    print_grid(Console(file=file, width=60), Grid(title="Title", heads=heads, rows=body))
     out = file.getvalue()
     assert all(len(line) <= 60 for line in out.splitlines())
     assert all(cell in out for cell in [*heads, *body[0]])

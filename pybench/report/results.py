@@ -1,0 +1,161 @@
+"""What `report` prints: every group's tables, its stamps and failures, and 2016 beside them.
+
+As JSON:
+
+    {"schema": 1, "server": NAME, "setting": {...}, "columns": "conns",
+     "tables": {"mps": {ROW: {CONNS: {"mean", "median", "stddev", "dev_pct", "n", "ci95"}}}, ...},
+     "warnings": [...], "failures": [...], "reference": {...}}
+
+CONNS is a decimal string. In an open loop "columns" is "rate" and the asked rate stands in its
+place; the connections are in the setting. A cell that was not measured is absent; with one round
+stddev, dev_pct and ci95 are null; `"at_least": true` marks a lower bound. With results of several
+load servers (or message sizes, ...) the document is `{"schema": 1, "groups": [one such object
+each]}`.
+
+As CSV: one line per table, row and column of it. rate: what was asked for in an open loop, 0 in a
+closed one. Warnings are codes; 2016 is left out.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from pybench.report.document import Block, Document, Grid, Heading, Sentences, notes
+from pybench.report.reference import Reference, ReferenceTable
+from pybench.report.tables import Entry, GroupTables, Table
+from pybench.report.text import MISSING, sentence_case
+from pybench.units import count_label
+
+SCHEMA: Final = 1
+
+_COLUMNS: Final = (
+    *("server", "msize", "runtime_s", "table", "unit", "test", "conns", "rate", "n"),
+    *("mean", "median", "stddev", "dev_pct", "ci95_low", "ci95_high", "at_least", "warnings"),
+)
+
+
+def report_document(
+    groups: Sequence[GroupTables], references: Sequence[Reference | None]
+) -> Document:
+    """Everything about all groups. references: one per group, None where it was not asked for."""
+    pairs = list(zip(groups, references, strict=True))
+    return Document(
+        blocks=[block for group, reference in pairs for block in _blocks(group, reference)],
+        columns=_COLUMNS,
+        lines=[line for group in groups for table in group.tables for line in _lines(group, table)],
+        record=joined([group_record(group, reference) for group, reference in pairs]),
+    )
+
+
+def _blocks(group: GroupTables, reference: Reference | None) -> list[Block]:
+    blocks: list[Block] = [Heading(sentence_case(group.group.title))]
+    blocks += [_grid(table) for table in group.tables]
+    if reference is not None:
+        blocks += [_reference_grid(table) for table in reference.tables]
+        if reference.sentences:
+            blocks.append(Sentences(reference.sentences))
+    return blocks + notes(group.stamps, group.failures)
+
+
+def _grid(table: Table) -> Grid:
+    return Grid(
+        title=table.metric.title,
+        heads=["Test", *map(count_label, table.counts)],
+        rows=[
+            [row, *(table.text(row, count, MISSING) for count in table.counts)]
+            for row in table.rows
+        ],
+        stamped=frozenset(
+            (table.rows.index(row), table.counts.index(count) + 1)
+            for (row, count), entry in table.entries.items()
+            if entry.marks
+        ),
+    )
+
+
+def _reference_grid(table: ReferenceTable) -> Grid:
+    return Grid(
+        title=table.title,
+        heads=["Test", *map(count_label, table.counts)],
+        rows=[
+            [row, *(table.text(row, count, MISSING) for count in table.counts)]
+            for row in table.rows
+        ],
+    )
+
+
+def _lines(group: GroupTables, table: Table) -> list[list[object]]:
+    """The table's cells by row and column; what was not measured has no line."""
+    setting = group.group.setting
+    lines: list[list[object]] = []
+    for (row, count), entry in sorted(
+        table.entries.items(), key=lambda item: (table.rows.index(item[0][0]), item[0][1])
+    ):
+        s = entry.summary
+        conns, rate = (setting.conns, count) if setting.open_loop else (count, 0)
+        where = [setting.server, setting.msize, f"{setting.runtime_s:g}"]
+        what = [table.metric.key, table.metric.unit, row, conns, rate, s.n]
+        figures = [s.mean, s.median, s.stddev, s.dev_pct, *(s.ci95 or (None, None))]
+        codes = " ".join(group.group.cells[row, count].codes)
+        lines.append([*where, *what, *figures, int(entry.at_least), codes])
+    return lines
+
+
+def joined(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The groups' records as one: a single one's keys stand at the top, those of several apart."""
+    only = records[0] if len(records) == 1 else {"groups": list(records)}
+    return {"schema": SCHEMA, **only}
+
+
+def group_record(group: GroupTables, reference: Reference | None = None) -> dict[str, Any]:
+    """One group as the object that the module describes."""
+    setting = dataclasses.asdict(group.group.setting)
+    result: dict[str, Any] = {
+        "server": setting.pop("server"),
+        "setting": setting,
+        "columns": "rate" if group.group.open_loop else "conns",
+        "tables": {table.metric.key: _table_record(table) for table in group.tables},
+        "warnings": [
+            {"code": s.code, "text": s.text, "remedy": s.remedy, "rounds": s.rounds}
+            | {"cells": [list(key) for key in s.cells]}
+            for s in group.stamps
+        ],
+        "failures": [dataclasses.asdict(failure) for failure in group.failures],
+    }
+    if reference is not None:
+        result["reference"] = _reference_record(reference)
+    return result
+
+
+def _table_record(table: Table) -> dict[str, dict[str, Any]]:
+    rows: dict[str, dict[str, Any]] = {}
+    for row in table.rows:
+        cells = {
+            str(conns): _entry_record(table.entries[row, conns])
+            for conns in table.counts
+            if (row, conns) in table.entries
+        }
+        if cells:
+            rows[row] = cells
+    return rows
+
+
+def _entry_record(entry: Entry) -> dict[str, Any]:
+    s = entry.summary
+    cell: dict[str, Any] = {"mean": s.mean, "median": s.median, "stddev": s.stddev}
+    cell |= {"dev_pct": s.dev_pct, "n": s.n, "ci95": None if s.ci95 is None else list(s.ci95)}
+    return cell | ({"at_least": True} if entry.at_least else {})
+
+
+def _reference_record(reference: Reference) -> dict[str, Any]:
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
+    for table in reference.tables:
+        rows = tables.setdefault(table.key, {})
+        for (row, conns), entry in table.entries.items():
+            rows.setdefault(row, {})[str(conns)] = {"then": entry.then, "now": entry.now}
+    return {
+        "source": f"2016-{reference.where}",
+        "relative_to": reference.relative_to,
+        "tables": tables,
+        "sentences": list(reference.sentences),
+    }

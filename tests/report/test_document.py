@@ -1,0 +1,126 @@
+"""Documents: one of every block, written in every format by writers that know no subject."""
+
+import csv
+import io
+import json
+from typing import get_args
+
+import pytest
+
+from pybench.report.document import (
+    Document,
+    Failures,
+    Format,
+    Grid,
+    Heading,
+    Legend,
+    Remarks,
+    Sentences,
+    write_document,
+)
+from pybench.report.tables import Failure, Stamp
+
+DOCUMENT = Document(
+    blocks=[
+        Heading("Everything"),
+        Grid(
+            title="Speed",
+            heads=("Test", "10"),
+            rows=[("a|b", "7"), ("c", "123 ")],
+            stamped=frozenset({(1, 1)}),
+        ),
+        Grid(title="Calls", heads=("Test", "Now"), rows=[("c", "recvfrom + sendto")], words=True),
+        Sentences(["One.", "Two."]),
+        Legend([Stamp("a", "unfair", "starved", "think", 2, [("c", 10)])]),
+        Failures([Failure("d", 1000, ["failed"], ["no [bold]luck[/bold]"], 1, 1)]),
+        Remarks(["mind this"]),
+    ],
+    columns=("test", "mps"),
+    lines=[("c", 1.5), ("d", None)],
+    record={"schema": 1, "cells": []},
+    blank=(1, 1),
+)
+
+MARKDOWN = """
+## Everything
+
+### Speed
+
+| Test |  10 |
+| ---- | --: |
+| a\\|b |   7 |
+| c    | 123 |
+
+### Calls
+
+| Test | Now |
+| --- | --- |
+| c | recvfrom + sendto |
+
+One.
+
+Two.
+
+Stamped cells, and what to do about them:
+
+- `!a` **unfair** (2 rounds: c at 10): starved. Remedy: think
+
+Not measured:
+
+- d at 1k: failed: no [bold]luck[/bold]
+
+- mind this
+
+"""
+
+TERMINAL = """\
+Everything
+
+Speed
++------+------+
+| Test |  10  |
++======+======+
+| a|b  |    7 |
+|  c   | 123  |
++------+------+
+
+Calls
++------+-------------------+
+| Test |        Now        |
++======+===================+
+|  c   | recvfrom + sendto |
++------+-------------------+
+
+One.
+Two.
+
+Stamped cells, and what to do about them
+!a unfair (2 rounds: c at 10): starved
+   -> think
+
+Not measured
+d at 1k: failed: no [bold]luck[/bold]
+mind this
+"""
+
+
+def written(document: Document, fmt: Format) -> str:
+    file = io.StringIO()
+    write_document(document, fmt, file)
+    return file.getvalue()
+
+
+def test_for_people() -> None:
+    assert written(DOCUMENT, "markdown") == MARKDOWN
+    assert written(DOCUMENT, "table") == TERMINAL
+
+
+def test_for_programs() -> None:
+    assert json.loads(written(DOCUMENT, "json")) == {"schema": 1, "cells": []}
+    lines = list(csv.reader(io.StringIO(written(DOCUMENT, "csv"))))
+    assert lines == [["test", "mps"], ["c", "1.5"], ["d", ""]]
+
+
+@pytest.mark.parametrize("fmt", get_args(Format))
+def test_every_format_writes_an_empty_document(fmt: Format) -> None:
+    assert written(Document(blocks=[]), fmt).strip() in ("", "{}")
