@@ -14,16 +14,15 @@ A verdict other than `no difference` needs
     so they are paired by round and need no such allowance.
 What `pybench calibrate` found of the machine raises that noise, and stamps `noise_floor` on what
 differs by less than runs of one row do.
-Neither prints nor reads clocks. Needs NumPy and SciPy.
+Neither prints nor reads clocks. The bootstrap and Mann-Whitney need NumPy and SciPy, which are
+imported where they are used: `cell_ratio` and the rest do without.
 """
 
 import math
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
-
-import numpy as np
-from scipy import stats as scipy_stats
 
 from pybench.analysis import stamps
 from pybench.analysis.model import Cell, Group, Setting
@@ -98,7 +97,9 @@ def compare_values(
     paired: values of one index belong together, and both have the same length.
     noise: a ratio within 1 - noise .. 1 + noise is no difference, whatever its interval.
     """
-    ratio = float(np.mean(new) / np.mean(base))
+    from scipy import stats as scipy_stats
+
+    ratio = statistics.fmean(new) / statistics.fmean(base)
     resampled = _bootstrap_interval(base, new, paired=paired)
     student = log_ratio_interval(base, new, paired=paired)
     low, high = min(resampled[0], student[0]), max(resampled[1], student[1])
@@ -117,6 +118,9 @@ def _bootstrap_interval(
     base: Sequence[float], new: Sequence[float], *, paired: bool
 ) -> tuple[float, float]:
     """Expanded percentile interval of mean(new) / mean(base); reproducible: its seed is fixed."""
+    import numpy as np
+    from scipy import stats as scipy_stats
+
     rounds = min(len(base), len(new))
     stretch = math.sqrt(rounds / (rounds - 1)) * student_t_quantile(1 - ALPHA / 2, rounds - 1)
     tail = float(scipy_stats.norm.cdf(-stretch))
@@ -146,12 +150,7 @@ def compare_cells(base: Cell, new: Cell, *, noise: float | None = None) -> Compa
     reason = _refusal(base, new)
     if reason:
         return Comparison(*names, refused=reason)
-    pairs = _pairs(base, new)
-    if len(pairs) >= 2:
-        before, after = [a for a, _ in pairs], [b for _, b in pairs]
-    else:
-        before, after = base.values("mps"), new.values("mps")
-    paired = len(pairs) >= 2
+    before, after, paired = _samples(base, new)
     floor = _noise_floor(base, new)
     allowed = noise if noise is not None else (0.0 if paired else max(NOISE, floor or 0.0))
     ratio = compare_values(before, after, paired=paired, noise=allowed)
@@ -159,6 +158,27 @@ def compare_cells(base: Cell, new: Cell, *, noise: float | None = None) -> Compa
     if floor is not None:
         stamp = stamps.noise_floor(ratio.ratio, floor, f"{base.func} and {new.func}")
     return Comparison(*names, summarize(before), summarize(after), ratio, stamp=stamp)
+
+
+def cell_ratio(base: Cell, new: Cell) -> tuple[float, float, float] | None:
+    """NEW / BASE of the mean messages per second with its 95% interval: ratio, low, high.
+
+    Student's t interval alone, over pairs where there are any. None for cells that cannot be
+    compared, such as those of a single round.
+    """
+    if _refusal(base, new):
+        return None
+    before, after, paired = _samples(base, new)
+    low, high = log_ratio_interval(before, after, paired=paired)
+    return statistics.fmean(after) / statistics.fmean(before), low, high
+
+
+def _samples(base: Cell, new: Cell) -> tuple[list[float], list[float], bool]:
+    """The speeds of both sides to compare, and whether they are paired."""
+    pairs = _pairs(base, new)
+    if len(pairs) >= 2:
+        return [a for a, _ in pairs], [b for _, b in pairs], True
+    return base.values("mps"), new.values("mps"), False
 
 
 def _noise_floor(base: Cell, new: Cell) -> float | None:
@@ -324,7 +344,7 @@ def drift_note(comparisons: Sequence[Comparison]) -> str:
     A machine that was busier in one of them looks just so.
     """
     ratios = [c.ratio.ratio for c in comparisons if c.ratio is not None and not c.ratio.paired]
-    middle = float(np.median(ratios)) if ratios else 1.0
+    middle = statistics.median(ratios) if ratios else 1.0
     aside = sum((ratio > 1) == (middle > 1) for ratio in ratios)
     if len(ratios) < 4 or abs(middle - 1) < 0.02 or aside < 0.9 * len(ratios):
         return ""

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from pybench.errors import EmptyHistogram
 
@@ -25,16 +26,23 @@ def percentile_ns(histogram: Mapping[int, int], q: float) -> int:
     At most one bucket width too high. Raises EmptyHistogram when the counts sum to 0.
     Source: the bucket rule in server/histogram.h.
     """
+    return percentiles_ns(histogram, [q])[0]
+
+
+def percentiles_ns(histogram: Mapping[int, int], levels: Sequence[float]) -> list[int]:
+    """What `percentile_ns` says of each of the rising levels, in one walk over the histogram."""
     total = sum(histogram.values())
     if total <= 0:
         raise EmptyHistogram("no samples: a percentile of nothing was asked for")
-    rank = max(1, -int(-q * total // 1))  # ceil: the smallest sample with at least q below or at it
-    seen = 0
-    for lower in sorted(histogram):
-        seen += histogram[lower]
-        if seen >= rank:
-            return lower + bucket_width_ns(lower) - 1
-    raise AssertionError("rank is at most the total")
+    edges = iter(sorted(histogram))
+    found, seen, lower = [], 0, 0
+    for q in levels:
+        rank = max(1, -int(-q * total // 1))  # ceil: the smallest sample with at least q up to it
+        while seen < rank:
+            lower = next(edges)
+            seen += histogram[lower]
+        found.append(lower + bucket_width_ns(lower) - 1)
+    return found
 
 
 def histogram_mean_ns(histogram: Mapping[int, int]) -> float:
@@ -125,6 +133,7 @@ def student_t_cdf(t: float, df: int) -> float:
     return 0.5 + inside / 2
 
 
+@cache
 def student_t_quantile(p: float, df: int) -> float:
     """The t with P(T <= t) = p, for p in (0, 1) and df >= 1; by bisection of `student_t_cdf`."""
     low, high = -1.0, 1.0

@@ -10,6 +10,7 @@ from pybench.analysis.load import Loaded, load_files
 from pybench.analysis.model import Group
 from pybench.cli.common import Format, Parser
 from pybench.errors import UsageError
+from pybench.report.charts import Charts
 from pybench.report.document import write_document
 from pybench.report.hgrm import write_hgrm
 from pybench.report.metrics import METRICS, choose_metrics, default_metrics
@@ -115,7 +116,7 @@ def _require_libraries(args: argparse.Namespace) -> None:
     if args.plots is not None:
         require("report --plots", "matplotlib", "numpy")
     if args.html is not None:
-        require("report --html", "plotly", "jinja2", "numpy", "scipy", "matplotlib")
+        require("report --html", "plotly", "jinja2")
 
 
 def _references(groups: Sequence[Group], args: argparse.Namespace) -> list[Reference | None]:
@@ -151,14 +152,15 @@ def _write_files(
 ) -> list[Path]:
     """Pictures, page and distributions, as far as they were asked for; the paths written."""
     written: list[Path] = []
+    charts = [Charts(group) for group in groups]
     if args.plots is not None:
-        from pybench.report.plots.draw import write_plots
+        from pybench.report.plots.write import write_plots
 
-        written += write_plots(groups, args.plots, wanted=wanted)
+        written += write_plots(charts, args.plots, wanted=wanted)
     if args.html is not None:
         from pybench.report.page.write import write_page
 
-        write_page(groups, references, loaded.campaigns, args.html, command=_command(args))
+        write_page(charts, references, loaded.campaigns, args.html, command=_command(args))
         written.append(args.html)
     if args.hgrm is not None:
         written += _write_distributions(groups, args.hgrm, wanted)

@@ -1,6 +1,5 @@
 """What `compare` prints: one line per cell, then what was refused and what to keep in mind."""
 
-
 from collections.abc import Sequence
 from typing import Final, TextIO
 
@@ -47,9 +46,7 @@ def comparison_document(
         stamped=frozenset((i, len(_HEADS) - 1) for i, c in enumerate(comparisons) if c in below),
     )
     remarks = [*_remarks(comparisons), *notes]
-    cells = [
-        to_builtins(c) | {"name": c.name, "below_limit": c in below} for c in comparisons
-    ]
+    cells = [to_builtins(c) | {"name": c.name, "below_limit": c in below} for c in comparisons]
     return Document(
         blocks=[grid, Remarks(remarks)] if remarks else [grid],
         columns=_COLUMNS,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from pybench.analysis.compare import Ratio, compare_cells
+from pybench.analysis.compare import cell_ratio
 from pybench.analysis.model import Group, kept_rate
 from pybench.backends.plugins import PROGRAM_FAMILY
 from pybench.report.style import MANY
@@ -144,18 +144,14 @@ def _stamp_sentence(group: Group, counts: Sequence[int]) -> str:
 
 def _times(group: Group, base: str, new: str, count: int) -> tuple[str, str]:
     """`3.1x` and ` (95% CI 2.9 to 3.3)`: how many times base new is, and how sure that is."""
-    found = compare_cells(group.cells[base, count], group.cells[new, count], noise=0.0)
-    if found.ratio is None:
+    found = cell_ratio(group.cells[base, count], group.cells[new, count])
+    if found is None:
         ratio = _speed(group, new, count) / _speed(group, base, count)
         return f"{_one_decimal(ratio)}x", " (one round: no interval)"
-    times, interval = f"{_one_decimal(found.ratio.ratio)}x", _interval(found.ratio)
-    if found.ratio.verdict == "no difference":
-        return times, f"{interval[:-1]}: no sure difference)"
-    return times, interval
-
-
-def _interval(ratio: Ratio) -> str:
-    return f" (95% CI {_one_decimal(ratio.low)} to {_one_decimal(ratio.high)})"
+    ratio, low, high = found
+    doubt = ": no sure difference" if low <= 1 <= high else ""
+    interval = f" (95% CI {_one_decimal(low)} to {_one_decimal(high)}{doubt})"
+    return f"{_one_decimal(ratio)}x", interval
 
 
 def _one_decimal(ratio: float) -> str:

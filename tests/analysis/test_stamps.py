@@ -16,7 +16,7 @@ from pybench.machine.interference import Monitor, read_cpu_times, read_listen_co
 from pybench.machine.placement import Placement
 from pybench.report.comparison import write_comparison
 from pybench.report.metrics import METRICS
-from pybench.report.page.write import row_warnings
+from pybench.report.page.sections import row_warnings
 from pybench.report.summary import run_summary
 from pybench.report.tables import build_tables
 from pybench.result import ClientUsage, Disturbance, Result, ServerUsage

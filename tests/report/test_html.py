@@ -18,7 +18,6 @@ from tests.support import synthetic
 
 pytest.importorskip("plotly")
 pytest.importorskip("jinja2")
-pytest.importorskip("scipy")
 sync_api = pytest.importorskip("playwright.sync_api")
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -483,8 +482,29 @@ def test_the_page_without_scripts_still_has_its_tables(browser: Any, page_file: 
     context.close()
 
 
+def test_a_browser_that_cannot_unpack_the_charts_says_so(browser: Any, page_file: Path) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.add_init_script("delete window.DecompressionStream")
+    page.goto(page_file.as_uri())
+    page.wait_for_selector("html[data-ready=true]")
+    assert page.locator("[data-chart=mps] .unable").is_visible()
+    page.get_by_role("button", name="thread", exact=True).click()
+    assert page.locator('[data-table="mps"] tr[data-row="thread"]').is_hidden()
+    context.close()
+
+
+def test_the_page_is_small_and_names_the_library_in_it(many_file: Path) -> None:
+    """Forty rows, and still what a mail can carry."""
+    text = many_file.read_text()
+    assert len(text.encode()) < 2_500_000
+    notice = re.search(r'id="library" data-notice="([^"]*)"', text)
+    assert notice is not None
+    assert notice[1].startswith("plotly.js v") and "MIT license" in notice[1]
+
+
 def test_the_command_that_is_put_together_again_can_be_typed() -> None:
-    from pybench.report.page.write import campaign_command
+    from pybench.report.page.origin import campaign_command
 
     record = Campaign.from_options(
         {"func": "selector", "conns": "10", "busy_poll": "50us", "seed": 1}, str

@@ -20,6 +20,7 @@ from pybench.backends import ROWS
 from pybench.backends.names import FAMILY_ORDER, family, row_order
 from pybench.cli import main
 from pybench.errors import UsageError
+from pybench.report.charts import Charts
 from pybench.report.document import Grid
 from pybench.report.metrics import METRICS, choose_metrics
 from pybench.report.reference import build_reference
@@ -504,11 +505,11 @@ def test_many_rows_stand_in_panels_of_their_families() -> None:
     pytest.importorskip("matplotlib")
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from pybench.report.plots import draw
+    from pybench.report.plots.speed import speed
 
     group = one_group(synthetic.make_many(counts=(10, 1000), rounds=2))
     styles = row_styles(group.rows, group.families)
-    figure = draw._mps(group, styles, None)
+    figure = speed(Charts(group), styles, None)
     assert figure is not None
     renderer = FigureCanvasAgg(figure).get_renderer()
     figure.canvas.draw()
@@ -557,16 +558,16 @@ def test_many_rows_of_an_open_loop_are_summed_up_together() -> None:
 
 def test_bars_of_many_rows_stand_under_their_families() -> None:
     pytest.importorskip("matplotlib")
-    from pybench.report.plots import draw
+    from pybench.report.plots.bars import bar_places
 
     group = one_group(synthetic.make_many(counts=(10,), rounds=2))
-    places, heads = draw._bar_places(group, group.rows)
+    places, heads = bar_places(group.rows, group.families)
     assert set(places) == set(group.rows)
     for row, place in places.items():
         above = max((top for top in heads.items() if top[1] < place), key=lambda top: top[1])
         assert above[0] == group.families[row]
     few = one_group(synthetic.make_campaign(funcs=["thread", "c_epoll"], counts=(10,), rounds=1))
-    assert draw._bar_places(few, few.rows) == ({"thread": 0, "c_epoll": 1}, {})
+    assert bar_places(few.rows, few.families) == ({"thread": 0, "c_epoll": 1}, {})
 
 
 def test_pictures_of_the_2016_file(tmp_path: Path) -> None:
@@ -682,7 +683,7 @@ def test_the_fastest_first() -> None:
 
 def test_labels_keep_their_distance_and_their_order() -> None:
     pytest.importorskip("matplotlib")
-    from pybench.report.plots.draw import spread
+    from pybench.report.plots.labels import spread
 
     wanted = [3.0, 3.0, 4.0, 50.0, 51.0, 99.0]
     places = spread(wanted, 10.0, 0.0, 100.0)

@@ -300,57 +300,63 @@
     return { color: colour(row), width: 2, dash: data.rows[row].dash };
   }
 
+  const stamps = (line, i) => (line.c ? line.c[i] : []);
+
+  function pointWords(group, row, line, i) {
+    const where = group.where[group.counts.indexOf(line.x[i])];
+    const codes = stamps(line, i);
+    const stamped = codes.length ? `<br>stamped: ${escaped(codes.join(", "))}` : "";
+    return `<b>${escaped(row)}</b> ${where}: ${escaped(line.t[i])}<br>${line.i[i]}${stamped}`;
+  }
+
   function drawLines(group, name, state, size) {
     const lines = group.lines[name] || {};
     const rows = shownRows(group).filter((row) => lines[row]);
     if (!rows.length) return empty;
-    const points = rows.flatMap((row) => lines[row]);
     const write = name === "mps" ? si : time;
-    const high = Math.max(...points.map((p) => p.y + (state.scale === "linear" ? p.e : 0)));
-    const low = Math.min(...points.map((p) => p.y));
+    const linear = state.scale === "linear";
+    const tops = ({ y, e }) => y.map((value, i) => value + (linear && e ? e[i] : 0));
+    const high = Math.max(...rows.flatMap((row) => tops(lines[row])));
+    const low = Math.min(...rows.flatMap((row) => lines[row].y));
     const yaxis = state.scale === "log" ? logAxis(low, high, write) : linearAxis(high, write);
-    const counts = [...new Set(points.map((p) => p.x))].sort((a, b) => a - b);
+    const counts = [...new Set(rows.flatMap((row) => lines[row].x))].sort((a, b) => a - b);
     const xaxis = countsAxis(group, counts);
     const traces = rows.map((row) => ({
       type: "scatter",
       mode: "lines+markers",
       name: row,
-      x: lines[row].map((p) => p.x),
-      y: lines[row].map((p) => p.y),
-      text: lines[row].map((p) => p.t),
+      x: lines[row].x,
+      y: lines[row].y,
+      text: lines[row].x.map((_, i) => pointWords(group, row, lines[row], i)),
       hovertemplate: "%{text}<extra></extra>",
       line: lineStyle(row),
       marker: {
         size: 8,
         color: colour(row),
         line: { width: 1.6, color: colour(row) },
-        symbol: lines[row].map((p) => data.rows[row].marker + (p.s ? "-open" : "")),
+        symbol: lines[row].x.map((_, i) => data.rows[row].marker + (stamps(lines[row], i).length ? "-open" : "")),
       },
-      error_y: {
-        type: "data",
-        array: lines[row].map((p) => p.e),
-        thickness: 1,
-        width: 3,
-        visible: lines[row].some((p) => p.e > 0),
-      },
+      error_y: { type: "data", array: lines[row].e || [], thickness: 1, width: 3, visible: Boolean(lines[row].e) },
     }));
-    const ends = rows.map((row) => {
-      const last = lines[row].at(-1);
-      return { x: last.x, y: last.y, text: row, colour: colour(row) };
-    });
+    const ends = rows.map((row) => ({
+      x: lines[row].x.at(-1),
+      y: lines[row].y.at(-1),
+      text: row,
+      colour: colour(row),
+    }));
     const shapes = name === "mps" ? [] : rows.flatMap((row) => knee(group, row, lines[row], yaxis));
     return { traces, xaxis, yaxis, shapes, annotations: size.labels ? endLabels(ends, xaxis, yaxis, size) : [] };
   }
 
   // A thin line from the point at the highest rate that the row kept down to the axis.
 
-  function knee(group, row, points, yaxis) {
-    const at = points.find((point) => point.x === group.knees[row]);
-    if (!at || at === points.at(-1)) return [];
+  function knee(group, row, { x, y }, yaxis) {
+    const at = x.indexOf(group.knees[row]);
+    if (at < 0 || at === x.length - 1) return [];
     const bottom = yaxis.type === "log" ? 10 ** yaxis.range[0] : yaxis.range[0];
     return [{
       type: "line", layer: "below", opacity: 0.7,
-      x0: at.x, x1: at.x, y0: bottom, y1: at.y,
+      x0: x[at], x1: x[at], y0: bottom, y1: y[at],
       line: { color: colour(row), width: 1 },
     }];
   }
@@ -370,7 +376,9 @@
     const rows = shownRows(group).filter((row) => cells[row]);
     if (!rows.length) return empty;
     const ys = rows.flatMap((row) => cells[row].y);
-    const last = Math.max(...rows.map((row) => cells[row].x.at(-1)));
+    const last = Math.max(...rows.map((row) => cells[row].n));
+    const steps = ({ n, y }) => y.map((_, i) => n ** (i / (y.length - 1)));
+    const words = (row, x, y) => `${escaped(row)}: ${+(100 - 100 / x).toPrecision(6)}% within ${time(y)}`;
     const decade = size.width / Math.log10(last); // pixels: labels need some 60 of them
     const ticks = decade > 110 ? [1, 2] : [1];
     for (let tick = decade > 60 ? 10 : 100; tick <= last; tick *= decade > 60 ? 10 : 100) ticks.push(tick);
@@ -387,16 +395,14 @@
       type: "scatter",
       mode: "lines",
       name: row,
-      x: cells[row].x,
+      x: steps(cells[row]),
       y: cells[row].y,
-      text: cells[row].x.map(
-        (x, i) => `${escaped(row)}: ${+(100 - 100 / x).toPrecision(6)}% within ${time(cells[row].y[i])}`,
-      ),
+      text: steps(cells[row]).map((x, i) => words(row, x, cells[row].y[i])),
       hovertemplate: "%{text}<extra></extra>",
       line: lineStyle(row),
     }));
     const ends = rows.map((row) => ({
-      x: cells[row].x.at(-1),
+      x: cells[row].n,
       y: cells[row].y.at(-1),
       text: row + (cells[row].s ? " !" : ""),
       colour: colour(row),
@@ -487,6 +493,7 @@
   // The frame of all charts.
 
   function drawChart(chart) {
+    if (!window.Plotly) return;
     const group = data.groups[chart.dataset.group];
     const plot = chart.querySelector(".plot");
     const narrow = chart.clientWidth < 560;
@@ -586,6 +593,29 @@
     all(".chart").forEach(drawChart);
   }
 
+  // The chart library lies deflated in the page, which is less than half as large for it.
+
+  async function unpackLibrary() {
+    const packed = atob(document.getElementById("library").textContent);
+    const bytes = Uint8Array.from(packed, (letter) => letter.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script); // runs before append returns
+  }
+
+  async function startCharts() {
+    root.dataset.charts = "waiting";
+    try {
+      await unpackLibrary();
+    } catch {
+      for (const note of all(".chart .unable")) note.hidden = false;
+    }
+    delete root.dataset.charts;
+    drawCharts();
+    root.dataset.ready = "true";
+  }
+
   for (const chart of all(".chart")) {
     for (const button of all("[data-set-scale]", chart)) {
       button.addEventListener("click", () => {
@@ -612,5 +642,5 @@
   if (kept === "dark" || kept === "light") root.dataset.theme = kept;
   showTheme();
   showRows();
-  root.dataset.ready = "true";
+  startCharts();
 })();

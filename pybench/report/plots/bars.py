@@ -1,0 +1,66 @@
+"""Panels of one line per row, side by side for some columns of the tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator
+
+from pybench.backends.names import by_family
+from pybench.report.charts import Charts
+from pybench.report.plots.frame import INK, MUTED, RULE, make_figure, panel_title
+from pybench.report.style import MANY
+
+PANELS: Final = 4  # counts side by side in one picture, at most
+
+
+def bar_panels(
+    charts: Charts, title: str, subtitle: str, rows: Sequence[str], counts: Sequence[int]
+) -> tuple[Figure, list[Axes], dict[str, float]]:
+    """One panel per count, one line per row, the first row on top; and row -> its place.
+
+    Many rows stand under the names of their families.
+    """
+    places, heads = bar_places(rows, charts.group.families)
+    height = max(places.values()) + 1
+    width = 2.0 + 2.6 * max(2, len(counts))
+    size = (width, 2.1 + (0.24 if heads else 0.3) * height)
+    figure, axes = make_figure(title, subtitle, size, len(counts), head=1.05)
+    longest = max(len(row) for row in rows)
+    figure.subplots_adjust(left=(0.25 + 0.085 * longest) / width)
+    for axis, count in zip(axes, counts, strict=True):
+        axis.grid(False)
+        axis.grid(True, axis="x", color=RULE, linewidth=0.8)
+        panel_title(axis, charts.group.setting.at(count).removeprefix("at "), fontsize=10)
+        axis.set_ylim(height - 0.4, min(-0.6, min(heads.values(), default=0) - 0.6))
+        axis.tick_params(axis="y", length=0, labelcolor=INK)
+    _name_places(axes[0], places, heads)
+    return figure, axes, places
+
+
+def _name_places(axis: Axes, places: Mapping[str, float], heads: Mapping[str, float]) -> None:
+    names = {place: name for name, place in [*places.items(), *heads.items()]}
+    axis.yaxis.set_major_locator(FixedLocator(sorted(names)))
+    axis.yaxis.set_major_formatter(FixedFormatter([names[place] for place in sorted(names)]))
+    for tick in axis.get_yticklabels():
+        if tick.get_position()[1] in heads.values():
+            tick.set(color=MUTED, fontweight="bold", fontsize=9)
+
+
+def bar_places(
+    rows: Sequence[str], families: Mapping[str, str]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """row -> its place from the top, and family -> that of its name; no names with few rows."""
+    if len(rows) <= MANY:
+        return {row: float(place) for place, row in enumerate(rows)}, {}
+    places: dict[str, float] = {}
+    heads: dict[str, float] = {}
+    place = 0.0
+    for family, own in by_family(rows, families).items():
+        heads[family] = place
+        for row in own:
+            place += 1
+            places[row] = place
+        place += 1.3
+    return places, heads

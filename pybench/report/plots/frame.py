@@ -1,0 +1,91 @@
+"""The frame that all pictures share: heading, panels, colours of what is not a row."""
+
+import textwrap
+from typing import Any, Final
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pybench.analysis.model import Group
+from pybench.report.style import mixed
+from pybench.report.text import sentence_case
+
+INK: Final = "#1f2328"
+MUTED: Final = "#59636e"
+RULE: Final = "#d8dee4"
+
+RC: Final[dict[str, Any]] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "text.color": INK,
+    "svg.hashsalt": "pybench",
+    "svg.fonttype": "path",
+}
+
+_CHARS_PER_INCH: Final = 14.5  # of a subtitle
+
+
+def make_figure(
+    title: str,
+    subtitle: str,
+    size: tuple[float, float],
+    columns: int = 1,
+    rows: int = 1,
+    *,
+    right: float = 0.98,
+    head: float = 0.85,
+    apart: tuple[float, float] = (0.08, 0.2),
+) -> tuple[Figure, list[Axes]]:
+    """A figure with its heading and rows of panels under it.
+
+    size: inches.  right: where the panels end, as a fraction; labels stand behind it.
+    head: inches above the panels.  apart: room beside and below a panel, as shares of its size.
+    """
+    lines = textwrap.wrap(subtitle, int((size[0] - 0.4) * _CHARS_PER_INCH))
+    more = 0.18 * (len(lines) - 1)
+    height = size[1] + more
+    figure = Figure(figsize=(size[0], height), facecolor="white")
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
+    figure.subplots_adjust(
+        left=0.75 / size[0],
+        right=right,
+        top=1 - (head + more) / height,
+        bottom=0.75 / height,
+        wspace=apart[0],
+        hspace=apart[1],
+    )
+    left = 0.16 / size[0]
+    figure.text(left, 1 - 0.32 / height, title, fontsize=14, fontweight="bold")
+    for number, line in enumerate(lines):
+        figure.text(left, 1 - (0.56 + 0.18 * number) / height, line, fontsize=9.5, color=MUTED)
+    return figure, [_plain(axis) for axis in axes]
+
+
+def _plain(axis: Axes) -> Axes:
+    """The axes without a frame, with pale horizontal lines behind everything."""
+    axis.grid(True, axis="y", color=RULE, linewidth=0.8)
+    axis.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axis.spines[side].set_visible(False)
+    axis.tick_params(length=3, color=RULE)
+    return axis
+
+
+def panel_title(axis: Axes, text: str, **look: Any) -> None:
+    """A title at the panel's left edge. Its height is given: to search for it costs a layout."""
+    axis.set_title(text, color=INK, loc="left", y=1.0, **look)
+
+
+def subtitle(group: Group, text: str, *, hollow: bool = False) -> str:
+    """The line under the title. hollow: whether some markers in the picture are."""
+    stamped = "; hollow: stamped, see the tables" if hollow else ""
+    return f"{sentence_case(group.title)}. {text}{stamped}"
+
+
+def paler(colour: str, share: float = 0.6) -> str:
+    """The `#rrggbb` colour mixed with that share of white."""
+    return mixed(colour, "#ffffff", share)
