@@ -5,11 +5,12 @@ from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from pybench.backends.names import by_family
 from pybench.report.charts import Charts
-from pybench.report.plots.frame import INK, MUTED, RULE, make_figure, panel_title
+from pybench.report.plots.frame import make_figure, panel_title
+from pybench.report.plots.look import INK
+from pybench.report.plots.panel import name_lines
 from pybench.report.style import MANY
 
 PANELS: Final = 4  # counts side by side in one picture, at most
@@ -30,22 +31,12 @@ def bar_panels(
     longest = max(len(row) for row in rows)
     figure.subplots_adjust(left=(0.25 + 0.085 * longest) / width)
     for axis, count in zip(axes, counts, strict=True):
-        axis.grid(False)
-        axis.grid(True, axis="x", color=RULE, linewidth=0.8)
         panel_title(axis, charts.group.setting.at(count).removeprefix("at "), fontsize=10)
         axis.set_ylim(height - 0.4, min(-0.6, min(heads.values(), default=0) - 0.6))
-        axis.tick_params(axis="y", length=0, labelcolor=INK)
-    _name_places(axes[0], places, heads)
+    name_lines(axes[0], {place: row for row, place in places.items()}, color=INK)
+    heads_at = {place: family for family, place in heads.items()}
+    name_lines(axes[0], heads_at, fontweight="bold", fontsize=9)
     return figure, axes, places
-
-
-def _name_places(axis: Axes, places: Mapping[str, float], heads: Mapping[str, float]) -> None:
-    names = {place: name for name, place in [*places.items(), *heads.items()]}
-    axis.yaxis.set_major_locator(FixedLocator(sorted(names)))
-    axis.yaxis.set_major_formatter(FixedFormatter([names[place] for place in sorted(names)]))
-    for tick in axis.get_yticklabels():
-        if tick.get_position()[1] in heads.values():
-            tick.set(color=MUTED, fontweight="bold", fontsize=9)
 
 
 def bar_places(

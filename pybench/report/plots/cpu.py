@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from pybench.report.charts import Charts, CpuBar
 from pybench.report.plots.bars import PANELS, bar_panels
-from pybench.report.plots.frame import MUTED, paler, subtitle
-from pybench.report.plots.look import Styles
+from pybench.report.plots.frame import subtitle
+from pybench.report.plots.look import MUTED, Styles, paler
+from pybench.report.plots.panel import finish_panel
 from pybench.report.select import Wanted, spread_counts
 from pybench.report.text import plain_text
 
@@ -41,6 +42,7 @@ def cpu(charts: Charts, styles: Styles, _wanted: Wanted | None) -> Figure | None
             axis.text(beside, places[row], note, va="center", fontsize=8, color=MUTED)
         axis.set_xlim(0, longest * 1.16)
         axis.set_xlabel("us per message")
+        finish_panel(axis, left=False, rules="x")
     return figure
 
 

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from pybench.report.charts import Charts, Span
 from pybench.report.plots.axes import fixed_ticks
 from pybench.report.plots.bars import PANELS, bar_panels
-from pybench.report.plots.frame import MUTED, subtitle
-from pybench.report.plots.look import Styles
+from pybench.report.plots.frame import subtitle
+from pybench.report.plots.look import MUTED, Styles
+from pybench.report.plots.panel import finish_panel
 from pybench.report.select import Wanted, spread_counts
 
 _POOR: Final = "#a8201a"
@@ -41,6 +42,7 @@ def fairness(charts: Charts, styles: Styles, _wanted: Wanted | None) -> Figure |
         for row, span in spans:
             _note(axis, span, places[row])
         _span_axis(axis, reach, starved=starved)
+        finish_panel(axis, left=False, rules="x")
     return figure
 
 

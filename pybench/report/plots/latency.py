@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 
 from pybench.report.charts import Charts, Line
 from pybench.report.plots.axes import counts_axis, time_axis
-from pybench.report.plots.frame import make_figure, paler, panel_title, subtitle
+from pybench.report.plots.frame import make_figure, panel_title, subtitle
 from pybench.report.plots.labels import label_ends
 from pybench.report.plots.lines import LineChart, draw_chart, draw_lines
-from pybench.report.plots.look import Styles, dash
+from pybench.report.plots.look import Styles, dash, paler
+from pybench.report.plots.panel import finish_panel
 from pybench.report.select import Wanted
 from pybench.report.style import MANY
 
@@ -60,6 +61,7 @@ def by_rate(charts: Charts, styles: Styles, _wanted: Wanted | None) -> Figure | 
     time_axis(axes[0])
     for axis, lines in zip(axes, panels, strict=True):
         _draw_knees(axis, charts, lines, styles)
+        finish_panel(axis, left=axis is axes[0])
     label_ends(figure, axes[1], panels[1], styles)
     return figure
 

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 
 from pybench.backends.names import by_family
 from pybench.report.charts import Line
-from pybench.report.plots.frame import MUTED, make_figure, panel_title
+from pybench.report.plots.frame import make_figure, panel_title
 from pybench.report.plots.labels import label_ends
-from pybench.report.plots.look import Styles, dash
+from pybench.report.plots.look import MUTED, Styles, dash
+from pybench.report.plots.panel import finish_panel
 from pybench.report.style import MANY
 
 _COLUMNS: Final = 3  # panels of families side by side
@@ -95,6 +96,7 @@ def draw_chart(chart: LineChart, styles: Styles) -> Figure:
     chart.y_axis(axis)
     if chart.mark:
         chart.mark(axis, chart.lines, styles)
+    finish_panel(axis, left=True)
     label_ends(figure, axis, chart.lines, styles)
     return figure
 
@@ -125,9 +127,10 @@ def _draw_families(
     chart.y_axis(axes[0])
     for axis in axes[:-_COLUMNS]:
         axis.set_xlabel("")
-    for axis, lines, looks in panels:
+    for number, (axis, lines, looks) in enumerate(panels):
         if chart.mark:
             chart.mark(axis, lines, looks)
+        finish_panel(axis, left=number % _COLUMNS == 0)
         label_ends(figure, axis, lines, looks, size=7.5)
     return figure
 
