@@ -13,11 +13,11 @@ from pybench.errors import UsageError
 from pybench.report.charts import Charts
 from pybench.report.document import write_document
 from pybench.report.hgrm import write_hgrm
-from pybench.report.metrics import METRICS, choose_metrics, default_metrics
+from pybench.report.metrics import METRICS, default_metrics, select_metrics
 from pybench.report.optional import require
 from pybench.report.reference import CHOICES, Reference, build_reference
 from pybench.report.results import report_document
-from pybench.report.select import chosen_cells, parse_cells
+from pybench.report.select import parse_cells, select_cells
 from pybench.report.tables import build_tables, find_row
 
 _REPORT: Final = """\
@@ -78,7 +78,7 @@ def _report(args: argparse.Namespace) -> int:
         return _report_syscalls(args)
     if not args.files:
         raise UsageError("report: give results files, or --syscalls FILE")
-    metrics = None if args.table is None else choose_metrics(args.table)
+    metrics = None if args.table is None else select_metrics(args.table)
     wanted = parse_cells(args.cells)
     _require_libraries(args)
     loaded = load_files(args.files)
@@ -182,7 +182,7 @@ def _write_distributions(groups: Sequence[Group], folder: Path, wanted: Any) -> 
     written: list[Path] = []
     for number, group in enumerate(groups, 1):
         suffix = f"-{number}-{group.setting.server}" if len(groups) > 1 else ""
-        cells = chosen_cells(group, wanted or (lambda _func, _conns: True))
+        cells = select_cells(group, wanted or (lambda _func, _conns: True))
         written += write_hgrm(cells, folder, suffix)
     if not written:
         raise UsageError(f"--hgrm {folder}: no such cell has a histogram")

@@ -168,22 +168,22 @@ def default_metrics(*, open_loop: bool) -> list[Metric]:
     return [METRICS[name] for name in (OPEN_LOOP_TABLES if open_loop else DEFAULT_TABLES)]
 
 
-def choose_metrics(words: str) -> list[Metric]:
+def select_metrics(names: str) -> list[Metric]:
     """The tables named in a comma-separated list; JSON keys, `fairness` and `all` are understood.
 
     Raises UsageError naming what there is.
     """
     by_key = {metric.key: metric for metric in METRICS.values()}
-    chosen: dict[str, Metric] = {}
-    for word in (part.strip() for part in words.split(",")):
+    selected: dict[str, Metric] = {}
+    for word in (part.strip() for part in names.split(",")):
         if word == "all":
-            chosen |= METRICS
+            selected |= METRICS
         elif word == "fairness":
-            chosen |= {name: METRICS[name] for name in ("jain", "starved")}
+            selected |= {name: METRICS[name] for name in ("jain", "starved")}
         elif word in METRICS or word in by_key:
             metric = METRICS.get(word) or by_key[word]
-            chosen[metric.name] = metric
+            selected[metric.name] = metric
         else:
             known = ", ".join([*METRICS, "fairness", "all"])
             raise UsageError(f"--table {word!r}: no such table; there are {known}")
-    return list(chosen.values())
+    return list(selected.values())

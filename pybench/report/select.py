@@ -10,15 +10,15 @@ from pybench.units import parse_count
 Wanted = Callable[[str, int], bool]
 
 
-def parse_cells(words: str | None) -> Wanted | None:
+def parse_cells(text: str | None) -> Wanted | None:
     """A test for cells from a comma-separated list of `ROW`, `ROW:CONNS` and `:CONNS`.
 
-    words: None to choose nothing, which leaves the choice to whoever asks.
+    text: None to select nothing, which leaves the choice to whoever asks.
     Raises UsageError for a count that is none.
     """
-    if words is None:
+    if text is None:
         return None
-    pairs = [_parse_one(word.strip()) for word in words.split(",")]
+    pairs = [_parse_one(word.strip()) for word in text.split(",")]
 
     def wanted(func: str, conns: int) -> bool:
         return any(
@@ -42,7 +42,7 @@ def _parse_count(text: str) -> int:
         raise UsageError(f"--cells: {exc}") from exc
 
 
-def chosen_cells(group: Group, wanted: Wanted | None) -> list[Cell]:
+def select_cells(group: Group, wanted: Wanted | None) -> list[Cell]:
     """The cells that are wanted and have a histogram, by row and count.
 
     Without a wish: every row at the one count that most rows have, the largest of several.

@@ -197,6 +197,21 @@ def test_connections_of_a_chart_are_chosen(visit: Visit) -> None:
     assert visit.page.evaluate(script) != before
 
 
+def test_stamped_points_are_hollow_on_the_page_as_well(visit: Visit) -> None:
+    """Filled with the ground, so that neither line nor error bar shows through."""
+    script = (
+        "document.querySelector('[data-chart=mps] .plot').data"
+        ".find(trace => trace.name === 'c_epoll').marker.color"
+    )
+    first, *stamped = visit.page.evaluate(script)
+    assert first != "#ffffff" and stamped == ["#ffffff", "#ffffff"]
+
+
+def test_the_median_is_marked_in_the_chart_of_fairness(visit: Visit) -> None:
+    axis = visit.page.evaluate("document.querySelector('[data-chart=fairness] .plot').layout.xaxis")
+    assert 1 in axis["tickvals"] and axis["range"][1] >= 1.6, "and not at the edge"
+
+
 def test_hovering_shows_figures(visit: Visit) -> None:
     point = visit.page.locator("[data-chart=mps] .scatterlayer .point").first
     point.scroll_into_view_if_needed()

@@ -22,9 +22,9 @@ from pybench.cli import main
 from pybench.errors import UsageError
 from pybench.report.charts import Charts
 from pybench.report.document import Grid
-from pybench.report.metrics import METRICS, choose_metrics
+from pybench.report.metrics import METRICS, select_metrics
 from pybench.report.reference import build_reference
-from pybench.report.select import chosen_cells, parse_cells, spread_counts
+from pybench.report.select import parse_cells, select_cells, spread_counts
 from pybench.report.sentences import summary_sentences
 from pybench.report.style import row_styles
 from pybench.report.summary import run_summary
@@ -164,7 +164,7 @@ def test_cpu_user_share_and_memory(small: Group) -> None:
 
 def test_one_round_has_no_tilde() -> None:
     results = [synthetic.make_result("selector", 10, mps=90_000.0)]
-    built = build_tables(one_group(results), choose_metrics("mps"))
+    built = build_tables(one_group(results), select_metrics("mps"))
     assert built.tables[0].text("selector", 10, "---") == "90k"
 
 
@@ -173,7 +173,7 @@ def test_report_rounds_relative_speed_to_whole_numbers() -> None:
         synthetic.make_result(func, 10, mps=mps)
         for func, mps in [("asyncio", 10_000.0), ("uvloop", 24_900.0), ("c_epoll", 25_100.0)]
     ]
-    (table,) = build_tables(one_group(results), choose_metrics("rel")).tables
+    (table,) = build_tables(one_group(results), select_metrics("rel")).tables
     assert [table.text(row, 10, "") for row in table.rows] == ["1", "2", "3"]
 
 
@@ -188,7 +188,7 @@ def test_relative_to_a_row(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_stamped_cells_differ_and_have_a_legend(small: Group) -> None:
-    built = build_tables(small, choose_metrics("mps"))
+    built = build_tables(small, select_metrics("mps"))
     (table,) = built.tables
     assert [(s.mark, s.code, s.rounds, list(s.cells)) for s in built.stamps] == [
         ("a", "generator_bound", 2, [("c_epoll", 1000)]),
@@ -204,12 +204,12 @@ def test_stamped_cells_differ_and_have_a_legend(small: Group) -> None:
     assert widths == {len(" !a")}
     clean = synthetic.make_result("asyncio", 1000, mps=20_000.0)
     stamped = synthetic.make_result("c_epoll", 1000, warnings=[synthetic.UNFAIR])
-    (table,) = build_tables(one_group([clean, stamped]), choose_metrics("mps")).tables
+    (table,) = build_tables(one_group([clean, stamped]), select_metrics("mps")).tables
     assert table.text("asyncio", 1000, "") == "20k   ", "room where others have a mark"
 
 
 def test_failures_are_listed_with_their_reason(small: Group) -> None:
-    (failure,) = build_tables(small, choose_metrics("mps")).failures
+    (failure,) = build_tables(small, select_metrics("mps")).failures
     assert failure.text == "thread at 1k: failed (3 of 3 rounds): can't start new thread"
 
 
@@ -745,7 +745,7 @@ def test_hgrm_files_climb_one_ladder(tmp_path: Path) -> None:
 
 def test_choosing_cells(small: Group) -> None:
     def names(words: str | None) -> list[tuple[str, int]]:
-        return [(cell.func, cell.conns) for cell in chosen_cells(small, parse_cells(words))]
+        return [(cell.func, cell.conns) for cell in select_cells(small, parse_cells(words))]
 
     assert names("c_epoll") == names("cpp_epoll") == [("c_epoll", 10), ("c_epoll", 1000)]
     assert names("thread:10, asyncio_proto:1k") == [("asyncio_proto", 1000), ("thread", 10)]
@@ -760,8 +760,8 @@ def test_spread_counts() -> None:
 
 
 def test_all_tables_can_be_named() -> None:
-    assert choose_metrics("all") == list(METRICS.values())
-    assert [m.name for m in choose_metrics("lat95_ns,fairness")] == ["lat95", "jain", "starved"]
+    assert select_metrics("all") == list(METRICS.values())
+    assert [m.name for m in select_metrics("lat95_ns,fairness")] == ["lat95", "jain", "starved"]
 
 
 def test_numbers_as_text() -> None:

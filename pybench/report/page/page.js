@@ -227,7 +227,7 @@
 
   // Axes with ranges and ticks of our own, so that labels can be placed beside the lines.
 
-  function linearAxis(top, write, most = 5) {
+  function linearAxis(top, write, most = 6) {
     const rough = (top || 1) / most;
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = [1, 2, 2.5, 5, 10].find((s) => s * power >= rough) * power;
@@ -332,9 +332,9 @@
       line: lineStyle(row),
       marker: {
         size: 8,
-        color: colour(row),
+        color: lines[row].x.map((_, i) => (stamps(lines[row], i).length ? css("--ground") : colour(row))),
         line: { width: 1.6, color: colour(row) },
-        symbol: lines[row].x.map((_, i) => data.rows[row].marker + (stamps(lines[row], i).length ? "-open" : "")),
+        symbol: data.rows[row].marker,
       },
       error_y: { type: "data", array: lines[row].e || [], thickness: 1, width: 3, visible: Boolean(lines[row].e) },
     }));
@@ -468,9 +468,9 @@
         line: { color: colour(row), width },
         hovertemplate: hover,
       });
-      const symbol = cells[row].stamped ? "circle-open" : "circle";
       const dot = { type: "scatter", mode: "markers", x: [middle], y: [i], hovertemplate: hover };
-      const marker = { size: 9, color: colour(row), symbol, line: { width: 1.6, color: colour(row) } };
+      const inside = cells[row].stamped ? css("--ground") : colour(row);
+      const marker = { size: 9, color: inside, line: { width: 1.6, color: colour(row) } };
       return [span(low, high, 2, 1), span(p5, p95, 9, 0.5), { ...dot, marker }];
     });
     const reach = Math.max(...rows.map((row) => cells[row].span[4]));
@@ -483,10 +483,11 @@
         font: { size: 12, color: poor ? css("--warn-ink") : css("--muted") },
       };
     });
-    const xaxis = { ...linearAxis(Math.max(reach, 1.1), si, size.width < 400 ? 2 : 5), title: "times the median" };
     const words = Math.max(...annotations.map((note) => note.text.length)) * 7 + 12; // pixels
     const room = Math.max(0.35, 1 - words / size.width); // the notes stand behind the spans
-    xaxis.range = [-0.03 * reach, Math.max(reach, 1.1) / room];
+    const top = Math.max(reach / room, 1.6); // the median not at the edge
+    const axis = linearAxis(top, si, size.width < 400 ? 3 : 5);
+    const xaxis = { ...axis, range: [-0.03 * top, top], title: "times the median" };
     return { traces, xaxis, yaxis: rowsAxis(rows), annotations, height: 90 + 26 * rows.length };
   }
 

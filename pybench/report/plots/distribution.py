@@ -12,14 +12,14 @@ from pybench.report.plots.axes import fixed_ticks, time_axis
 from pybench.report.plots.frame import subtitle
 from pybench.report.plots.lines import LineChart, draw_chart
 from pybench.report.plots.look import Styles, dash
-from pybench.report.select import Wanted, chosen_cells
+from pybench.report.select import Wanted, select_cells
 from pybench.units import count_label
 
 
 def distribution(charts: Charts, styles: Styles, wanted: Wanted | None) -> Figure | None:
     """The wanted cells, all rows at one count without a wish."""
     group = charts.group
-    cells = chosen_cells(group, wanted)
+    cells = select_cells(group, wanted)
     if not cells:
         return None
     several = len({cell.conns for cell in cells}) > 1
