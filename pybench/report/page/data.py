@@ -1,4 +1,4 @@
-"""What `page.js` draws and switches, as JSON: charts in arrays, the look of the rows.
+"""What the page's script draws and switches, as JSON: charts in arrays, the look of the rows.
 
     {"groups": [{"rows", "knees", "counts", "labels", "where", "axis",
                  "lines": {TABLE: {ROW: {"x", "y", "e", "t", "i", "c"}}},

@@ -1,4 +1,4 @@
-"""The chart library inside the page: Plotly, deflated, in base64; `page.js` unpacks it.
+"""The chart library inside the page: Plotly, deflated, in base64; `script/start.js` unpacks it.
 
 As it comes it is 4.8 MB, of which a page of ours needs all in one file. A browser inflates it in
 some hundredths of a second (every one since the spring of 2023 can).
