@@ -45,15 +45,30 @@ def write_page(
     campaigns: header records of the files.  command: the words that made this page.
     Raises UsageError when the file cannot be written.
     """
+    page = _template().render(
+        **_content(charts, references),
+        commands=commands(campaigns, command),
+        css=Markup(_text("page.css")),
+        script=Markup(_script()),
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page, encoding="utf-8")
+    except OSError as exc:
+        raise UsageError(f"--html {path}: {exc.strerror}") from exc
+
+
+def _content(charts: Sequence[Charts], references: Sequence[Reference | None]) -> dict[str, Any]:
+    """What the template shows of the results, and the library that draws them."""
     groups = [one.group for one in charts]
     families = {row: family for group in groups for row, family in group.families.items()}
     styles = row_styles(families, families)
     many = len(styles) > MANY
     notice, code = library.packed()
-    page = _template().render(
-        title=_page_title(groups),
-        version=__version__,
-        sections=[
+    return {
+        "title": _page_title(groups),
+        "version": __version__,
+        "sections": [
             section(
                 build_tables(one.group, list(METRICS.values())),
                 reference,
@@ -63,22 +78,16 @@ def write_page(
             )
             for number, (one, reference) in enumerate(zip(charts, references, strict=True))
         ],
-        families=[{"name": name, "rows": own} for name, own in by_family(styles, families).items()],
-        many=many,
-        most=MANY,
-        environment=environment(groups),
-        commands=commands(campaigns, command),
-        css=Markup(_text("page.css")),
-        script=Markup(_script()),
-        library_notice=notice,
-        library=Markup(code),
-        data=Markup(page_data(charts, styles, many=many)),
-    )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
-    except OSError as exc:
-        raise UsageError(f"--html {path}: {exc.strerror}") from exc
+        "families": [
+            {"name": name, "rows": own} for name, own in by_family(styles, families).items()
+        ],
+        "many": many,
+        "most": MANY,
+        "environment": environment(groups),
+        "library_notice": notice,
+        "library": Markup(code),
+        "data": Markup(page_data(charts, styles, many=many)),
+    }
 
 
 def _template() -> jinja2.Template:

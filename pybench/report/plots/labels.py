@@ -1,9 +1,8 @@
 """Rows' names beside the ends of their lines, or in a legend when they are too many for that."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -39,24 +38,25 @@ def label_ends(
     ends = axis.transData.transform([(line.x[-1], line.y[-1]) for line in lines])
     order = sorted(range(len(lines)), key=lambda i: (float(ends[i][1]), lines[i].row))
     places = spread([float(ends[i][1]) for i in order], gap, box.y0 - gap / 2, box.y1 + gap / 2)
-    ties, colours = [], []
+    ties = []
     for i, place in zip(order, places, strict=True):
-        colour = styles[lines[i].row].light
-        name = (box.x0 + _NAMES_AT * box.width, place)
-        axis.text(
-            *(_NAMES_AT, (place - box.y0) / box.height, lines[i].row),
-            transform=axis.transAxes,
-            color=colour,
-            fontsize=size,
-            fontweight="bold",
-            va="center",
-        )
-        ties.append(_shortened(name, ends[i], _OFF_NAME * point, _OFF_LINE * point))
-        colours.append(colour)
-    corner, span = np.array([box.x0, box.y0]), np.array([box.width, box.height])
+        look: dict[str, Any] = {"color": styles[lines[i].row].light, "fontsize": size}
+        height = (place - box.y0) / box.height
+        name = axis.text(_NAMES_AT, height, lines[i].row, transform=axis.transAxes, **look)
+        name.set(fontweight="bold", va="center")
+        start = (box.x0 + _NAMES_AT * box.width, place)
+        ties.append(_shortened(start, ends[i], _OFF_NAME * point, _OFF_LINE * point))
+    _draw_ties(axis, ties, [styles[lines[i].row].light for i in order])
+
+
+def _draw_ties(
+    axis: Axes, ties: Sequence[Sequence[tuple[float, float]]], colours: Sequence[str]
+) -> None:
+    """Thin lines between names and lines' ends. ties: in pixels; kept as shares of the axes."""
+    shares = axis.transAxes.inverted()
     axis.add_collection(
         LineCollection(
-            [(np.array(tie) - corner) / span for tie in ties],
+            [shares.transform(tie) for tie in ties],
             colors=colours,
             alpha=0.45,
             linewidths=0.8,
