@@ -25,12 +25,11 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pybench.analysis import stamps
-from pybench.analysis.model import Cell, Group, Setting
+from pybench.analysis.model import OPTION_WORDS, Cell, Group, Setting
 from pybench.analysis.stats import Summary, log_ratio_interval, student_t_quantile, summarize
 from pybench.backends.names import canonical
 from pybench.errors import UsageError
 from pybench.result import Warning
-from pybench.spec import OPTIONS
 
 Verdict = Literal["faster", "slower", "no difference"]
 
@@ -44,7 +43,7 @@ _PASSING: Final = frozenset({"load_average", "calibration"})  # of the hour, not
 
 _SETTING_WORDS: Final = {
     "server": "load server",
-    **{option.key: option.words for option in OPTIONS.values() if option.words},
+    **OPTION_WORDS,
     "threads": "server threads",
     "machine": "machine",
     "conns": "connections of an open loop",
@@ -217,10 +216,17 @@ def _refusal(base: Cell, new: Cell) -> str:
 
 def setting_differences(base: Setting, new: Setting) -> list[str]:
     """What keeps two settings apart, as `message size 64 against 1024`."""
-    return [
+    found = [
         f"{word} {_shown(name, getattr(base, name))} against {_shown(name, getattr(new, name))}"
         for name, word in _SETTING_WORDS.items()
-        if getattr(base, name) != getattr(new, name)
+        if hasattr(base, name) and getattr(base, name) != getattr(new, name)
+    ]
+    before, after = dict(base.options), dict(new.options)
+    return found + [
+        f"{_SETTING_WORDS.get(key, key)} {before.get(key, 'as usual')} against "
+        f"{after.get(key, 'as usual')}"
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
     ]
 
 

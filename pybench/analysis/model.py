@@ -16,10 +16,13 @@ from pybench.analysis.stats import Summary, merge_histograms, summarize
 from pybench.backends.names import family, row_order
 from pybench.result import Result, ServerUsage, Warning
 from pybench.result.campaign import CampaignRecord
-from pybench.spec import row_label
+from pybench.spec import OPTIONS, row_label
 from pybench.units import NS_PER_US, count_label, format_duration
 
 LOCAL = "local"
+OPTION_WORDS = {option.key: option.words for option in OPTIONS.values() if option.words}
+"""What a difference in an option is called."""
+
 _OF_PYTHON = ("implementation", "gil")
 
 
@@ -32,6 +35,7 @@ class Setting:
     timestamps: `kernel` where each echo's arrival was noted.  busy_poll_us: how long the load
     server looked for echoes before it slept.  conns: connections of an open loop,
     whose tables go by rate; 0 for a closed loop, whose tables go by connections.
+    options: what else was asked for, key and value, where it is not the usual.
     """
 
     server: str
@@ -44,6 +48,7 @@ class Setting:
     machine: str = ""
     timestamps: str = ""
     busy_poll_us: int = 0
+    options: tuple[tuple[str, Any], ...] = ()
     conns: int = 0
 
     @property
@@ -292,11 +297,17 @@ def _title(setting: Setting, settings: Sequence[Setting]) -> str:
     if differs("busy_poll_us"):
         poll = format_duration(setting.busy_poll_us * NS_PER_US)
         parts.append(f"busy poll {poll}" if setting.busy_poll_us else "no busy poll")
+    parts += [f"{OPTION_WORDS.get(key, key)} {value}" for key, value in setting.options]
     if differs("threads"):
         parts.append(f"{setting.threads} server threads")
     if differs("machine") and setting.machine:
         parts.append(setting.machine)
     return ", ".join(parts)
+
+
+def _frozen(value: Any) -> Any:
+    """A value of JSON that can be compared and hashed."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def server_name(address: str) -> str:
@@ -372,6 +383,7 @@ def _round_of_result(
             machine=machine_name(env),
             timestamps=server.timestamps,
             busy_poll_us=server.busy_poll_us,
+            options=tuple(sorted((key, _frozen(value)) for key, value in result.options.items())),
             conns=result.conns if result.rate else 0,
         ),
         rate=result.rate,

@@ -16,7 +16,7 @@ from pybench.driver.control import Measurement
 from pybench.driver.workerprocess import Usage
 from pybench.machine.interference import Monitor
 from pybench.result import ClientUsage, Latency, PerConn, Result, ServerUsage, Status
-from pybench.spec import Cell, HostPort
+from pybench.spec import OPTIONS, Cell, HostPort
 from pybench.units import NS_PER_S
 
 
@@ -138,8 +138,21 @@ def empty_result(cell: Cell, number: int, started_at: str, env: dict[str, Any]) 
         spec=cell.row.spec,
         python={} if cell.python is None else {"name": cell.python.name},
         env_set=dict(cell.env),
+        options=_options(cell),
         env=env,
     )
+
+
+def _options(cell: Cell) -> dict[str, Any]:
+    """The options of the round that a result has no key for, where they are not the usual ones."""
+    own = {*Result.__struct_fields__, *ServerUsage.__struct_fields__}
+    return {
+        option.key: value
+        for option in OPTIONS.values()
+        if option.of_round
+        and option.key not in own
+        and (value := getattr(cell, option.field)) != option.usual
+    }
 
 
 def with_interpreter(blank: Result, python: Mapping[str, Any]) -> Result:

@@ -110,6 +110,8 @@ def joined(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def group_record(group: GroupTables, reference: Reference | None = None) -> dict[str, Any]:
     """One group as the object that the module describes."""
     setting = dataclasses.asdict(group.group.setting)
+    if not setting["options"]:
+        del setting["options"]
     result: dict[str, Any] = {
         "server": setting.pop("server"),
         "setting": setting,

@@ -150,6 +150,10 @@ class Result(Struct, frozen=True, kw_only=True):
         tuple[Count, Count],
         key("shortest and longest wait between an echo and the next ping", unit="us"),
     ] = (0, 0)
+    options: Annotated[
+        dict[str, Any],
+        key("what else was asked for, if unusual and without a key of its own", since="0.2.0"),
+    ] = field(default_factory=dict)
     messages: Annotated[Count, key("echoes inside the window", unit="messages")] = 0
     window_s: Annotated[Number, key("true length of the window", unit="s")] = 0.0
     mps: Annotated[Number, key("messages / window_s", unit="messages/s")] = 0.0

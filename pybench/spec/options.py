@@ -39,6 +39,7 @@ class Option:
     key: what records call the value, the field's name unless told.
     wire: how the load server is told of it, where it is.  words: what a difference in it is called.
     field: of the campaign, and of a cell where it has one of that name.
+    of_round: whether every cell has it, see `RoundOptions`.
     """
 
     name: str
@@ -56,6 +57,12 @@ class Option:
     wire: Wire | None = None
     words: str = ""
     field: str = ""
+    of_round: bool = False
+
+    @property
+    def usual(self) -> Any:
+        """The value when nothing is asked for."""
+        return self.value({}, self.name)
 
     def value(self, given: Mapping[str, Any], called: str) -> Any:
         """What was asked for. given: option -> text, number, flag or list of those.
@@ -213,7 +220,9 @@ class CampaignOptions(RoundOptions):
 _OF_ROUNDS: Final = frozenset(f.name for f in fields(RoundOptions))
 
 OPTIONS: Final[Mapping[str, Option]] = {
-    option.name: replace(option, field=f.name, key=option.key or f.name)
+    option.name: replace(
+        option, field=f.name, key=option.key or f.name, of_round=f.name in _OF_ROUNDS
+    )
     for f in sorted(fields(CampaignOptions), key=lambda f: f.name in _OF_ROUNDS)
     for option in [f.metadata["option"]]
 }

@@ -53,7 +53,10 @@ def test_a_document_is_read_as_it_was_written(name: str, tmp_path: Path) -> None
     record: Any = read_document(old, kinds[name])
     write_document(tmp_path / "new.json", record)
     assert read_document(tmp_path / "new.json", kinds[name]) == record
-    assert json.loads((tmp_path / "new.json").read_text()) == json.loads(old.read_text())
+    written = json.loads((tmp_path / "new.json").read_text())
+    for one in written.get("measured", ()):
+        del one["result"]["options"]  # a key that is newer
+    assert written == json.loads(old.read_text())
 
 
 def read_bytes(path: Path, data: bytes) -> list[Any]:

@@ -7,7 +7,7 @@ the charts with Plotly. `page.html` is the template, `page.css` the look.
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import jinja2
 from markupsafe import Markup
