@@ -527,6 +527,23 @@ def test_many_rows_stand_in_panels_of_their_families() -> None:
     assert all(box.x1 <= figure.bbox.x1 for box in extents), "nothing is cut off"
 
 
+@pytest.mark.parametrize("left", [True, False])
+def test_ticks_and_rules_do_not_move_the_limits(left: bool) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    from pybench.report.plots.axes import time_axis
+    from pybench.report.plots.panel import finish_panel
+
+    axes = Figure().subplots(1, 2, sharey=True)
+    axes[0].plot([1, 2], [60e6, 4.1e9])
+    time_axis(axes[0])
+    before = axes[0].get_xlim(), axes[1].get_ylim()
+    for axis in axes:
+        finish_panel(axis, left=left)
+    assert (axes[0].get_xlim(), axes[1].get_ylim()) == before
+
+
 def words_box(note: Any, renderer: Any) -> Any:
     """The box of an annotation's words without its arrow, a little smaller."""
     from matplotlib.text import Text

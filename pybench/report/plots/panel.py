@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
 from pybench.report.plots.look import MUTED, RULE
@@ -61,8 +62,8 @@ def _draw_rules(axis: Axes, places: Sequence[float], which: Literal["x", "y"]) -
 
 def _draw_bottom(axis: Axes, ticks: Mapping[float, str]) -> None:
     """The line under the panel with its marks and labels, and what it counts."""
-    ends = axis.transAxes
-    axis.plot([0, 1], [0, 0], color=MUTED, linewidth=0.8, transform=ends, clip_on=False, zorder=2.5)
+    look: dict[str, Any] = {"color": MUTED, "linewidth": 0.8, "clip_on": False, "zorder": 2.5}
+    axis.add_artist(Line2D([0, 1], [0, 0], transform=axis.transAxes, **look))
     transform = axis.get_xaxis_transform()
     _draw_marks(axis, list(ticks), [0.0] * len(ticks), _TICK_DOWN, transform)
     below = transform + _shift(axis, 0, -_TO_LABEL)
@@ -76,18 +77,18 @@ def _draw_bottom(axis: Axes, ticks: Mapping[float, str]) -> None:
 def _draw_marks(
     axis: Axes, xs: Sequence[float], ys: Sequence[float], marker: Any, transform: Any
 ) -> None:
-    axis.plot(
-        xs,
-        ys,
-        linestyle="",
-        marker=marker,
-        markersize=_TICK,
-        markeredgewidth=0.8,
-        color=RULE,
-        transform=transform,
-        clip_on=False,
-        scalex=False,
-        scaley=False,
+    axis.add_artist(  # not `plot`, which would move the limits
+        Line2D(
+            xs,
+            ys,
+            linestyle="",
+            marker=marker,
+            markersize=_TICK,
+            markeredgewidth=0.8,
+            color=RULE,
+            transform=transform,
+            clip_on=False,
+        )
     )
 
 
