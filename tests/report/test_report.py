@@ -16,6 +16,7 @@ import pytest
 
 from pybench.analysis.load import load_files
 from pybench.analysis.model import Group, fastest_first, group_rounds, server_name
+from pybench.analysis.stats import log_ratio_interval
 from pybench.backends import ROWS
 from pybench.backends.names import FAMILY_ORDER, family, row_order
 from pybench.cli import main
@@ -559,6 +560,28 @@ def test_a_program_is_not_the_fastest_python_row() -> None:
     ]
     first = summary_sentences(one_group(results))[0]
     assert first.startswith("selector serves 2.0x asyncio") and "; mine 1.58x that" in first
+
+
+def test_a_sentence_says_how_sure_its_ratio_is() -> None:
+    """Student's interval of the ratio, by itself; one round has none."""
+
+    def sentence(rounds: int, faster: float) -> str:
+        speeds = [30_000.0, 31_000.0, 32_500.0][:rounds]
+        results = [
+            synthetic.make_result(row, 100, number, mps=factor * mps)
+            for row, factor in (("asyncio_proto", 1.0), ("uvloop_proto", faster))
+            for number, mps in enumerate(speeds if row[0] == "a" else speeds[::-1], 1)
+        ]
+        return summary_sentences(one_group(results))[0]
+
+    speeds = [30_000.0, 31_000.0, 32_500.0]
+    low, high = log_ratio_interval(speeds, [3 * mps for mps in speeds], paired=False)
+    assert sentence(3, 3.0) == (
+        "uvloop_proto serves 3.0x asyncio_proto at 100 connections"
+        f" (95% CI {low:.1f} to {high:.1f})."
+    )
+    assert sentence(3, 1.01).endswith("(95% CI 0.92 to 1.11: no sure difference).")
+    assert sentence(1, 3.0).endswith("(one round: no interval).")
 
 
 def test_many_rows_of_an_open_loop_are_summed_up_together() -> None:
