@@ -58,7 +58,19 @@ def _parts(*kinds: type) -> dict[str, Any]:
         names += [inner for inner in _references(every[name]) if inner not in names]
     for name in names[: len(kinds)]:  # written by default, and yet never left out
         every[name]["required"] += ["schema"]
-    return {name: every[name] for name in names}
+    return {name: _null_last(every[name]) for name in names}
+
+
+def _null_last(value: Any) -> Any:
+    """A schema with its alternatives in one order: msgspec before 0.22 has null first."""
+    if isinstance(value, list | tuple):
+        return [_null_last(inner) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    found = {name: _null_last(inner) for name, inner in value.items()}
+    if "anyOf" in found:
+        found["anyOf"].sort(key=lambda one: one.get("type") == "null")
+    return found
 
 
 def _references(value: Any) -> Iterator[str]:
