@@ -436,9 +436,9 @@ def _values_of_result(result: Result) -> dict[str, float]:
 
 def _open_loop_values(result: Result) -> dict[str, float]:
     """What only a round with a rate has."""
-    if not result.rate:
-        return {}
     due = result.rate * result.window_s
+    if not due:
+        return {}
     values = {"late_pct": 100 * result.late / due, "unsent_pct": 100 * result.unsent / due}
     if result.corrected_ns is not None:
         found = result.corrected_ns

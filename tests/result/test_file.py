@@ -104,6 +104,18 @@ def test_lines_that_are_no_record(line: str, words: str, tmp_path: Path) -> None
     assert str(found.value).startswith(f"{path}:1: {words}")
 
 
+def test_a_window_of_no_length_is_no_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rounds = (DATA / "v0.1/rate.jsonl").read_text().splitlines()[1:]
+    path = tmp_path / "r.jsonl"
+    path.write_text(
+        "".join(json.dumps(changed(json.loads(line), "window_s", 0)) + "\n" for line in rounds)
+    )
+    assert main(["report", str(path)]) == 0
+    assert "c_epoll" in capsys.readouterr().out
+
+
 def test_keys_of_a_newer_version_are_ignored(tmp_path: Path) -> None:
     header = changed(changed(HEADER, "news", [1]), "campaign.news", {})
     newer = changed(changed(changed(ROUND, "news", {"a": 1}), "client.news", 2), "env.news", [3])
