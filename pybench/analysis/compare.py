@@ -37,6 +37,9 @@ NOISE: Final = 0.05
 """Default allowance for the drift between two separate campaigns on one machine."""
 
 RESAMPLES: Final = 9999
+DRAWN_AT_ONCE: Final = 2_000_000
+"""Values, 16 MB: all resamples of 200 rounds. Of thousands they would take a gigabyte."""
+
 ALPHA: Final = 0.05
 
 _PASSING: Final = frozenset({"load_average", "calibration"})  # of the hour, not of the machine
@@ -133,6 +136,7 @@ def _bootstrap_interval(
         paired=paired,
         vectorized=True,
         n_resamples=RESAMPLES,
+        batch=max(1, DRAWN_AT_ONCE // max(len(base), len(new))),
         confidence_level=1 - 2 * tail,
         method="percentile",
         random_state=np.random.default_rng(20160),

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import random
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -364,3 +365,14 @@ def test_differing_environments_are_pointed_out() -> None:
         "libraries.uvloop: 0.21.0 -> 0.22.0",
         "python: 3.11.7 -> 3.12.1",
     ]
+
+
+def test_thousands_of_rounds_are_compared_in_little_memory() -> None:
+    rng = random.Random("many")
+    base, new = ([rng.gauss(mean, 0.02) for _ in range(2000)] for mean in (1.0, 1.1))
+    tracemalloc.start()
+    found = compare_values(base, new, paired=True)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.ratio == pytest.approx(1.1, abs=0.005)
+    assert peak < 150e6, "resamples of 2000 rounds are 160 MB, with their indices twice that"

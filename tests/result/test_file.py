@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,18 @@ def test_a_histogram_in_little_memory_is_that_dictionary() -> None:
     assert 10 not in found and 2**62 not in found and not Histogram({})
     with pytest.raises(KeyError):
         found[2**64]
+
+
+def test_a_round_with_many_buckets_takes_little_memory(tmp_path: Path) -> None:
+    wide = ROUND | {"histogram": {str(edge * 1000): 100_000 + edge for edge in range(600)}}
+    path = tmp_path / "r.jsonl"
+    path.write_text((json.dumps(wide) + "\n") * 100)
+    tracemalloc.start()
+    sections = read_sections(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(sections[0].results) == 100
+    assert peak < 100 * 30_000, "600 buckets in a dictionary are 52 kB, in two arrays 10"
 
 
 def test_a_byte_order_mark_does_not_stop_a_campaign_from_being_resumed(tmp_path: Path) -> None:
