@@ -85,6 +85,21 @@ def test_other_ends(spec: str, code: str, says: str) -> None:
     assert (error.code, says in str(error)) == (code, True), str(error)
 
 
+def test_a_program_is_pinned_and_its_supervisor_is_not() -> None:
+    allowed = os.sched_getaffinity(0)
+    cpu = max(allowed)
+    row = backends.find(ROWS["program"])
+    with (
+        WorkerProcess(row, CELL, bind="127.0.0.1", cpu=cpu) as worker,
+        Watch(worker, None) as watch,
+    ):
+        supervisor = worker.pid
+        watch.until(lambda: worker.port is not None, 20)
+        assert worker.pid != supervisor
+        assert os.sched_getaffinity(worker.pid) == {cpu}
+        assert os.sched_getaffinity(supervisor) == allowed
+
+
 def test_a_worker_that_cannot_be_started_leaves_nothing_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
