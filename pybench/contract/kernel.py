@@ -56,24 +56,33 @@ def _of_threads(pid: int, name: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Bytes that a peer has sent and not read. unread: by the backend.  by_backend: in no queue."""
+    """Bytes that a peer has sent and that are not on their way back.
 
+    arriving: in the peer's own queue.  unread: by the backend.  by_backend: in no queue.
+    """
+
+    arriving: int
     unread: int
     by_backend: int
 
     @property
     def is_nothing(self) -> bool:
-        """All is on its way back."""
-        return self.unread == 0 and self.by_backend <= 0
+        """The backend has sent back all."""
+        return self.arriving == self.unread == 0 and self.by_backend <= 0
+
+    @property
+    def is_at_backend(self) -> bool:
+        """The backend has something that it has not sent back."""
+        return self.unread > 0 or self.by_backend > 0
 
 
 def held(sock: socket.socket, sent: int) -> Held:
-    """Where the bytes are that a peer has sent, so many, of which it has read none."""
+    """Where the bytes are that a peer has sent, so many, of which it has read none back."""
     here, there = sock.getsockname()[1], sock.getpeername()[1]
-    unread = on_the_way_back = 0
+    arriving = unread = on_the_way_back = 0
     for entry in entries(here):
         if (entry.local_port, entry.remote_port) == (here, there):
-            unread, on_the_way_back = unread + entry.to_send, on_the_way_back + entry.to_read
+            arriving, on_the_way_back = entry.to_send, on_the_way_back + entry.to_read
         elif (entry.local_port, entry.remote_port) == (there, here):
-            unread, on_the_way_back = unread + entry.to_read, on_the_way_back + entry.to_send
-    return Held(unread, sent - unread - on_the_way_back)
+            unread, on_the_way_back = entry.to_read, on_the_way_back + entry.to_send
+    return Held(arriving, unread, sent - arriving - unread - on_the_way_back)

@@ -260,13 +260,18 @@ class Session:
         return sent
 
     def _push(self, sock: socket.socket, start: int, count: int) -> int:
-        """Send so many bytes from there on; fewer when nothing is taken any more."""
+        """Send so many bytes from there on; fewer when nothing is taken any more.
+
+        That nothing is taken is the backend's doing only if it has something: a busy machine may
+        not have delivered yet.
+        """
         data = memoryview(message(0, JAM_BYTES))[start : start + count]
+        deadline = time.monotonic() + self.timeout_s
         sent = push(sock, data, SETTLE_S)
-        while sent < len(data):
+        while sent < count and time.monotonic() < deadline:
             self.settle()
             more = push(sock, data[sent:], SETTLE_S)
-            if not more:
+            if not more and held(sock, start + sent).is_at_backend:
                 break
             sent += more
         return sent

@@ -28,7 +28,7 @@ DESIGN_ORDER = (
     "c_epoll c_poll c_th c_uring raw_selector"
 )
 MANY = 50
-QUIET_S = 0.08
+QUIET_S = 0.06
 
 # What a library does not keep of the contract, so that no code of ours can: row -> scenario or test
 # -> reason. None of it happens in a benchmark: the load server closes its connections, and after

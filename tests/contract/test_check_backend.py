@@ -33,7 +33,7 @@ SHORT_S = 2.0
 
 Reports = Callable[[str], Report]
 AT_ONCE = 4
-QUIET_S = 0.12
+QUIET_S = 0.06
 NEED_THEIR_OWN = ("Exits.serve", "Crashes.serve")
 """They end their process: `check_backend` has one for each scenario, and says how it ended."""
 

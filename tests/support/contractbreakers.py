@@ -202,7 +202,7 @@ class ClosesTheIdle(Good):
     idle = 0
 
     def patience(self) -> float:
-        return 0.03
+        return 0.01
 
     def is_over(self) -> bool:
         self.idle += 1
