@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pybench.analysis import stamps
-from pybench.analysis.model import OPTION_WORDS, Cell, Group, Setting
+from pybench.analysis.model import OPTION_WORDS, CellRounds, Group, Setting
 from pybench.analysis.stats import Summary, log_ratio_interval, student_t_quantile, summarize
 from pybench.backends.names import canonical
 from pybench.errors import UsageError
@@ -144,12 +144,12 @@ def _bootstrap_interval(
     return float(found.low), float(found.high)
 
 
-def compare_cells(base: Cell, new: Cell, *, noise: float | None = None) -> Comparison:
+def compare_cells(base: CellRounds, new: CellRounds, *, noise: float | None = None) -> Comparison:
     """Two cells, paired by round when their rounds come from one interleaved campaign.
 
     noise: None for NOISE when unpaired and nothing when paired.
     """
-    names = (base.func, new.func, new.conns)
+    names = (base.func, new.func, new.column)
     reason = _refusal(base, new)
     if reason:
         return Comparison(*names, refused=reason)
@@ -163,7 +163,7 @@ def compare_cells(base: Cell, new: Cell, *, noise: float | None = None) -> Compa
     return Comparison(*names, summarize(before), summarize(after), ratio, stamp=stamp)
 
 
-def cell_ratio(base: Cell, new: Cell) -> tuple[float, float, float] | None:
+def cell_ratio(base: CellRounds, new: CellRounds) -> tuple[float, float, float] | None:
     """NEW / BASE of the mean messages per second with its 95% interval: ratio, low, high.
 
     Student's t interval alone, over pairs where there are any. None for cells that cannot be
@@ -176,7 +176,7 @@ def cell_ratio(base: Cell, new: Cell) -> tuple[float, float, float] | None:
     return statistics.fmean(after) / statistics.fmean(before), low, high
 
 
-def _samples(base: Cell, new: Cell) -> tuple[list[float], list[float], bool]:
+def _samples(base: CellRounds, new: CellRounds) -> tuple[list[float], list[float], bool]:
     """The speeds of both sides to compare, and whether they are paired."""
     pairs = _pairs(base, new)
     if len(pairs) >= 2:
@@ -184,13 +184,13 @@ def _samples(base: Cell, new: Cell) -> tuple[list[float], list[float], bool]:
     return base.values("mps"), new.values("mps"), False
 
 
-def _noise_floor(base: Cell, new: Cell) -> float | None:
+def _noise_floor(base: CellRounds, new: CellRounds) -> float | None:
     """By what share means of so many rounds differ without a cause; None when nobody calibrated."""
     floors = [floor for cell in (base, new) if (floor := cell.noise_floor) is not None]
     return max(floors) / math.sqrt(min(len(base.good), len(new.good))) if floors else None
 
 
-def _pairs(base: Cell, new: Cell) -> list[tuple[float, float]]:
+def _pairs(base: CellRounds, new: CellRounds) -> list[tuple[float, float]]:
     """Speeds of the same round of the same campaign; only campaigns that have an id."""
     speeds = {(r.campaign, r.number): r.values["mps"] for r in base.good if r.campaign}
     return [
@@ -200,7 +200,7 @@ def _pairs(base: Cell, new: Cell) -> list[tuple[float, float]]:
     ]
 
 
-def _refusal(base: Cell, new: Cell) -> str:
+def _refusal(base: CellRounds, new: CellRounds) -> str:
     """Why the cells cannot be compared; empty when they can."""
     differences = setting_differences(base.rounds[0].setting, new.rounds[0].setting)
     if differences:
@@ -308,8 +308,8 @@ def compare_pythons(
     return found
 
 
-def _anywhere(cell: Cell) -> tuple[Setting, str, int]:
-    return cell.rounds[0].setting, canonical(cell.func_anywhere), cell.conns
+def _anywhere(cell: CellRounds) -> tuple[Setting, str, int]:
+    return cell.rounds[0].setting, canonical(cell.func_anywhere), cell.column
 
 
 def _check_row(option: str, func: str | None, groups: Sequence[Group]) -> None:
@@ -318,11 +318,11 @@ def _check_row(option: str, func: str | None, groups: Sequence[Group]) -> None:
         raise UsageError(f"{option} {func}: no such row; there are {', '.join(rows)}")
 
 
-def _row_here(cell: Cell) -> str:
+def _row_here(cell: CellRounds) -> str:
     return canonical(cell.func)
 
 
-def _row_anywhere(cell: Cell) -> str:
+def _row_anywhere(cell: CellRounds) -> str:
     return canonical(cell.func_anywhere)
 
 
@@ -331,8 +331,8 @@ def _one_python(groups: Sequence[Group]) -> bool:
 
 
 def _partner(
-    base: Sequence[Group], group: Group, row: str, conns: int, name_of: Callable[[Cell], str]
-) -> Cell | None:
+    base: Sequence[Group], group: Group, row: str, conns: int, name_of: Callable[[CellRounds], str]
+) -> CellRounds | None:
     """BASE's cell for one of NEW's group: of an equal setting, else what differs least."""
     able = [
         (len(setting_differences(one.setting, group.setting)), place, cell)

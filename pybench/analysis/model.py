@@ -109,14 +109,14 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Cell:
+class CellRounds:
     """All rounds of one row in one column, good and failed ones, in order.
 
-    conns: the column: connections, the rate in an open loop.
+    column: connections, the rate in an open loop.
     """
 
     func: str
-    conns: int
+    column: int
     rounds: tuple[Round, ...]
 
     @property
@@ -171,7 +171,7 @@ class Group:
 
     setting: Setting
     title: str
-    cells: Mapping[tuple[str, int], Cell]
+    cells: Mapping[tuple[str, int], CellRounds]
 
     @cached_property
     def rows(self) -> list[str]:
@@ -270,7 +270,7 @@ def group_rounds(rounds: Iterable[Round]) -> list[Group]:
         Group(
             setting,
             _title(setting, settings),
-            {key: Cell(*key, tuple(found)) for key, found in cells.items()},
+            {key: CellRounds(*key, tuple(found)) for key, found in cells.items()},
         )
         for setting, cells in apart.items()
     ]

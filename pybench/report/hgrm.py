@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
-from pybench.analysis.model import Cell
+from pybench.analysis.model import CellRounds
 from pybench.analysis.stats import SUB_BUCKET_BITS, histogram_mean_ns, percentile_ns
 from pybench.errors import UsageError
 
@@ -18,7 +18,7 @@ TICKS_PER_HALF: Final = 5  # levels between 0 and 50 %, 50 and 75 %, 75 and 87.5
 _NS_PER_MS: Final = 1e6
 
 
-def write_hgrm(cells: Sequence[Cell], folder: Path, suffix: str = "") -> list[Path]:
+def write_hgrm(cells: Sequence[CellRounds], folder: Path, suffix: str = "") -> list[Path]:
     """One file `ROW-CONNS.hgrm` per cell that has a histogram; the paths written.
 
     suffix: goes behind the name, to keep groups apart. Raises UsageError when the folder cannot
@@ -29,7 +29,7 @@ def write_hgrm(cells: Sequence[Cell], folder: Path, suffix: str = "") -> list[Pa
         folder.mkdir(parents=True, exist_ok=True)
         for cell in cells:
             name = cell.func.replace("/", "_")
-            path = folder / f"{name}-{cell.conns}{suffix}.hgrm"
+            path = folder / f"{name}-{cell.column}{suffix}.hgrm"
             with path.open("w", encoding="ascii", errors="replace") as file:
                 largest = max(cell.values("latmax_ns"), default=None)
                 write_distribution(cell.histogram, file, max_ns=largest)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from pybench.analysis.model import Cell, Group
+from pybench.analysis.model import CellRounds, Group
 from pybench.backends.names import canonical
 from pybench.errors import UsageError
 from pybench.units import parse_count
@@ -42,20 +42,20 @@ def _parse_count(text: str) -> int:
         raise UsageError(f"--cells: {exc}") from exc
 
 
-def select_cells(group: Group, wanted: Wanted | None) -> list[Cell]:
+def select_cells(group: Group, wanted: Wanted | None) -> list[CellRounds]:
     """The cells that are wanted and have a histogram, by row and count.
 
     Without a wish: every row at the one count that most rows have, the largest of several.
     """
     able = [cell for cell in group.cells.values() if cell.histogram]
-    able.sort(key=lambda cell: (group.rows.index(cell.func), cell.conns))
+    able.sort(key=lambda cell: (group.rows.index(cell.func), cell.column))
     if wanted is not None:
-        return [cell for cell in able if wanted(cell.func, cell.conns)]
-    counts = [cell.conns for cell in able]
+        return [cell for cell in able if wanted(cell.func, cell.column)]
+    counts = [cell.column for cell in able]
     if not counts:
         return []
     usual = max(set(counts), key=lambda c: (counts.count(c), c))
-    return [cell for cell in able if cell.conns == usual]
+    return [cell for cell in able if cell.column == usual]
 
 
 def spread_counts(counts: Sequence[int], most: int) -> list[int]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final, TextIO
 
-from pybench.analysis.model import Cell, Group, group_rounds, rounds_of_section
+from pybench.analysis.model import CellRounds, Group, group_rounds, rounds_of_section
 from pybench.report.document import Block, Document, Format, Grid, notes, write_document
 from pybench.report.metrics import METRICS
 from pybench.report.results import group_record, joined
@@ -66,9 +66,9 @@ def summary_document(results: Sequence[Result]) -> Document:
     )
 
 
-def _ordered(group: Group) -> list[Cell]:
+def _ordered(group: Group) -> list[CellRounds]:
     """The cells by column, then in the order of rows: what competes stands together."""
-    return sorted(group.cells.values(), key=lambda c: (c.conns, group.rows.index(c.func)))
+    return sorted(group.cells.values(), key=lambda c: (c.column, group.rows.index(c.func)))
 
 
 def _heads(group: Group) -> list[str]:
@@ -86,7 +86,7 @@ def _latencies(group: Group) -> tuple[str, ...]:
     return _OPEN if group.open_loop else _CLOSED
 
 
-def _line(group: Group, cell: Cell, marks: str) -> list[str]:
+def _line(group: Group, cell: CellRounds, marks: str) -> list[str]:
     """The cell's line in the table; a cell without a good round is all missing but its name."""
     figures = _record(cell)
     name = [cell.func, count_label(figures["conns"])]
@@ -117,7 +117,7 @@ def _shares(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def _record(cell: Cell) -> dict[str, Any]:
+def _record(cell: CellRounds) -> dict[str, Any]:
     """The cell's figures, unrounded; None where there is none."""
     mps = cell.summary("mps")
     record: dict[str, Any] = {
@@ -167,7 +167,7 @@ def _blocks(group: GroupTables) -> list[Block]:
 def _rows(group: GroupTables) -> list[list[str]]:
     marks = cell_marks(group.group, group.stamps)
     lines = [
-        _line(group.group, cell, marks[cell.func, cell.conns]) for cell in _ordered(group.group)
+        _line(group.group, cell, marks[cell.func, cell.column]) for cell in _ordered(group.group)
     ]
     column = _speed_column(group.group)
     width = max((len(line[column].partition(" !")[2]) for line in lines), default=0)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from pybench.analysis.model import Cell, Group, group_rounds
+from pybench.analysis.model import CellRounds, Group, group_rounds
 from pybench.cli import main
 from pybench.result import Result
 from pybench.result.file import ResultWriter
@@ -46,7 +46,7 @@ def groups(results: Sequence[Result], campaign: str = "") -> list[Group]:
     return group_rounds(synthetic.as_rounds(results, campaign))
 
 
-def cell(speeds: Sequence[float], campaign: str = "", **changes: Any) -> Cell:
+def cell(speeds: Sequence[float], campaign: str = "", **changes: Any) -> CellRounds:
     """A cell of selector at 10 connections with these speeds."""
     results = [
         synthetic.make_result("selector", 10, number, mps=mps, samples=5, **changes)
@@ -202,10 +202,10 @@ def test_single_and_failed_rounds_cannot_be_compared() -> None:
     good = cell([1.0, 2.0])
     single = compare_cells(good, cell([1.0]))
     assert "a single round in NEW has no spread" in single.refused
-    failed = Cell(
+    failed = CellRounds(
         "selector", 10, tuple(synthetic.as_rounds([synthetic.make_failure("selector", 10)]))
     )
-    same = Cell(
+    same = CellRounds(
         "selector", 10, tuple(synthetic.as_rounds([synthetic.make_failure("selector", 10)]))
     )
     assert compare_cells(failed, same).refused.startswith("no good round in BASE: accept: Too many")

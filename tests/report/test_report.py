@@ -785,7 +785,7 @@ def test_hgrm_files_climb_one_ladder(tmp_path: Path) -> None:
 
 def test_choosing_cells(small: Group) -> None:
     def names(words: str | None) -> list[tuple[str, int]]:
-        return [(cell.func, cell.conns) for cell in select_cells(small, parse_cells(words))]
+        return [(cell.func, cell.column) for cell in select_cells(small, parse_cells(words))]
 
     assert names("c_epoll") == names("cpp_epoll") == [("c_epoll", 10), ("c_epoll", 1000)]
     assert names("thread:10, asyncio_proto:1k") == [("asyncio_proto", 1000), ("thread", 10)]

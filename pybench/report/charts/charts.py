@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from pybench.analysis.model import Cell, Group, fastest_first, kept_rate
+from pybench.analysis.model import CellRounds, Group, fastest_first, kept_rate
 from pybench.backends.names import by_family
 from pybench.report.charts.cpu import CpuBar, cpu_bar
 from pybench.report.charts.distribution import distribution
@@ -74,7 +74,7 @@ class Charts:
         having = {row for row, _ in found}
         return [row for row in self.group.rows if row in having]
 
-    def _cells(self) -> Sequence[tuple[Key, Cell]]:
+    def _cells(self) -> Sequence[tuple[Key, CellRounds]]:
         """All cells by column, in it by row."""
         group = self.group
         keys = ((row, count) for count in group.counts for row in group.rows)

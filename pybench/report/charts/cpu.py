@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pybench.analysis.model import Cell
+from pybench.analysis.model import CellRounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class CpuBar:
         return self.user + self.system
 
 
-def cpu_bar(cell: Cell) -> CpuBar | None:
+def cpu_bar(cell: CellRounds) -> CpuBar | None:
     """The cell's bar; None when its CPU time is not known by mode."""
     user, system = cell.summary("user_us_per_msg"), cell.summary("sys_us_per_msg")
     if user is None or system is None:

@@ -2,14 +2,14 @@
 
 import math
 
-from pybench.analysis.model import Cell
+from pybench.analysis.model import CellRounds
 from pybench.analysis.stats import percentiles_ns
 from pybench.report.charts.line import Line
 
 _PER_DECADE = 40
 
 
-def distribution(cell: Cell) -> Line:
+def distribution(cell: CellRounds) -> Line:
     """The cell's latency in ns over 1 / (1 - q), all rounds together.
 
     The x are `samples ** (i / (len(x) - 1))`: evenly in their logarithm from q = 0 to the last

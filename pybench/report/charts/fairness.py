@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pybench.analysis.model import Cell
+from pybench.analysis.model import CellRounds
 
 POOR_JAIN = 0.9  # below it the index is shown as bad
 
@@ -28,7 +28,7 @@ class Span:
         return self.starved > 0 or (self.jain is not None and self.jain < POOR_JAIN)
 
 
-def connection_span(cell: Cell) -> Span | None:
+def connection_span(cell: CellRounds) -> Span | None:
     """The cell's span; None when it is not known.
 
     The files of 2016 have only 5% and 95%: their middle stands for the median, they for the

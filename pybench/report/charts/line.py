@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pybench.analysis.model import Cell, Group
+from pybench.analysis.model import CellRounds, Group
 from pybench.analysis.stats import Summary
 from pybench.report.metrics import Metric
 
@@ -41,7 +41,7 @@ def lines_of(group: Group, metric: Metric) -> list[Line]:
             lines.append(
                 Line(
                     row,
-                    x=[cell.conns for cell, _ in found],
+                    x=[cell.column for cell, _ in found],
                     y=[metric.value(s) for _, s in found],
                     error=[2.5 * (s.stddev or 0.0) for _, s in found] if metric.spread else (),
                     codes=[cell.codes for cell, _ in found],
@@ -52,7 +52,7 @@ def lines_of(group: Group, metric: Metric) -> list[Line]:
     return lines
 
 
-def _text(metric: Metric, cell: Cell, summary: Summary) -> str:
+def _text(metric: Metric, cell: CellRounds, summary: Summary) -> str:
     text = metric.cell(summary, at_least=cell.at_least(metric.quantity))
     return " ".join(text.split())
 

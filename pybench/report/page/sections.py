@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pybench.analysis.model import Cell, Group, Round
+from pybench.analysis.model import CellRounds, Group, Round
 from pybench.report.reference import Reference
 from pybench.report.sentences import summary_sentences
 from pybench.report.tables import GroupTables, Table, collect_stamps
@@ -101,7 +101,7 @@ def row_warnings(group: Group) -> list[dict[str, Any]]:
                 {
                     "mark": stamp.mark,
                     "code": stamp.code,
-                    "where": ", ".join(count_label(cell.conns) for cell in cells),
+                    "where": ", ".join(count_label(cell.column) for cell in cells),
                     "rounds": len(of_rounds) or sum(len(cell.good) for cell in cells),
                     "texts": _texts(cells, stamp.code) or [stamp.text],
                     "remedy": stamp.remedy,
@@ -116,7 +116,7 @@ def _has(one: Round, code: str) -> bool:
     return any(warning.code == code for warning in one.warnings)
 
 
-def _texts(cells: Sequence[Cell], code: str, most: int = 3) -> list[str]:
+def _texts(cells: Sequence[CellRounds], code: str, most: int = 3) -> list[str]:
     """The first distinct texts of a warning, and how many more there are."""
     texts = list(
         dict.fromkeys(

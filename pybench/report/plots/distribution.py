@@ -22,21 +22,21 @@ def distribution(charts: Charts, styles: Styles, wanted: Wanted | None) -> Figur
     cells = select_cells(group, wanted)
     if not cells:
         return None
-    several = len({cell.conns for cell in cells}) > 1
+    several = len({cell.column for cell in cells}) > 1
     names = [
         cell.func
-        + (f" {count_label(cell.conns)}" if several else "")
+        + (f" {count_label(cell.column)}" if several else "")
         + (" !" if cell.codes else "")
         for cell in cells
     ]
-    curves = [charts.distributions[cell.func, cell.conns] for cell in cells]
+    curves = [charts.distributions[cell.func, cell.column] for cell in cells]
     lines = [replace(line, row=name) for line, name in zip(curves, names, strict=True)]
     looks = {name: styles[cell.func] for name, cell in zip(names, cells, strict=True)}
     stamped = "; !: stamped, see the tables" if any(cell.codes for cell in cells) else ""
     named = {cell.func: name for cell, name in reversed(list(zip(cells, names, strict=True)))}
     last = max(line.x[-1] for line in lines)
     chart = LineChart(
-        f"Latency by percentile{'' if several else f' {group.setting.at(cells[0].conns)}'}",
+        f"Latency by percentile{'' if several else f' {group.setting.at(cells[0].column)}'}",
         subtitle(group, f"All rounds together; lower is better{stamped}"),
         lines,
         x_axis=lambda axis: _percentile_axis(axis, last),
