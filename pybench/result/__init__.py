@@ -1,6 +1,12 @@
-"""What was measured, as facts: a round's record (`record`) and the files that keep it (`file`).
+"""What was measured, as facts, and the files that keep them.
 
-In: what `driver.assemble` made of a round, or the lines of a file. Out: frozen results.
+In: what `driver.assemble` made of a round, or the lines of a file. Out: frozen records.
+
+    types.py, codec.py   what a field may be; JSON to records, and words for what is wrong
+    record.py env.py campaign.py   a line of a results file: a round, where it ran, the header
+    file.py              results files: appended line by line, read line by line
+    calibration.py baseline.py explanation.py   the other files
+    schema.py            all of them as JSON Schema and as the tables of docs/formats.md
 """
 
 from pybench.result.record import (
