@@ -41,6 +41,7 @@ from pybench.spec import Cell
 
 WARMUP_S = 0.2
 PATIENCE_S = 60.0
+ECHO_END_S = 10.0  # a full listen queue may have lost it a connection that it waits for
 TRIES = 3  # of a run in which the machine had no time for a single message
 HERE = Path(__file__).parent
 
@@ -143,17 +144,25 @@ class Bench:
 
     def mps(self, pair: Pair, conns: int) -> float:
         """Messages per second of one run."""
+        return self.run(pair, conns)[0]
+
+    def run(self, pair: Pair, conns: int) -> tuple[float, float]:
+        """Messages per second of one run, and the generator's CPU time per message in ns."""
         for _ in range(TRIES):
-            if rate := self._run(pair, conns):
-                return rate
+            rate, cpu_ns = self._try(pair, conns)
+            if rate:
+                return rate, cpu_ns
         raise SystemExit(f"{pair} at {conns}: no message in {TRIES} runs")
 
-    def _run(self, pair: Pair, conns: int) -> float:
+    def _try(self, pair: Pair, conns: int) -> tuple[float, float]:
         if pair.generator.startswith("bare_"):
-            return self._run_bare(pair, conns)
+            return self._try_bare(pair, conns)
         measured, _ = self.measure(pair, conns)
         assert measured.lost == 0, f"{pair}: {measured.lost} connections lost"
-        return measured.messages / (measured.window_ns / 1e9)
+        if not measured.messages:
+            return 0, 0
+        cpu_ns = measured.user_ns + measured.sys_ns
+        return measured.messages * 1e9 / measured.window_ns, cpu_ns / measured.messages
 
     def measure(self, pair: Pair, conns: int) -> tuple[Measurement, float]:
         """One run of our load server against a row or a bare echo, and seconds to connect."""
@@ -205,21 +214,23 @@ class Bench:
         try:
             _await_listening(port)
             yield port
-            echo.wait(PATIENCE_S)
+            echo.wait(ECHO_END_S)
+        except subprocess.TimeoutExpired:
+            print(f"{name} at {conns} did not end, and was killed", file=sys.stderr)
         finally:
             if echo.poll() is None:
                 echo.kill()
                 echo.wait()
 
-    def _run_bare(self, pair: Pair, conns: int) -> float:
+    def _try_bare(self, pair: Pair, conns: int) -> tuple[float, float]:
         with self._bare_echo(pair.client, conns) as port:
             load = self._spawn(
                 pair.generator, self.generator_cpu, port, conns, WARMUP_S, self.runtime_s
             )
             out, _ = load.communicate(timeout=PATIENCE_S)
-        found = re.search(r"mps (\d+)", out)
+        found = re.search(r"mps (\d+) cpu_ns (\d+)", out)
         assert found, f"{pair} at {conns}: {out!r}"
-        return float(found[1])
+        return float(found[1]), float(found[2])
 
     def _spawn(self, name: str, cpu: int, *words: object) -> "subprocess.Popen[str]":
         return subprocess.Popen(
@@ -317,6 +328,26 @@ def print_comparison(c: Comparison, conns: int, figures: dict[Pair, list[float]]
     return ok
 
 
+def compare_cpu(bench: Bench, conns: int, rounds: int) -> None:
+    """Print what each engine's messages cost in CPU time, beside the bare generator's.
+
+    Others' load hardly touches that figure: on a shared machine it is the one to believe.
+    """
+    for comparison in COMPARISONS[:2]:
+        pairs = (comparison.left, comparison.right)
+        costs: dict[Pair, list[float]] = {pair: [] for pair in pairs}
+        for number in range(rounds):
+            for pair in pairs if number % 2 == 0 else pairs[::-1]:
+                costs[pair].append(bench.run(pair, conns)[1])
+        left, right = (costs[pair] for pair in pairs)
+        each = [a / b for a, b in zip(left, right, strict=True)]
+        low, middle, high = statistics.quantiles(each, n=4, method="inclusive")
+        print(
+            f"{conns:>6}  {comparison.what}: {statistics.median(left):,.0f} ns of CPU time per "
+            f"message, {middle:.2f}x  (half of the rounds {low:.2f} to {high:.2f})"
+        )
+
+
 def profile(bench: Bench, conns: int) -> None:
     """What share of each engine's CPU time is TCP itself, which no engine can spare, from perf."""
     for engine in ("epoll", "uring"):
@@ -387,6 +418,9 @@ def main() -> int:
             reached = connect_and_memory(bench, 10_000, min(options.rounds, 5))
             print(flush=True)
             reached &= compare_all(bench, counts, options.rounds)
+            for conns in counts:
+                compare_cpu(bench, conns, options.rounds)
+            print(flush=True)
             if options.profile:
                 for conns in counts:
                     profile(bench, conns)

@@ -75,4 +75,6 @@ def test_a_bare_pair(programs, load, echo):
         finally:
             server.kill()
     assert done.returncode == 0, done.stderr
-    assert int(re.fullmatch(r"mps (\d+)\n", done.stdout)[1]) > 0
+    rate, cpu_ns = re.fullmatch(r"mps (\d+) cpu_ns (\d+)\n", done.stdout).groups()
+    assert int(rate) > 0
+    assert 0 <= int(cpu_ns) * int(rate) < 1.5e9  # it has one thread

@@ -292,7 +292,7 @@ def test_a_busy_poll_is_idle_time(server):
     assert (sleeping.count("busy_poll_us"), sleeping.count("idle_ns")) == (0, 0)
     assert polling.count("busy_poll_us") == 100_000
     assert polling.count("idle_ns") > 50_000_000  # most of the 500 ms, if the CPU was to be had
-    assert polling.count("messages") == pytest.approx(1000, abs=20)
+    assert polling.count("messages") == pytest.approx(1000, rel=0.15)  # some of the warm-up
     used = polling.count("user_ns") + polling.count("sys_ns")
     assert used > sleeping.count("user_ns") + sleeping.count("sys_ns")
 

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -108,8 +109,18 @@ static inline int *connect_all(int port, int count)
 struct window {
     uint64_t begin_ns, end_ns; /* as planned */
     uint64_t first_ns;         /* when the first batch began that counts, 0: none yet */
+    uint64_t first_cpu_ns;     /* CPU time of this process until then */
     uint64_t messages;
 };
+
+static inline uint64_t cpu_now_ns(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000u +
+           (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000u;
+}
 
 static inline struct window window_from_now(double warmup_s, double runtime_s)
 {
@@ -123,18 +134,23 @@ static inline void window_count(struct window *window, uint64_t batch_ns, unsign
 {
     if (batch_ns < window->begin_ns)
         return;
-    if (window->first_ns == 0)
+    if (window->first_ns == 0) {
         window->first_ns = batch_ns;
+        window->first_cpu_ns = cpu_now_ns();
+    }
     window->messages += messages;
 }
 
-/* Print the rate; last_ns is when the last batch ended. */
+/* Print messages per second and CPU time per message; last_ns is when the last batch ended. */
 static inline void window_print(const struct window *window, uint64_t last_ns)
 {
-    uint64_t length_ns = last_ns - window->first_ns;
+    double messages = (double)window->messages;
 
-    /* on a machine so busy that no batch began in the window: none counts */
-    printf("mps %.0f\n", window->first_ns ? (double)window->messages * 1e9 / (double)length_ns : 0);
+    if (messages > 0)
+        printf("mps %.0f cpu_ns %.0f\n", messages * 1e9 / (double)(last_ns - window->first_ns),
+               (double)(cpu_now_ns() - window->first_cpu_ns) / messages);
+    else
+        puts("mps 0 cpu_ns 0"); /* on a machine so busy that no batch began in the window */
 }
 
 #endif

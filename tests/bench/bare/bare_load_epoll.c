@@ -1,7 +1,7 @@
 /* bare_load_epoll.c - the least a generator over epoll can do: open CONNS, keep one message in
  * flight on each, and count what comes back. One thread.
  *
- *     bare_load_epoll PORT CONNS WARMUP_S RUNTIME_S         prints: mps 123456
+ *     bare_load_epoll PORT CONNS WARMUP_S RUNTIME_S         prints: mps 123456 cpu_ns 7890
  *
  * Per message one recv and one send, and a share of an epoll_wait. Edge-triggered: a socket whose
  * message has been read whole need not be polled again. It sleeps until something comes: every
