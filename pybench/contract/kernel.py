@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pybench.worker.tcptable import entries
+from pybench.contract.sockdiag import queues_of_both
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,7 @@ class Held:
 
 def held(sock: socket.socket, sent: int) -> Held:
     """Where the bytes are that a peer has sent, so many, of which it has read none back."""
-    here, there = sock.getsockname()[1], sock.getpeername()[1]
-    arriving = unread = on_the_way_back = 0
-    for entry in entries(here):
-        if (entry.local_port, entry.remote_port) == (here, there):
-            arriving, on_the_way_back = entry.to_send, on_the_way_back + entry.to_read
-        elif (entry.local_port, entry.remote_port) == (there, here):
-            unread, on_the_way_back = entry.to_read, on_the_way_back + entry.to_send
-    return Held(arriving, unread, sent - arriving - unread - on_the_way_back)
+    ours, theirs = queues_of_both(sock)
+    on_the_way_back = theirs.to_send + ours.to_read
+    by_backend = sent - ours.to_send - theirs.to_read - on_the_way_back
+    return Held(ours.to_send, theirs.to_read, by_backend)
