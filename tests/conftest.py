@@ -28,8 +28,14 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What may run beside others is all that is not marked `alone`."""
+    """What may run beside others is all that is not marked `alone`.
+
+    Raises UsageError for a test whose name has an address of memory in it: it would have another
+    name in each process, and no two of them could share the tests.
+    """
     for item in items:
+        if " at 0x" in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid}: give its parameters an id that stays the same")
         if item.get_closest_marker("alone") is None:
             item.add_marker("parallel")
 
