@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -158,6 +159,8 @@ def check_other(program_name: str, arguments: list[str]) -> None:
         assert [word for word in options if f'"{word}"' not in script.read_text()] == []
     elif program_name == "python" and arguments[1] == "pybench":
         check_pybench(arguments[2:])
+    elif program_name == "python":
+        assert find_spec(arguments[1]), f"python -m {arguments[1]}: no such module"
     elif program_name == "pip":
         (what,) = [word for word in arguments[1:] if not word.startswith("-")]
         extra = re.fullmatch(r"\.(?:\[([a-z]+)\])?", what)
@@ -184,6 +187,7 @@ def test_command_is_taken(words: list[str]) -> None:
         "make -C docs/examples no-such-target",
         "pytest --pybench-no-such-option",
         "python tests/bench/limits.py --no-such-option",
+        "python -m pybench.no_such_module",
         "pip install something",
     ],
 )
