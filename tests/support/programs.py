@@ -12,11 +12,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 BURN_S = 0.2
 
 
-def echo(listener: socket.socket) -> None:
+def echo(listener: socket.socket, on_ping: Callable[[], object] = lambda: None) -> None:
     """Serve for ever."""
     with selectors.DefaultSelector() as selector:
         selector.register(listener, selectors.EVENT_READ)
@@ -28,6 +29,7 @@ def echo(listener: socket.socket) -> None:
                     selector.register(listener.accept()[0], selectors.EVENT_READ)
                 elif data := sock.recv(65536):
                     sock.sendall(data)
+                    on_ping()
                 else:
                     selector.unregister(sock)
                     sock.close()
@@ -92,12 +94,13 @@ def serves_in_a_child(port: int) -> None:
 def burns_in_children(port: int) -> None:
     """Uses CPU in processes that end while the round goes on."""
     listener = listen(port)
+    pings, ping = os.pipe()
     if os.fork() == 0:
-        time.sleep(0.2)
+        os.read(pings, 1)
         burn = f"import time\nwhile time.process_time() < {BURN_S}: pass"
         subprocess.run([sys.executable, "-c", burn], check=True)
         os._exit(0)
-    echo(listener)
+    echo(listener, lambda: os.write(ping, b"!"))
 
 
 if __name__ == "__main__":
