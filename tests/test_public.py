@@ -15,7 +15,7 @@ NAMES = {
     "pybench.gate": {"Ratio"},
     "pybench.result": {
         "SCHEMA", "ClientUsage", "Disturbance", "Latency", "PerConn", "Result", "ServerUsage",
-        "Status", "Warning",
+        "Status", "Stamp",
     },
     "pybench.spec": {
         "DEFAULT_PORT", "ENGINES", "MAX_CONNS", "OPTIONS", "Campaign", "Cell", "EnvSet",

@@ -29,7 +29,7 @@ from pybench.analysis.model import OPTION_WORDS, CellRounds, Group, Setting
 from pybench.analysis.stats import Summary, log_ratio_interval, student_t_quantile, summarize
 from pybench.backends.names import canonical
 from pybench.errors import UsageError
-from pybench.result import Warning
+from pybench.result import Stamp
 
 Verdict = Literal["faster", "slower", "no difference"]
 
@@ -82,7 +82,7 @@ class Comparison:
     new: Summary | None = None
     ratio: Ratio | None = None
     refused: str = ""
-    stamp: Warning | None = None
+    stamp: Stamp | None = None
 
     @property
     def name(self) -> str:

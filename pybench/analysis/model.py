@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pybench.analysis.legacy import LegacyRound, LegacyTime
 from pybench.analysis.stats import Summary, merge_histograms, summarize
 from pybench.backends.names import family, row_order
-from pybench.result import Result, ServerUsage, Warning
+from pybench.result import Result, ServerUsage, Stamp
 from pybench.result.campaign import CampaignRecord
 from pybench.spec import OPTIONS, row_label
 from pybench.units import NS_PER_US, count_label, format_duration
@@ -93,7 +93,7 @@ class Round:
     values: Mapping[str, float] = field(default_factory=dict)
     at_least: frozenset[str] = frozenset()
     histogram: Mapping[int, int] = field(default_factory=dict)
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[Stamp, ...] = ()
     env: Mapping[str, Any] = field(default_factory=dict)
     source: str = "pybench"
 

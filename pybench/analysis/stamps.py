@@ -9,7 +9,7 @@ runs of the same row.
 from collections.abc import Callable
 
 from pybench.analysis.queue_share import server_busy
-from pybench.result import Result, Warning
+from pybench.result import Result, Stamp
 
 LITTLE_TOLERANCE = 0.05
 SHORT_RUN_S = 1.0
@@ -24,7 +24,7 @@ LATE_SHARE = 0.5
 PINGS_TO_BE_FAIR = 4
 
 
-def littles_law(result: Result) -> Warning | None:
+def littles_law(result: Result) -> Stamp | None:
     """In a closed loop, connections = messages/s * (mean latency + mean think time), within 5%.
 
     Broken where connections wait for an answer that does not come inside the window: their waits
@@ -41,7 +41,7 @@ def littles_law(result: Result) -> Warning | None:
     tolerance = LITTLE_TOLERANCE + result.latency_ns.p99 / 1e9 / result.window_s
     counted = result.conns if result.in_flight is None else _in_cycle(result, result.in_flight)
     if abs(counted / result.conns - 1) > LITTLE_TOLERANCE:
-        return Warning(
+        return Stamp(
             code="littles_law",
             text=f"{counted:.4g} connections were at work on average, not {result.conns}:"
             " the load server's count is wrong",
@@ -49,7 +49,7 @@ def littles_law(result: Result) -> Warning | None:
         )
     if abs(found / result.conns - 1) <= tolerance:
         return None
-    return Warning(
+    return Stamp(
         code="littles_law",
         text=f"messages/s x latency gives {found:.4g} connections, not {result.conns}:"
         " the others waited too long to be in any latency",
@@ -62,31 +62,31 @@ def _in_cycle(result: Result, in_flight: float) -> float:
     return in_flight + result.mps * sum(result.think_us) / 2 / 1e6
 
 
-def lost(result: Result) -> Warning | None:
+def lost(result: Result) -> Stamp | None:
     """Connections that ended before the test did."""
     if result.per_conn is None or result.per_conn.lost == 0:
         return None
     causes = ", ".join(f"{n} {cause}" for cause, n in result.per_conn.lost_by.items() if n)
-    return Warning(
+    return Stamp(
         code="lost",
         text=f"{result.per_conn.lost} of {result.conns} connections were lost ({causes})",
         remedy="look for errors of the backend, and for limits of files, memory or the network",
     )
 
 
-def corrupt(result: Result) -> Warning | None:
+def corrupt(result: Result) -> Stamp | None:
     """Connections whose echo had wrong or too many bytes."""
     count = result.per_conn.lost_by.get("corrupt", 0) if result.per_conn else 0
     if count == 0:
         return None
-    return Warning(
+    return Stamp(
         code="corrupt",
         text=f"{count} of {result.conns} connections echoed wrong bytes",
         remedy="the backend is at fault: no figure of this row can be used",
     )
 
 
-def generator_bound(result: Result) -> Warning | None:
+def generator_bound(result: Result) -> Stamp | None:
     """Echoes waited for the load server more than for anything else to be believed: it is the
     bottleneck, and the row could do more.
 
@@ -101,7 +101,7 @@ def generator_bound(result: Result) -> Warning | None:
     if (result.rate or result.think_us[1]) and server_busy(result) < SERVER_BUSY:
         return None
     source = {"kernel": "kernel receive times", "estimate": "estimated"}
-    return Warning(
+    return Stamp(
         code="generator_bound",
         text=f"{100 * share:.0f}% of the latency passed in the load server's own queue"
         f" ({source.get(result.server_queue_source, result.server_queue_source)}):"
@@ -123,7 +123,7 @@ def _faster_generator(result: Result) -> str:
     return "--engine uring, or more CPUs for the load server (--server-cpus, --server)"
 
 
-def client_idle(result: Result) -> Warning | None:
+def client_idle(result: Result) -> Stamp | None:
     """The worker was not busy: the figure is made by latency, not by what the row can do.
 
     Its CPU time is held against the wall time of warm-up and window, less what others took of its
@@ -140,7 +140,7 @@ def client_idle(result: Result) -> Warning | None:
     busy = (client.user_s + client.sys_s) / (wall_s * (1 - taken))
     if busy >= CLIENT_BUSY:
         return None
-    return Warning(
+    return Stamp(
         code="client_idle",
         text=f"the worker was busy for {100 * busy:.0f}% of the time: the figure measures latency,"
         " not capacity",
@@ -148,7 +148,7 @@ def client_idle(result: Result) -> Warning | None:
     )
 
 
-def unfair(result: Result) -> Warning | None:
+def unfair(result: Result) -> Stamp | None:
     """Connections served far less than others: the mean hides that some stood still.
 
     Not said of a rate so low that each connection was to have but a few pings.
@@ -158,7 +158,7 @@ def unfair(result: Result) -> Warning | None:
         return None
     if result.rate and result.rate * result.window_s < PINGS_TO_BE_FAIR * result.conns:
         return None
-    return Warning(
+    return Stamp(
         code="unfair",
         text=f"Jain's index {spread.jain:.3f}, {spread.starved} of {result.conns} connections"
         " got no echo",
@@ -166,7 +166,7 @@ def unfair(result: Result) -> Warning | None:
     )
 
 
-def overloaded(result: Result) -> Warning | None:
+def overloaded(result: Result) -> Stamp | None:
     """An open loop that could not keep its schedule: more was asked for than can be done.
 
     Less than 98% of the pings that were due had their echo, more than 2% were never sent, or more
@@ -179,7 +179,7 @@ def overloaded(result: Result) -> Warning | None:
     sent_in_time = result.late <= LATE_SHARE * due
     if kept and sent_in_time and result.unsent <= (1 - KEPT_RATE) * due + 1:
         return None
-    return Warning(
+    return Stamp(
         code="overloaded",
         text=f"{result.mps:,.0f} of {result.rate:,} messages/s were reached,"
         f" {result.late} pings were sent late and {result.unsent} not at all",
@@ -187,44 +187,44 @@ def overloaded(result: Result) -> Warning | None:
     )
 
 
-def shared_core(result: Result) -> Warning | None:
+def shared_core(result: Result) -> Stamp | None:
     """Worker and embedded load server on the same CPU, or on SMT siblings."""
     shared = result.env.get("placement", {}).get("shared_cpus", ())
     if not shared:
         return None
     cpus = ",".join(map(str, shared))
-    return Warning(
+    return Stamp(
         code="shared_core",
         text=f"the load server takes time from the worker on CPU {cpus}",
         remedy="more CPUs, --server-cpus, or a load server on another machine (--server)",
     )
 
 
-def steal(result: Result) -> Warning | None:
+def steal(result: Result) -> Stamp | None:
     """The hypervisor gave CPU time to other guests."""
     found = result.disturbance
     if found is None or found.steal <= STEAL_SHARE:
         return None
-    return Warning(
+    return Stamp(
         code="steal",
         text=f"the hypervisor took {100 * found.steal:.0f}% of the CPU time",
         remedy="more rounds at other hours, or a machine that is not shared",
     )
 
 
-def busy_machine(result: Result) -> Warning | None:
+def busy_machine(result: Result) -> Stamp | None:
     """Other processes ran on the CPUs of the test."""
     found = result.disturbance
     if found is None or found.other <= OTHER_SHARE:
         return None
-    return Warning(
+    return Stamp(
         code="busy_machine",
         text=f"other processes took {100 * found.other:.0f}% of the CPU time",
         remedy="end them, or pin the test to CPUs that they do not use (--cpu, --server-cpus)",
     )
 
 
-def frequency(result: Result) -> Warning | None:
+def frequency(result: Result) -> Stamp | None:
     """The clock of the CPUs may change from one round to the next."""
     governor, turbo = result.env.get("governor"), result.env.get("turbo")
     parts = []
@@ -236,19 +236,19 @@ def frequency(result: Result) -> Warning | None:
         return None
     span = result.env.get("frequency_mhz")
     between = f", {span[0]} to {span[1]} MHz" if span else ""
-    return Warning(
+    return Stamp(
         code="frequency",
         text=f"the CPUs' clock varies ({', '.join(parts)}{between})",
         remedy="cpupower frequency-set -g performance, and turbo off, while measuring",
     )
 
 
-def backlog(result: Result) -> Warning | None:
+def backlog(result: Result) -> Stamp | None:
     """Connections met a full listen queue while the test connected."""
     found = result.disturbance
     if found is None or not (found.listen_overflows or found.listen_drops):
         return None
-    return Warning(
+    return Stamp(
         code="backlog",
         text=f"the listen queue overflowed {found.listen_overflows} times and dropped"
         f" {found.listen_drops} connections while the test connected",
@@ -256,18 +256,18 @@ def backlog(result: Result) -> Warning | None:
     )
 
 
-def short_run(result: Result) -> Warning | None:
+def short_run(result: Result) -> Stamp | None:
     """A window too short for steady figures."""
     if result.window_s >= SHORT_RUN_S:
         return None
-    return Warning(
+    return Stamp(
         code="short_run",
         text=f"measured for {result.window_s:.3g} s only",
         remedy=f"--runtime of {SHORT_RUN_S:g}s or more",
     )
 
 
-def noise_floor(ratio: float, floor: float, of: str) -> Warning | None:
+def noise_floor(ratio: float, floor: float, of: str) -> Stamp | None:
     """The stamp on a pair of figures; None when they differ by more than the noise.
 
     ratio: of the two, > 0.  floor: share by which two runs of one row differ on this machine, from
@@ -276,7 +276,7 @@ def noise_floor(ratio: float, floor: float, of: str) -> Warning | None:
     difference = max(ratio, 1 / ratio) - 1
     if difference > floor:
         return None
-    return Warning(
+    return Stamp(
         code="noise_floor",
         text=f"{of} differ by {100 * difference:.1f}%, and runs of one row here by up to"
         f" {100 * floor:.1f}%",
@@ -284,7 +284,7 @@ def noise_floor(ratio: float, floor: float, of: str) -> Warning | None:
     )
 
 
-Check = Callable[[Result], Warning | None]
+Check = Callable[[Result], Stamp | None]
 
 CHECKS: tuple[Check, ...] = (
     corrupt,
@@ -304,6 +304,6 @@ CHECKS: tuple[Check, ...] = (
 """In the order in which a reader should hear of them."""
 
 
-def run(result: Result) -> tuple[Warning, ...]:
+def run(result: Result) -> tuple[Stamp, ...]:
     """All warnings of a measured result."""
     return tuple(warning for check in CHECKS if (warning := check(result)) is not None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final, Literal, TextIO
 
-from pybench.report.tables import Failure, Stamp
+from pybench.report.tables import Failure, StampNote
 
 Format = Literal["table", "json", "csv", "markdown"]
 
@@ -51,7 +51,7 @@ class Grid:
 class Legend:
     """What the marks on stamped cells mean, and what to do about them."""
 
-    stamps: Sequence[Stamp]
+    stamps: Sequence[StampNote]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def write_document(document: Document, fmt: Format, file: TextIO) -> None:
     import_module(f"pybench.report.{_WRITERS[fmt]}").write(document, file)
 
 
-def notes(stamps: Sequence[Stamp], failures: Sequence[Failure]) -> list[Block]:
+def notes(stamps: Sequence[StampNote], failures: Sequence[Failure]) -> list[Block]:
     """The legend and what was not measured, each where there is any."""
     found: list[Block] = []
     if stamps:

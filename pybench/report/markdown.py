@@ -13,7 +13,7 @@ from pybench.report.document import (
     Remarks,
     Sentences,
 )
-from pybench.report.tables import Stamp
+from pybench.report.tables import StampNote
 
 
 def write(document: Document, file: TextIO) -> None:
@@ -63,7 +63,7 @@ def _piped(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _stamp(stamp: Stamp) -> str:
+def _stamp(stamp: StampNote) -> str:
     remedy = f" Remedy: {stamp.remedy}" if stamp.remedy else ""
     head = f"- `!{stamp.mark}` **{stamp.code}** ({stamp.rounds_text}: {stamp.where})"
     return f"{head}: {stamp.text}.{remedy}"

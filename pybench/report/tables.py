@@ -14,7 +14,7 @@ from pybench.backends.names import canonical
 from pybench.errors import UsageError
 from pybench.report.metrics import Metric
 from pybench.report.text import letters, ratio_text
-from pybench.result import Warning
+from pybench.result import Stamp
 from pybench.units import count_label
 
 
@@ -50,7 +50,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class StampNote:
     """One kind of warning and where it stands. text, remedy: from its first occurrence."""
 
     mark: str
@@ -100,7 +100,7 @@ class GroupTables:
 
     group: Group
     tables: Sequence[Table]
-    stamps: Sequence[Stamp]
+    stamps: Sequence[StampNote]
     failures: Sequence[Failure]
 
 
@@ -128,7 +128,7 @@ def build_tables(
 
 
 def cell_marks(
-    group: Group, stamps: Sequence[Stamp], *, of_pairs: bool = True
+    group: Group, stamps: Sequence[StampNote], *, of_pairs: bool = True
 ) -> dict[tuple[str, int], str]:
     """The letters of the stamps on each cell.
 
@@ -187,9 +187,9 @@ def find_row(group: Group, name: str) -> str:
     raise UsageError(f"--relative-to {name}: no such row; there are {', '.join(group.rows)}")
 
 
-def collect_stamps(group: Group) -> list[Stamp]:
+def collect_stamps(group: Group) -> list[StampNote]:
     """Every kind of warning in the group's good rounds, by code, each with its mark."""
-    first: dict[str, Warning] = {}
+    first: dict[str, Stamp] = {}
     rounds: Counter[str] = Counter()
     cells: dict[str, list[tuple[str, int]]] = {}
     for key in sorted(group.cells, key=lambda k: (group.rows.index(k[0]), k[1])):
@@ -205,12 +205,12 @@ def collect_stamps(group: Group) -> list[Stamp]:
         rounds[warning.code] += len(group.cells[key].good)
         cells.setdefault(warning.code, []).append(key)
     return [
-        Stamp(letters(i), code, first[code].text, first[code].remedy, rounds[code], cells[code])
+        StampNote(letters(i), code, first[code].text, first[code].remedy, rounds[code], cells[code])
         for i, code in enumerate(sorted(first))
     ]
 
 
-def _noise_warnings(group: Group) -> list[tuple[tuple[str, int], Warning]]:
+def _noise_warnings(group: Group) -> list[tuple[tuple[str, int], Stamp]]:
     """Cells whose speed differs from the next one's of its column by no more than the noise.
 
     What two single runs differ by shrinks with the root of the rounds that a mean is of. Empty
@@ -218,7 +218,7 @@ def _noise_warnings(group: Group) -> list[tuple[tuple[str, int], Warning]]:
     """
     if group.noise_floor is None or group.open_loop:
         return []
-    found: dict[tuple[str, int], Warning] = {}
+    found: dict[tuple[str, int], Stamp] = {}
     for count in group.counts:
         speeds = {row: s for row in group.rows if (s := group.summary(row, count, "mps"))}
         ranking = sorted(speeds, key=lambda row: speeds[row].mean)

@@ -18,7 +18,7 @@ from pybench.report.document import (
     Remarks,
     Sentences,
 )
-from pybench.report.tables import Failure, Stamp
+from pybench.report.tables import Failure, StampNote
 from pybench.report.text import MISSING
 
 UNBOUNDED = 10_000  # columns: output that is not a terminal is never folded
@@ -109,7 +109,7 @@ def _parts(widths: Sequence[int], fixed: int, room: int) -> list[list[int]]:
     return parts or [first]
 
 
-def _print_legend(console: Console, stamps: Sequence[Stamp]) -> None:
+def _print_legend(console: Console, stamps: Sequence[StampNote]) -> None:
     console.print()
     console.print(Text("Stamped cells, and what to do about them", style="bold"))
     for stamp in stamps:

@@ -17,8 +17,8 @@ from pybench.result.record import (
     PerConn,
     Result,
     ServerUsage,
+    Stamp,
     Status,
-    Warning,
 )
 
 __all__ = [
@@ -29,6 +29,6 @@ __all__ = [
     "PerConn",
     "Result",
     "ServerUsage",
+    "Stamp",
     "Status",
-    "Warning",
 ]

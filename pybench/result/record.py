@@ -21,8 +21,8 @@ __all__ = [
     "PerConn",
     "Result",
     "ServerUsage",
+    "Stamp",
     "Status",
-    "Warning",
 ]
 
 Status = Literal["ok", "failed", "hung", "unavailable"]
@@ -125,7 +125,7 @@ class Disturbance(Struct, frozen=True, kw_only=True, gc=False):
     listen_drops: Annotated[Count, key("connections dropped while listening, machine-wide")] = 0
 
 
-class Warning(Struct, frozen=True, kw_only=True, gc=False):
+class Stamp(Struct, frozen=True, kw_only=True, gc=False):
     """One thing a reader must know before believing the numbers."""
 
     code: Annotated[str, key("from the closed list in `analysis/stamps.py`")]
@@ -167,7 +167,7 @@ class Result(Struct, frozen=True, kw_only=True):
     per_conn: Annotated[PerConn | None, key("messages per connection")] = None
     client: Annotated[ClientUsage | None, key("what the worker used")] = None
     server: Annotated[ServerUsage | None, key("the load server and what it used")] = None
-    warnings: Annotated[tuple[Warning, ...], key("stamps: what must be known beside it")] = ()
+    warnings: Annotated[tuple[Stamp, ...], key("stamps: what must be known beside it")] = ()
     env: Annotated[Env, key("where it ran")] = field(default_factory=dict)
     row: Annotated[str, key("the row's own name when `func` has more, else empty")] = ""
     env_set: Annotated[

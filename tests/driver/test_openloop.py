@@ -21,7 +21,7 @@ from pybench.analysis.model import Group, group_rounds, kept_rate
 from pybench.driver import plan
 from pybench.report.sentences import summary_sentences
 from pybench.report.summary import run_summary
-from pybench.result import Latency, Result, Warning
+from pybench.result import Latency, Result, Stamp
 from pybench.result.file import ResultWriter, read_sections
 from pybench.spec import Campaign, sweep
 from tests.conftest import Running
@@ -86,7 +86,7 @@ def open_round(rate: int, number: int = 1, *, func: str = "selector", kept: bool
     reached = rate if kept else 0.6 * rate
     result = synthetic.make_result(func, 100, number, mps=reached, samples=300)
     assert result.latency_ns is not None
-    late = Warning(code="overloaded", text=f"{rate} was too much", remedy="less")
+    late = Stamp(code="overloaded", text=f"{rate} was too much", remedy="less")
     slow = structs.replace(result.latency_ns, p99=result.latency_ns.p99 + 5_000_000)
     return structs.replace(
         result,

@@ -18,7 +18,7 @@ from pybench.report.document import (
     Sentences,
     write_document,
 )
-from pybench.report.tables import Failure, Stamp
+from pybench.report.tables import Failure, StampNote
 
 DOCUMENT = Document(
     blocks=[
@@ -31,7 +31,7 @@ DOCUMENT = Document(
         ),
         Grid(title="Calls", heads=("Test", "Now"), rows=[("c", "recvfrom + sendto")], words=True),
         Sentences(["One.", "Two."]),
-        Legend([Stamp("a", "unfair", "starved", "think", 2, [("c", 10)])]),
+        Legend([StampNote("a", "unfair", "starved", "think", 2, [("c", 10)])]),
         Failures([Failure("d", 1000, ["failed"], ["no [bold]luck[/bold]"], 1, 1)]),
         Remarks(["mind this"]),
     ],

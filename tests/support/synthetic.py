@@ -13,8 +13,8 @@ from pybench.result import (
     PerConn,
     Result,
     ServerUsage,
+    Stamp,
     Status,
-    Warning,
 )
 from pybench.result.campaign import CampaignRecord
 
@@ -46,12 +46,12 @@ ENV: dict[str, Any] = {
     "load_average": 0.25,
 }
 
-GENERATOR_BOUND = Warning(
+GENERATOR_BOUND = Stamp(
     code="generator_bound",
     text="34% of the latency passed in the load server's own queue: the figure is a lower bound",
     remedy="give the load server more CPUs (--server-cpus)",
 )
-UNFAIR = Warning(
+UNFAIR = Stamp(
     code="unfair",
     text="Jain's index 0.71, 38 connections starved",
     remedy="do not compare this row's speed with the others",
@@ -85,7 +85,7 @@ def make_result(
     user_share: float = 0.5,
     seed: object = 0,
     server: str = "127.0.0.1:40001",
-    warnings: Sequence[Warning] = (),
+    warnings: Sequence[Stamp] = (),
     jain: float = 0.998,
     starved: int = 0,
     samples: int = 2000,
