@@ -67,7 +67,11 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("way", "value", "words"), WRONG, ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(
+    ("way", "value", "words"),
+    WRONG,
+    ids=lambda value: "absent" if value is ABSENT else str(value)[:30],
+)
 def test_what_is_wrong_is_named(
     way: str, value: Any, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
