@@ -1,5 +1,6 @@
-"""Test side of the control protocol, written from the text in server/control.h and not from pybench's
-own client: a raw control client, a load server process, and listening peers that echo well or badly.
+"""Test side of the control protocol, written from the text in server/control.h and not from
+pybench's own client: a raw control client, a load server process, and listening peers that echo
+well or badly.
 """
 
 import contextlib

@@ -88,9 +88,9 @@ def test_other_ends(spec: str, code: str, says: str) -> None:
 def test_a_program_is_pinned_and_its_supervisor_is_not() -> None:
     allowed = os.sched_getaffinity(0)
     cpu = max(allowed)
-    row = backends.find(ROWS["program"])
+    program = replace(CELL, row=backends.find(ROWS["program"]))
     with (
-        WorkerProcess(row, CELL, bind="127.0.0.1", cpu=cpu) as worker,
+        WorkerProcess(program, bind="127.0.0.1", cpu=cpu) as worker,
         Watch(worker, None) as watch,
     ):
         supervisor = worker.pid
