@@ -3,12 +3,14 @@
  * A connect that stays unanswered for several times the longest handshake seen is taken to have
  * lost its SYN to a full accept queue. It is closed and tried anew at once the window allows:
  * the kernel would wait a second, then two, then four. No queue ever holds a connection
- * abandoned so, because the last step of its handshake was ours and was never sent.
+ * abandoned so, because the last step of its handshake was ours and was never sent. It may have
+ * been a way that became slower instead: until the next one is up, patience doubles each time.
  */
 #define _GNU_SOURCE
 #include "connect.h"
 
 #include "clock.h"
+#include "sources.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -24,16 +26,17 @@ enum {
     WINDOW_START = 16,
     WINDOW_MAX = 256,
     POLL_EVERY = 64, /* look at control_fd and stop_fd after that many connects at the latest */
-    LOOPBACK_SOURCES = 250,
 };
 
 static const uint64_t PATIENCE_MIN_NS = 20 * NS_PER_MS;
-static const uint64_t PATIENCE_MAX_NS = 1500 * NS_PER_MS; /* leaves the kernel its first retry */
+static const uint64_t PATIENCE_FIRST_NS = 1500 * NS_PER_MS; /* leaves the kernel its first retry */
+static const uint64_t PATIENCE_MAX_NS = 12 * NS_PER_S;
 static const unsigned PATIENCE_FACTOR = 8;
 
 /* A connect in flight. */
 struct attempt {
     int fd; /* -1: the slot is free */
+    unsigned source;
     uint64_t started_ns;
 };
 
@@ -41,9 +44,11 @@ struct connector {
     const struct connect_job *job;
     int *fds;
     uint32_t up;
+    uint64_t progress_ns; /* when the last one came up, or the start */
     unsigned window, in_flight;
-    unsigned source;     /* index into the local addresses; 0 is the first choice */
-    uint64_t slowest_ns; /* longest handshake that was not retried; 0: none yet */
+    struct sources sources;
+    uint64_t slowest_ns; /* longest handshake; 0: none yet */
+    unsigned doublings;  /* of patience: attempts abandoned since the last success */
     int epoll_fd;
     struct attempt attempts[WINDOW_MAX];
 };
@@ -66,6 +71,7 @@ static const char *failure_code(int err)
         return "no_files";
     case ENETUNREACH:
     case EHOSTUNREACH:
+    case EAFNOSUPPORT:
     case EACCES:
     case EPERM:
         return "unreachable";
@@ -90,6 +96,8 @@ static const char *failure_remedy(int err)
     case ENETUNREACH:
     case EHOSTUNREACH:
         return "is there a route from the load server to that address?";
+    case EAFNOSUPPORT:
+        return "no address of the load server's --source is of that address's family";
     default:
         return "see the load server's machine";
     }
@@ -110,72 +118,36 @@ static int connect_failure(const struct connector *c, struct failure *fail, cons
     return -err;
 }
 
-/* ---- local addresses ---------------------------------------------------------------------- */
-
-/* The local address that source number c->source stands for. Returns 1 when there is one to bind,
- * 0 when the kernel shall choose, -EADDRNOTAVAIL when all have been used up. */
-static int current_source(const struct connector *c, struct address *out)
-{
-    const struct address *target = c->job->target;
-    const struct address_list *listed = c->job->sources;
-    unsigned skip = c->source;
-
-    for (unsigned i = 0; i < listed->count; i++)
-        if (listed->items[i].sa.ss_family == target->sa.ss_family && skip-- == 0) {
-            *out = listed->items[i];
-            return 1;
-        }
-    if (listed->count > 0)
-        return -EADDRNOTAVAIL;
-    if (c->source == 0)
-        return 0;
-    if (target->sa.ss_family != AF_INET || !address_is_loopback(target) ||
-        c->source > LOOPBACK_SOURCES)
-        return -EADDRNOTAVAIL;
-    struct sockaddr_in *v4 = (struct sockaddr_in *)&out->sa;
-
-    *out = (struct address){.len = sizeof *v4};
-    v4->sin_family = AF_INET;
-    v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK + c->source); /* 127.0.0.2 and on */
-    return 1;
-}
-
 /* ---- one connection ----------------------------------------------------------------------- */
 
-/* A fresh socket bound to the current source. Returns it or a negative errno, *call naming what
- * failed. */
-static int socket_open(const struct connector *c, const char **call)
+/* A fresh socket bound to the next local address. Returns it, *source and *binding telling to what,
+ * or a negative errno, *call naming what failed. */
+static int socket_open(struct connector *c, int *source, int *binding, const char **call)
 {
-    struct address source;
-    int bound = current_source(c, &source);
     int one = 1;
     int fd;
 
     *call = "connect";
-    if (bound < 0)
-        return bound;
-    fd = socket(c->job->target->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if ((*source = sources_pick(&c->sources)) < 0)
+        return *source;
     *call = "socket";
+    fd = socket(c->job->target->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (bound) {
-        /* The port is chosen at connect, so that one port may serve several targets. */
-        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
-        *call = "bind";
-        if (bind(fd, (const struct sockaddr *)&source.sa, source.len) < 0) {
-            int err = errno;
-
-            close(fd);
-            return -err;
-        }
+    *call = "bind";
+    if ((*binding = sources_bind(&c->sources, (unsigned)*source, fd)) < 0) {
+        close(fd);
+        return *binding;
     }
     return fd;
 }
 
-static void attempt_succeeded(struct connector *c, int fd)
+static void attempt_succeeded(struct connector *c, int fd, uint64_t now)
 {
     c->fds[c->up++] = fd;
+    c->progress_ns = now;
+    c->doublings = 0;
     if (c->window < WINDOW_MAX)
         c->window++;
 }
@@ -189,7 +161,7 @@ static struct attempt *free_slot(struct connector *c)
     return slot;
 }
 
-static int attempt_watch(struct connector *c, int fd, uint64_t now)
+static int attempt_watch(struct connector *c, int fd, unsigned source, uint64_t now)
 {
     struct attempt *slot = free_slot(c);
     struct epoll_event event = {
@@ -199,7 +171,7 @@ static int attempt_watch(struct connector *c, int fd, uint64_t now)
 
     if (epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
         return -errno;
-    *slot = (struct attempt){.fd = fd, .started_ns = now};
+    *slot = (struct attempt){.fd = fd, .source = source, .started_ns = now};
     c->in_flight++;
     return 0;
 }
@@ -219,29 +191,48 @@ static int attempt_start(struct connector *c, struct failure *fail)
     const struct sockaddr *sa = (const struct sockaddr *)&target->sa;
     uint64_t now = clock_now_ns();
     const char *call;
-    int fd = socket_open(c, &call);
+    int source, binding = BOUND_ADDRESS;
+    int fd = socket_open(c, &source, &binding, &call);
     int err;
 
     if (fd < 0)
         return connect_failure(c, fail, call, -fd);
     if (connect(fd, sa, target->len) == 0 ||
         (errno == EINPROGRESS && connect(fd, sa, target->len) == 0)) {
-        attempt_succeeded(c, fd);
+        attempt_succeeded(c, fd, now);
         return 0;
     }
     err = errno;
     call = "connect";
     if (err == EALREADY || err == EINPROGRESS) {
-        if ((err = -attempt_watch(c, fd, now)) == 0)
+        if ((err = -attempt_watch(c, fd, (unsigned)source, now)) == 0)
             return 0;
         call = "epoll_ctl";
     }
     close(fd);
+    sources_return(&c->sources, (unsigned)source);
     if (err == EADDRNOTAVAIL) {
-        c->source++; /* this address has no ports left: go on from the next one */
+        if (binding == BOUND_ADDRESS) /* else it was this one port: go on with the next */
+            sources_spend(&c->sources, (unsigned)source);
         return 0;
     }
     return connect_failure(c, fail, call, err);
+}
+
+/* How long the handshake of a socket that is up took, at least: from the last SYN on, of which the
+ * kernel sends the second after a second, the third two seconds later, and so on. */
+static uint64_t handshake_ns(int fd, uint64_t took_ns)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    uint64_t before_ns;
+
+    if (took_ns < NS_PER_S)
+        return took_ns;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0 || info.tcpi_total_retrans > 6)
+        return 0;
+    before_ns = ((UINT64_C(1) << info.tcpi_total_retrans) - 1) * NS_PER_S;
+    return took_ns > before_ns ? took_ns - before_ns : 0;
 }
 
 /* An attempt in flight became writable: up, or refused. */
@@ -259,10 +250,10 @@ static int attempt_finish(struct connector *c, struct attempt *slot, uint64_t no
         close(fd);
         return connect_failure(c, fail, "connect", err);
     }
-    /* Over a second, the kernel sent the SYN twice: that says nothing of the handshake's length. */
-    if (took_ns < NS_PER_S && took_ns > c->slowest_ns)
+    took_ns = handshake_ns(fd, took_ns);
+    if (took_ns > c->slowest_ns)
         c->slowest_ns = took_ns;
-    attempt_succeeded(c, fd);
+    attempt_succeeded(c, fd, now);
     return 0;
 }
 
@@ -273,16 +264,18 @@ static uint64_t patience_ns(const struct connector *c)
     uint64_t patience = c->slowest_ns * PATIENCE_FACTOR;
 
     if (c->up == 0)
-        return PATIENCE_MAX_NS; /* nothing known of the way yet */
+        patience = PATIENCE_FIRST_NS; /* nothing known of the way yet */
     if (patience < PATIENCE_MIN_NS)
-        return PATIENCE_MIN_NS;
+        patience = PATIENCE_MIN_NS;
+    patience <<= c->doublings;
     return patience < PATIENCE_MAX_NS ? patience : PATIENCE_MAX_NS;
 }
 
-/* Give up on attempts that went unanswered, and close the window to one. */
+/* Give up on attempts that went unanswered, close the window to one, and have more patience. */
 static void drop_unanswered(struct connector *c, uint64_t now)
 {
     uint64_t patience = patience_ns(c);
+    bool dropped = false;
 
     for (struct attempt *slot = c->attempts; slot < c->attempts + WINDOW_MAX; slot++) {
         int fd = slot->fd;
@@ -290,9 +283,13 @@ static void drop_unanswered(struct connector *c, uint64_t now)
         if (fd < 0 || now - slot->started_ns < patience)
             continue;
         attempt_release(c, slot);
+        sources_return(&c->sources, slot->source);
         close(fd);
         c->window = 1;
+        dropped = true;
     }
+    if (dropped && patience < PATIENCE_MAX_NS)
+        c->doublings++;
 }
 
 /* Wait up to timeout_ms for attempts to finish. Returns 0, -ECANCELED, or a failure. */
@@ -314,7 +311,7 @@ static int await_events(struct connector *c, int timeout_ms, struct failure *fai
             return err;
     }
     drop_unanswered(c, now);
-    if (now >= c->job->deadline_ns)
+    if (now - c->progress_ns >= c->job->stall_ns)
         return connect_failure(c, fail, "connect", ETIMEDOUT);
     return 0;
 }
@@ -357,13 +354,20 @@ static void close_all(struct connector *c)
 int connect_all(const struct connect_job *job, int *fds, struct failure *fail)
 {
     struct connector c = {.job = job, .fds = fds, .window = WINDOW_START};
-    int err;
+    int err = sources_init(&c.sources, job->target, job->sources);
 
     for (unsigned i = 0; i < WINDOW_MAX; i++)
         c.attempts[i].fd = -1;
-    c.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (c.epoll_fd < 0)
-        return connect_failure(&c, fail, "epoll_create1", errno);
+    c.epoll_fd = -1;
+    c.progress_ns = clock_now_ns();
+    if (err < 0) {
+        connect_failure(&c, fail, "bind", -err);
+        goto out;
+    }
+    if ((c.epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0) {
+        err = connect_failure(&c, fail, "epoll_create1", errno);
+        goto out;
+    }
     if ((err = watch_end(&c, job->control_fd, EPOLLRDHUP, TAG_CONTROL)) < 0 ||
         (err = watch_end(&c, job->stop_fd, EPOLLIN, TAG_STOP)) < 0)
         connect_failure(&c, fail, "epoll_ctl", -err);
@@ -371,6 +375,9 @@ int connect_all(const struct connect_job *job, int *fds, struct failure *fail)
         err = connect_loop(&c, fail);
     if (err < 0)
         close_all(&c);
-    close(c.epoll_fd);
+out:
+    if (c.epoll_fd >= 0)
+        close(c.epoll_fd);
+    sources_free(&c.sources);
     return err;
 }

@@ -1,4 +1,4 @@
-/* connect.h - open N connections to one listener before a deadline.
+/* connect.h - open N connections to one listener, for as long as more of them come up.
  *
  * The listener may have a backlog of three and accept slowly: its queue then overflows and SYNs are
  * dropped in silence. So the number of connects in flight is a congestion window: it grows with
@@ -14,12 +14,12 @@
 
 struct connect_job {
     const struct address *target;
-    const struct address_list *sources; /* local addresses to use in turn; none: the kernel's
+    const struct address_list *sources; /* local addresses to use in turns; none: the kernel's
                                            choice, and on IPv4 loopback more of 127.0.0.0/8 */
     uint32_t conns;
-    uint64_t deadline_ns;
-    int control_fd; /* its peer's going away ends the job */
-    int stop_fd;    /* becoming readable ends the job */
+    uint64_t stall_ns; /* give up when for that long no further one came up */
+    int control_fd;    /* its peer's going away ends the job */
+    int stop_fd;       /* becoming readable ends the job */
 };
 
 /* Fill fds[0..conns) with connected, non-blocking sockets that have TCP_NODELAY. They belong to the

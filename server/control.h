@@ -143,7 +143,7 @@
  *     forbidden      no token, or not the right one, or an address that may not be tested
  *     busy           another test runs, or the server has no open files left
  *     refused        the target refused a connection
- *     timeout        not all connections were up after 60 s, or no `ready` came
+ *     timeout        no further connection came up for 30 s, or no `ready` came
  *     unreachable    there is no way to the target, or a rule of this machine forbids it
  *     no_ports       the local ports are used up: fewer connections, or --source
  *     no_files       the open files are used up

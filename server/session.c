@@ -23,7 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const uint64_t CONNECT_DEADLINE_NS = 60 * NS_PER_S;
+static const uint64_t CONNECT_STALL_NS = 30 * NS_PER_S;
 static const uint64_t READY_DEADLINE_NS = 120 * NS_PER_S;
 static const uint64_t PROGRESS_NS = NS_PER_S;
 
@@ -198,7 +198,7 @@ static int open_connections(struct test *test, struct failure *fail)
         .target = &test->request.target,
         .sources = &session->config->sources,
         .conns = test->request.conns,
-        .deadline_ns = start_ns + CONNECT_DEADLINE_NS,
+        .stall_ns = CONNECT_STALL_NS,
         .control_fd = session->control_fd,
         .stop_fd = session->stop_fd,
     };
