@@ -214,7 +214,7 @@ static int open_connections(struct test *test, struct failure *fail)
     test->outcome.connect_ns = clock_now_ns() - start_ns;
     test->opened_conns = test->request.conns;
     for (uint32_t i = 0; i < test->opened_conns; i++)
-        test->conns[i] = (struct conn){.fd = test->fds[i], .id = i};
+        test->conns[i].fd = test->fds[i];
     free(test->fds);
     test->fds = NULL;
     return 0;
@@ -308,6 +308,14 @@ static void make_plan(struct plan *plan, const struct request *request)
         plan->interval_ns = 1; /* faster than any clock: everything is late */
 }
 
+/* Number a thread's share of the connections. The threads take the numbers in turns: in an open
+ * loop the schedule goes by them, and every thread shall always have its part of the rate. */
+static void number_conns(struct conn *conns, uint32_t share, unsigned index, unsigned threads)
+{
+    for (uint32_t i = 0; i < share; i++)
+        conns[i].id = i * threads + index;
+}
+
 /* Deal the connections out to the threads and ready an engine for each. */
 static int open_pingers(struct test *test, struct failure *fail)
 {
@@ -328,6 +336,7 @@ static int open_pingers(struct test *test, struct failure *fail)
 
         test->threads[i].test = test;
         test->opened++;
+        number_conns(test->conns + first, share, i, test->thread_count);
         if ((err = pinger_init(pinger, &test->plan, test->conns + first, share, i)) < 0 ||
             (err = test->engine->open(pinger)) < 0)
             return failure_set(fail, err == -ENOSYS ? "unsupported" : "internal", -err,
