@@ -125,6 +125,23 @@ void address_unmap(struct address *address)
     memcpy(&address->sa, &plain, sizeof plain);
 }
 
+bool address_is_any(const struct address *address)
+{
+    static const uint8_t zeros[16];
+    size_t size;
+    const uint8_t *bytes = address_bytes(address, &size);
+
+    return memcmp(bytes, zeros, size) == 0;
+}
+
+void address_set_host(struct address *address, const struct address *from)
+{
+    in_port_t port = as_v4(address)->sin_port; /* at the same offset in both families */
+
+    *address = *from;
+    ((struct sockaddr_in *)&address->sa)->sin_port = port;
+}
+
 static bool network_contains(const struct network *network, const struct address *address)
 {
     size_t base_size, size;

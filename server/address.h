@@ -50,6 +50,12 @@ bool address_is_loopback(const struct address *address);
 /* An IPv4 address that arrived over an IPv6 socket (::ffff:a.b.c.d) becomes plain IPv4. */
 void address_unmap(struct address *address);
 
+/* 0.0.0.0 or ::, with any port. */
+bool address_is_any(const struct address *address);
+
+/* Make address the host of from, and keep its port. */
+void address_set_host(struct address *address, const struct address *from);
+
 /* Whether a test asked for by peer may be aimed at target: peer's own address, any loopback address
  * for a loopback peer, or a network of the list. */
 bool address_may_target(const struct address *peer, const struct address *target,

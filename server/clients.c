@@ -61,8 +61,9 @@ void clients_dismiss(struct clients *clients, int fd)
 void clients_refuse(struct clients *clients, unsigned index, const struct failure *fail)
 {
     struct client *client = &clients->items[index];
+    int version = control_version(client->input, client->length);
     size_t length;
-    char *reply = control_error(&length, fail);
+    char *reply = control_refusal(&length, version, fail);
 
     if (reply)
         (void)!send(client->fd, reply, length, MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -294,6 +294,14 @@ int control_parse(struct request *out, const char *bytes, size_t length, struct 
     return v2 ? parse_v2(out, words, count, fail) : parse_v1(out, words, count, fail);
 }
 
+int control_version(const char *bytes, size_t length)
+{
+    struct request request;
+    struct failure ignored;
+
+    return control_parse(&request, bytes, length, &ignored) < 0 ? 2 : request.version;
+}
+
 /* ---- replies ----------------------------------------------------------------------------- */
 
 /* Call write with a stream and its argument; the bytes written become the reply. */
@@ -516,4 +524,12 @@ static void write_error(FILE *out, const void *argument)
 char *control_error(size_t *length, const struct failure *fail)
 {
     return reply_build(length, write_error, fail);
+}
+
+char *control_refusal(size_t *length, int version, const struct failure *fail)
+{
+    static const struct request v1 = {.version = 1};
+    static const struct outcome nothing;
+
+    return version == 1 ? control_result(length, &v1, &nothing) : control_error(length, fail);
 }

@@ -156,15 +156,20 @@
  *     IP PORT CONNS RUNTIME_S MIN_TIMEOUT_NS MAX_TIMEOUT_NS MSIZE
  *
  * seven words with the ranges of addr, port, conns, 1..86400, twice 0..1000000000000, and msize.
- * The timeouts are think times; 0 0 is none. There is no `ready` and no warm-up: the server
- * connects everything, then starts; the listener may have a backlog of three and accept slowly. It
- * ignores what else the client sends. It answers with one text, no newline, and closes:
+ * The timeouts are think times; 0 0 is none. The IP 0.0.0.0 (or ::), which a listener binds to, is
+ * the address that the control client comes from. There is no `ready` and no warm-up: the server
+ * connects everything, then starts; the listener may have a backlog of three and accept slowly.
+ * Every message is the byte X, msize times, and so must the answer be: an echo, or X's of the
+ * client's own. The server ignores what else the client sends. It answers with one text, no
+ * newline, and closes:
  *
  *     MESSAGES BASE K  b1 n1 ... bK nK  19  p5 p10 ... p95
  *
  * words with one blank between them: n latencies of about BASE**b nanoseconds each, b rising, BASE
- * 2**0.1 as a decimal fraction; then the percentiles of messages per connection. A failure is
- * answered with the `error` line of version 2, and so is every request to a server with a token.
+ * 2**0.1 as a decimal fraction; then the percentiles of messages per connection. A test that cannot
+ * be done is answered with no messages, `0 BASE 0  19  0 ... 0`, and the reason is in the server's
+ * log; so is every request to a server with a token. What does not have the form above is answered
+ * with the `error` line of version 2.
  */
 #ifndef PYBENCH_CONTROL_H
 #define PYBENCH_CONTROL_H
@@ -212,6 +217,9 @@ enum control_shape {
  * number of bytes that belong to the request; what lies behind is the client's next line. */
 enum control_shape control_shape(const char *bytes, size_t length, size_t *used);
 
+/* The version of a request, 2 of one that is no request at all: its failures are answered so. */
+int control_version(const char *bytes, size_t length);
+
 /* Parse a whole request. Returns 0, or -EINVAL with fail filled; *out is untouched then. */
 int control_parse(struct request *out, const char *bytes, size_t length, struct failure *fail);
 
@@ -220,5 +228,8 @@ char *control_connected(size_t *length, uint32_t conns, uint64_t elapsed_ns);
 char *control_progress(size_t *length, uint64_t since_ns, uint64_t messages, uint64_t alive);
 char *control_result(size_t *length, const struct request *request, const struct outcome *outcome);
 char *control_error(size_t *length, const struct failure *fail);
+
+/* As control_error, in the format of a request's version: to version 1 it is an empty result. */
+char *control_refusal(size_t *length, int version, const struct failure *fail);
 
 #endif

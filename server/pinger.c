@@ -27,7 +27,8 @@ int pinger_init(struct pinger *pinger, const struct plan *plan, struct conn *con
     pinger->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (pinger->wake_fd < 0)
         return -errno;
-    if ((err = message_init(&pinger->message, plan->request->msize)) < 0)
+    if ((err = message_init(&pinger->message, plan->request->msize, plan->request->version == 1)) <
+        0)
         return err;
     return plan->paced ? timers_init(&pinger->waiting, count) : 0;
 }

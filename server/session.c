@@ -181,6 +181,8 @@ static int check_permission(struct test *test, struct failure *fail)
     if (getpeername(test->session->control_fd, (struct sockaddr *)&peer.sa, &peer.len) < 0)
         return -ECANCELED;
     address_unmap(&peer);
+    if (test->request.version == 1 && address_is_any(&test->request.target))
+        address_set_host(&test->request.target, &peer); /* it told us what it binds to */
     if (address_may_target(&peer, &test->request.target, &config->allow))
         return 0;
     return failure_set(fail, "forbidden", EACCES,
@@ -588,7 +590,7 @@ void session_run(struct session *session)
     struct test *test = calloc(1, sizeof *test); /* holds histograms: too large for the stack */
     struct failure fail = {0};
     size_t length;
-    int err;
+    int err, version;
 
     if (!test) {
         failure_set(&fail, "internal", ENOMEM, "no memory for a test");
@@ -602,9 +604,10 @@ void session_run(struct session *session)
     if (err == -ECANCELED && is_readable(session->stop_fd))
         failure_set(&fail, "stopped", 0, "the load server was told to stop");
     summarize(test, err, &fail);
+    version = test->request.version;
     test_free(test);
     if (err < 0 && fail.code) {
-        char *reply = control_error(&length, &fail);
+        char *reply = control_refusal(&length, version, &fail);
 
         send_reply(session, reply, length);
     }

@@ -9,7 +9,7 @@ static void check_size(uint32_t size)
     struct message message;
     unsigned char *sent = malloc(size);
 
-    CHECK(message_init(&message, size) == 0);
+    CHECK(message_init(&message, size, false) == 0);
     message_stamp(&message, 258, 3);
     memcpy(sent, message.bytes, size);
     message_stamp(&message, 259, 3); /* the buffer serves others in between */
@@ -34,9 +34,23 @@ static void check_shifts(void)
     enum { SIZE = 4096 };
     struct message message;
 
-    CHECK(message_init(&message, SIZE) == 0);
+    CHECK(message_init(&message, SIZE, false) == 0);
     for (uint32_t shift = 1; shift < 1000; shift++)
         CHECK(!message_matches(&message, message.bytes + 16, 16 + shift, 64));
+    message_free(&message);
+}
+
+/* Only X's, as the server of 2016 sent, whatever is stamped. */
+static void check_plain(uint32_t size)
+{
+    struct message message;
+
+    CHECK(message_init(&message, size, true) == 0);
+    message_stamp(&message, 0x01020304, 0x05060708);
+    for (uint32_t i = 0; i < size; i++)
+        CHECK(message.bytes[i] == 'X');
+    CHECK(message_matches(&message, (const unsigned char *)"X", size - 1, 1));
+    CHECK(!message_matches(&message, (const unsigned char *)"Y", size - 1, 1));
     message_free(&message);
 }
 
@@ -46,6 +60,8 @@ int main(void)
 
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         check_size(sizes[i]);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        check_plain(sizes[i]);
     check_shifts();
     return checks_report();
 }
