@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -228,10 +230,27 @@ static void accept_without_files(struct server *server)
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+/* A client whose machine or network is gone sends no FIN: find out, whether or not we have anything
+ * to send, or its test holds up everybody else until its end. */
+static void watch_peer(int fd)
+{
+    enum { IDLE_S = 5, PROBE_S = 5, PROBES = 3 };
+    const int on = 1, idle_s = IDLE_S, probe_s = PROBE_S, probes = PROBES;
+    const unsigned unheard_ms = PROBE_S * PROBES * 1000;
+
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &probe_s, sizeof probe_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard_ms, sizeof unheard_ms);
+}
+
 static void accept_client(struct server *server)
 {
     int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
+    if (fd >= 0)
+        watch_peer(fd);
     if (fd >= 0)
         clients_add(&server->clients, fd);
     else if (errno == EMFILE || errno == ENFILE)
