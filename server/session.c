@@ -98,9 +98,12 @@ static enum command next_command(struct session *session)
 /* Read what the client sent. Returns 0, or -ECANCELED when it is gone. */
 static int read_input(struct session *session, int version)
 {
-    ssize_t n = recv(session->control_fd, session->input + session->length,
-                     sizeof session->input - session->length, MSG_DONTWAIT);
+    size_t room = sizeof session->input - session->length;
+    ssize_t n;
 
+    if (room == 0)
+        return 0; /* the lines that are there come first */
+    n = recv(session->control_fd, session->input + session->length, room, MSG_DONTWAIT);
     if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
         return -ECANCELED;
     if (n > 0 && version == 2)
@@ -108,8 +111,9 @@ static int read_input(struct session *session, int version)
     return 0;
 }
 
-/* Wait until then_ns for the client, the server's end, or extra_fd (-1: none). Sets *extra when
- * extra_fd is readable. Returns 0, or -ECANCELED when the client is gone or the server stops. */
+/* Wait until then_ns for the client, the server's end, or extra_fd (-1: none); not at all when a
+ * line is there already: several may come in one segment. Sets *extra when extra_fd is readable.
+ * Returns 0, or -ECANCELED when the client is gone or the server stops. */
 static int await_input(struct test *test, uint64_t then_ns, int extra_fd, bool *extra)
 {
     struct session *session = test->session;
@@ -118,7 +122,8 @@ static int await_input(struct test *test, uint64_t then_ns, int extra_fd, bool *
         {.fd = session->control_fd, .events = POLLIN | POLLRDHUP},
         {.fd = extra_fd, .events = POLLIN},
     };
-    struct timespec left = clock_until(then_ns, clock_now_ns());
+    bool has_line = memchr(session->input, '\n', session->length) != NULL;
+    struct timespec left = clock_until(has_line ? 0 : then_ns, clock_now_ns());
 
     if (ppoll(fds, 3, &left, NULL) < 0)
         return errno == EINTR ? 0 : -ECANCELED;
