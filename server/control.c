@@ -44,6 +44,15 @@ enum control_shape control_shape(const char *bytes, size_t length, size_t *used)
     return length < CONTROL_LINE_MAX ? CONTROL_PARTIAL : CONTROL_WHOLE;
 }
 
+bool control_is_text(const char *text, size_t longest)
+{
+    size_t length = 0;
+
+    while (text[length] > ' ' && text[length] <= '~' && length <= longest)
+        length++;
+    return length >= 1 && length <= longest && !text[length];
+}
+
 /* The client's own words for a message: unprintable bytes become '?', long ones are cut. */
 static const char *quoted(const char *word, char buf[48])
 {
@@ -73,11 +82,13 @@ static int parse_number(uint64_t *out, const char *name, const char *text, uint6
     return 0;
 }
 
+/* A text of printable ASCII: it may be quoted in a message, a log or a terminal. */
 static int parse_text(char *out, size_t size, const char *name, const char *text,
                       struct failure *fail)
 {
-    if (!*text || strlen(text) >= size)
-        return failure_set(fail, "bad_request", EINVAL, "%s: expected 1 to %zu characters", name,
+    if (!control_is_text(text, size - 1))
+        return failure_set(fail, "bad_request", EINVAL,
+                           "%s: expected 1 to %zu printable ASCII characters without a blank", name,
                            size - 1);
     snprintf(out, size, "%s", text);
     return 0;

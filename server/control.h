@@ -37,15 +37,15 @@
  *
  * A client that closes the control connection, or only its sending side, has gone: its test ends
  * and is not answered. So has one whose machine has been silent to TCP's own inquiries for 15 s. It
- * has 10 s to send its request in, else it is closed without a word; when more than 32 are not being
- * served, so is the one that is nearest to its limit. `ready` is awaited for 120 s after
+ * has 10 s to send its request in, else it is closed without a word; when more than 32 are not
+ * being served, so is the one that is nearest to its limit. `ready` is awaited for 120 s after
  * `connected`, and may be sent before it. `stop` instead of `ready` ends the test with an empty
  * result; a second one is ignored; any other line is an error. After the window outstanding echoes
  * are waited for, 2 s at most, then the data connections are closed, then the result is sent.
  *
  * > test: at most 32 words with the verb. Keys come in any order, each once; one that is not known
- * is an error. A number is decimal digits and nothing else. A default that is the server's is what
- * it was started with.
+ * is an error. A number is decimal digits and nothing else, a text printable ASCII without a blank.
+ * A default that is the server's is what it was started with.
  *
  *     key            values         default   meaning
  *     v=             2              required  version of the protocol
@@ -216,6 +216,10 @@ enum control_shape {
 /* Look at the first length bytes that a client sent (length > 0). On CONTROL_WHOLE *used is the
  * number of bytes that belong to the request; what lies behind is the client's next line. */
 enum control_shape control_shape(const char *bytes, size_t length, size_t *used);
+
+/* Whether text is what a request may have for a text: 1 to longest characters of printable ASCII,
+ * none of them a blank. */
+bool control_is_text(const char *text, size_t longest);
 
 /* The version of a request, 2 of one that is no request at all: its failures are answered so. */
 int control_version(const char *bytes, size_t length);

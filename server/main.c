@@ -58,6 +58,52 @@ static _Noreturn void die(const char *format, ...)
     exit(1);
 }
 
+/* A line for the log. Nobody may be reading it: a full pipe must not hold up the server, so a line
+ * that stderr does not take at once is dropped, and the next one that it takes says how many were.
+ * Less than PIPE_BUF, so that it goes out whole. */
+static void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static void log_line(const char *format, ...)
+{
+    static unsigned dropped;
+    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
+    char text[1024];
+    size_t length, start;
+    va_list args;
+
+    if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT)) {
+        dropped++;
+        return;
+    }
+    length = (size_t)snprintf(text, sizeof text, "pybench-server: ");
+    if (dropped)
+        length += (size_t)snprintf(text + length, sizeof text - length,
+                                   "(%u lines dropped: nobody read them) ", dropped);
+    dropped = 0;
+    start = length;
+    va_start(args, format);
+    vsnprintf(text + length, sizeof text - 1 - length, format, args);
+    va_end(args);
+    length = strlen(text);
+    for (size_t i = start; i < length; i++)
+        if (text[i] < ' ' || text[i] > '~')
+            text[i] = '?'; /* whatever it was made of: one line, and no control codes */
+    text[length++] = '\n';
+    (void)!write(STDERR_FILENO, text, length);
+}
+
+/* Whoever starts us with a closed stdin, stdout or stderr: what we open must not get its number,
+ * else a log line goes into a socket. */
+static void open_standard_files(void)
+{
+    int fd;
+
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO)
+        ;
+    if (fd >= 0)
+        close(fd);
+}
+
 /* ---- start-up ----------------------------------------------------------------------------- */
 
 static void follow_parent(void)
@@ -202,7 +248,7 @@ static void finish_session(struct server *server)
     pthread_join(server->thread, NULL);
     server->running = false;
     if (!server->options.quiet)
-        fprintf(stderr, "pybench-server: %s\n", server->session.summary);
+        log_line("%s", server->session.summary);
     clients_dismiss(&server->clients, server->session.control_fd);
 }
 
@@ -264,6 +310,16 @@ static void read_clients(struct server *server, const struct pollfd *fds, unsign
             clients_read(&server->clients, i);
 }
 
+/* Who speaks version 1 cannot be told why: the log is. */
+static void refuse_busy(struct server *server, unsigned index, const struct failure *busy)
+{
+    const struct client *client = &server->clients.items[index];
+
+    if (!server->options.quiet && control_version(client->input, client->length) == 1)
+        log_line("a client of version 1 was answered 0 messages: %s", busy->msg);
+    clients_refuse(&server->clients, index, busy);
+}
+
 /* One test at a time: serve one of those who wait, tell those who waited in vain. */
 static void serve_waiting(struct server *server)
 {
@@ -278,7 +334,7 @@ static void serve_waiting(struct server *server)
         const struct client *client = &server->clients.items[i];
 
         if (client->fd >= 0 && client->state == CLIENT_WAITING && now >= client->deadline_ns)
-            clients_refuse(&server->clients, i, &busy);
+            refuse_busy(server, i, &busy);
     }
 }
 
@@ -333,6 +389,7 @@ int main(int argc, char **argv)
     static struct server server; /* holds the clients' buffers: too large for the stack */
     bool served = false;
 
+    open_standard_files();
     options_parse(&server.options, argc, argv);
     server_open(&server);
     while (serve_once(&server)) {
