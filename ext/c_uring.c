@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 
 enum {
     SQ_ENTRIES = 4096,
@@ -32,6 +33,8 @@ enum {
     BUFFERS_BYTES = 32 << 20,
     QUEUE_LONG = 16, /* buffers: receiving pauses */
     NO_BUFFER = -1,
+    REQUESTS_PER_COMPLETION = 2, /* at most: a send or a receive, and a cancel */
+    SHORTAGES_MAX = 5000,        /* in a row, a millisecond apart */
 };
 
 /* What a completion is about, in the low bits of its user data; above them the connection. */
@@ -61,8 +64,10 @@ struct loop {
     char *bytes;            /* owned: buffer_count of buffer_size */
     struct buffer *buffers; /* owned: buffer_count */
     struct turn *turns;     /* owned: one per connection of the set */
-    int *starved;           /* owned: connections whose receive ended for want of a buffer */
+    int *starved;           /* owned: connections that wait for a buffer and for their receive */
     int starved_count;
+    int shortages; /* how often in a row the kernel had no memory or no room */
+    int err;       /* a completion that failed for a reason of our own: a negative errno */
     int64_t messages;
 };
 
@@ -151,14 +156,11 @@ static int open_buffers(struct loop *loop)
 
 /* ---- queueing ------------------------------------------------------------------------------- */
 
+/* There is always room: loop_run takes no more completions, and feed_starved no more connections,
+ * than the queue has entries free. */
 static struct io_uring_sqe *next_sqe(struct loop *loop)
 {
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
-    while (sqe == NULL) {
-        io_uring_submit(&loop->ring);
-        sqe = io_uring_get_sqe(&loop->ring);
-    }
-    return sqe;
+    return io_uring_get_sqe(&loop->ring);
 }
 
 static uint64_t user_data(int index, enum tag tag)
@@ -212,7 +214,7 @@ static int loop_open(void *state, struct echo_set *set)
         err = open_buffers(loop);
     for (int i = 0; err == 0 && i < set->count; i++) {
         loop->turns[i].first = loop->turns[i].last = NO_BUFFER;
-        queue_receive(loop, i);
+        loop->starved[loop->starved_count++] = i;
     }
     return err;
 }
@@ -231,7 +233,8 @@ static void drop_first(struct loop *loop, struct turn *turn)
 }
 
 /* Nothing of the connection is with the kernel any more, or ever will be: close it now, so that its
- * peer sees the end while the others go on. The ring holds a reference of its own. */
+ * peer sees the end while the others go on. The ring holds a reference of its own, and before Linux
+ * 6.13 keeps it until every older request has completed: what the peer sees is the shutdown. */
 static void turn_close(struct loop *loop, int index)
 {
     struct turn *turn = &loop->turns[index];
@@ -239,6 +242,7 @@ static void turn_close(struct loop *loop, int index)
 
     while (turn->first != NO_BUFFER)
         drop_first(loop, turn);
+    shutdown(loop->set->conns[index].fd, SHUT_RDWR);
     io_uring_register_files_update(&loop->ring, (unsigned)index, &none, 1);
     echo_conn_close(loop->set, &loop->set->conns[index]);
 }
@@ -290,6 +294,14 @@ static void append(struct loop *loop, int index, int id, unsigned length)
     turn->queued++;
 }
 
+/* A connection that failed: its peer is gone, or it is a fault of our own that ends the loop. */
+static void turn_fail(struct loop *loop, int index, const char *call, int err)
+{
+    if (!echo_peer_gone(-err) && loop->err == 0)
+        loop->err = failed(loop, call, err);
+    turn_break(loop, index);
+}
+
 /* The multishot receive has ended: arm it anew, unless there is a reason not to. */
 static void receive_ended(struct loop *loop, int index, int result)
 {
@@ -325,13 +337,12 @@ static void received(struct loop *loop, int index, const struct io_uring_cqe *cq
                     queue_cancel(loop, index);
             }
         }
+    } else if (cqe->res == 0) {
+        turn->ended = true; /* no more comes, what is queued is still sent */
     } else if (cqe->res != -ENOBUFS && cqe->res != -ECANCELED) {
-        turn->ended = true; /* 0: no more comes, what is queued is still sent */
-        if (cqe->res < 0) {
-            turn->receiving = false;
-            turn_break(loop, index);
-            return;
-        }
+        turn->receiving = false;
+        turn_fail(loop, index, "recv", cqe->res);
+        return;
     }
     if (!more)
         receive_ended(loop, index, cqe->res);
@@ -345,8 +356,8 @@ static void sent(struct loop *loop, int index, int result)
 
     turn->sending = false;
     drop_first(loop, turn);
-    if (!whole) {
-        turn_break(loop, index);
+    if (!whole) { /* short although the kernel was to go on: the peer is gone */
+        turn_fail(loop, index, "send", result < 0 ? result : -EPIPE);
         return;
     }
     if (turn->first != NO_BUFFER) {
@@ -375,21 +386,31 @@ static void completed(struct loop *loop, const struct io_uring_cqe *cqe)
     }
 }
 
-/* Buffers may have come back: receive again where they had run out. */
+/* Buffers may have come back: receive again where they had run out, as far as there is room. */
 static void feed_starved(struct loop *loop)
 {
-    int count = loop->starved_count;
-
-    loop->starved_count = 0;
-    for (int i = 0; i < count; i++) {
-        struct turn *turn = &loop->turns[loop->starved[i]];
+    for (unsigned room = io_uring_sq_space_left(&loop->ring); room > 0 && loop->starved_count > 0;
+         room--) {
+        int index = loop->starved[--loop->starved_count];
+        struct turn *turn = &loop->turns[index];
 
         if (!turn->receiving && !turn->ended && !turn->paused)
-            queue_receive(loop, loop->starved[i]);
+            queue_receive(loop, index);
     }
 }
 
 /* ---- the loop ------------------------------------------------------------------------------- */
+
+/* The kernel has no memory for requests, or no room for completions, and says to try again. */
+static int loop_wait_out(struct loop *loop, int err)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+
+    if (++loop->shortages > SHORTAGES_MAX)
+        return failed(loop, "io_uring_enter", err);
+    nanosleep(&pause, NULL);
+    return ECHO_AGAIN;
+}
 
 static int loop_run(void *state)
 {
@@ -401,17 +422,25 @@ static int loop_run(void *state)
 
         if (waits == ECHO_TICK_WAITS)
             return ECHO_AGAIN;
+        if (loop->starved_count > 0)
+            feed_starved(loop);
         int err = io_uring_submit_and_wait_timeout(&loop->ring, cqes, 1, &tick, NULL);
-        unsigned n = io_uring_peek_batch_cqe(&loop->ring, cqes, BATCH);
-        if (n == 0 && (err == -ETIME || err == -EINTR))
-            return ECHO_AGAIN;
-        if (err < 0 && n == 0 && err != -EAGAIN && err != -EBUSY)
+        bool is_short = err == -EAGAIN || err == -EBUSY;
+        if (err < 0 && !is_short && err != -ETIME && err != -EINTR)
             return failed(loop, "io_uring_enter", err);
+        unsigned room = io_uring_sq_space_left(&loop->ring) / REQUESTS_PER_COMPLETION;
+        unsigned n = io_uring_peek_batch_cqe(&loop->ring, cqes, room < BATCH ? room : BATCH);
+        if (n == 0 && is_short)
+            return loop_wait_out(loop, err);
+        if (n == 0 && err < 0)
+            return ECHO_AGAIN;
+        if (!is_short)
+            loop->shortages = 0;
         for (unsigned i = 0; i < n; i++)
             completed(loop, cqes[i]);
         io_uring_cq_advance(&loop->ring, n);
-        if (loop->starved_count > 0)
-            feed_starved(loop);
+        if (loop->err < 0)
+            return loop->err;
     }
     return 0;
 }

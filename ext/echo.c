@@ -8,7 +8,6 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,24 +94,17 @@ void echo_set_close(struct echo_set *set)
         fcntl(set->listener_fd, F_SETFL, set->listener_mode);
 }
 
+bool echo_peer_gone(int err)
+{
+    return err == ECONNRESET || err == ECONNABORTED || err == EPIPE || err == ETIMEDOUT;
+}
+
 /* What a failed recv or send means: nothing now, the peer is gone, or a fault of our own. */
 static int classify(const char **call, const char *name)
 {
-    switch (errno) {
-    case EAGAIN:
-#if EWOULDBLOCK != EAGAIN
-    case EWOULDBLOCK:
-#endif
-    case EINTR:
+    if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)
         return -EAGAIN;
-    case ECONNRESET:
-    case ECONNABORTED:
-    case EPIPE:
-    case ETIMEDOUT:
-        return 0;
-    default:
-        return fail(call, name);
-    }
+    return echo_peer_gone(errno) ? 0 : fail(call, name);
 }
 
 /* Off the hot path: keeps what the kernel would not take. A malloc per stall, none per message. */

@@ -12,6 +12,7 @@
 #ifndef PYBENCH_ECHO_H
 #define PYBENCH_ECHO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -67,6 +68,10 @@ void echo_set_close(struct echo_set *set);
 
 /* Closes one connection of the set and drops what it still had to send. */
 void echo_conn_close(struct echo_set *set, struct echo_conn *conn);
+
+/* Whether a failed recv or send (a positive errno) says that the peer has closed or reset the
+ * connection, or was given up; anything else is a fault of our own. */
+bool echo_peer_gone(int err);
 
 /* One turn of a non-blocking connection that has no rest: one recv and one send. Returns the bytes
  * received (> 0), 0 when the peer has closed or reset the connection, -EAGAIN when there was

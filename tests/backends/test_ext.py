@@ -1,7 +1,9 @@
 """The extension modules: rawselect's API, and what only the C rows promise."""
 
 import contextlib
+import errno
 import gc
+import importlib.util
 import inspect
 import os
 import re
@@ -29,7 +31,9 @@ from tests.support.peers import DEADLINE_S, Host, connect, exchange, read_to_end
 rawselect = pytest.importorskip("pybench.rawselect")
 Epoll, EPOLLIN, EPOLLOUT = rawselect.Epoll, rawselect.EPOLLIN, rawselect.EPOLLOUT
 
-C_ROWS = ["c_epoll", "c_poll", "c_th"]
+HAVE_URING = importlib.util.find_spec("pybench.c_uring") is not None
+C_ROWS = ["c_epoll", "c_poll", "c_th", *(["c_uring"] if HAVE_URING else [])]
+needs_uring = pytest.mark.skipif(not HAVE_URING, reason="built without liburing")
 
 
 @pytest.fixture
@@ -563,6 +567,25 @@ def host_of(tmp_path: Path) -> Iterator[Callable[..., Host]]:
         yield start
 
 
+@pytest.fixture
+def preload(tmp_path: Path) -> Callable[[str], dict[str, str]]:
+    """Compiles C code and returns the environment that loads it into a process first."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+
+    def build(code: str) -> dict[str, str]:
+        source, library = tmp_path / "preload.c", tmp_path / "preload.so"
+        source.write_text(code)
+        subprocess.run(
+            [str(compiler), "-shared", "-fPIC", "-o", str(library), str(source)], check=True
+        )
+        first = os.environ.get("LD_PRELOAD")
+        return {"LD_PRELOAD": f"{first}:{library}" if first else str(library)}
+
+    return build
+
+
 def _keep_busy(socks: list[socket.socket]) -> None:
     """Sends and reads until the connections end."""
     with contextlib.suppress(ConnectionError, PeerError):
@@ -644,25 +667,6 @@ def test_c_th_makes_one_thread_each_and_one_mapping_for_all() -> None:
         os.sched_yield()
 
 
-@pytest.fixture
-def preload(tmp_path: Path) -> Callable[[str], dict[str, str]]:
-    """Compiles C code and returns the environment that loads it into a process first."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("needs a C compiler")
-
-    def build(code: str) -> dict[str, str]:
-        source, library = tmp_path / "preload.c", tmp_path / "preload.so"
-        source.write_text(code)
-        subprocess.run(
-            [str(compiler), "-shared", "-fPIC", "-o", str(library), str(source)], check=True
-        )
-        first = os.environ.get("LD_PRELOAD")
-        return {"LD_PRELOAD": f"{first}:{library}" if first else str(library)}
-
-    return build
-
-
 FIVE_THREADS = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -709,6 +713,128 @@ def test_c_th_grows_its_stacks_for_thread_local_storage(
         socks = connect(("127.0.0.1", call.await_port()), 20)
         call.await_ready()
         assert exchange(socks, [b"x" * 64] * 20) == [b"x" * 64] * 20
+        for sock in socks:
+            sock.close()
+        call.await_end()
+
+
+# ---- c_uring ----
+
+FAILING_RING = """
+#include <dlfcn.h>
+#include <stdlib.h>
+static int fails(void)
+{
+    static int calls;
+    int call = calls++;
+    return call >= atoi(getenv("ENTER_FROM")) && call < atoi(getenv("ENTER_TO"));
+}
+static void *real(const char *name) /* an extension's libraries come after no one */
+{
+    return dlsym(dlopen("liburing.so.2", RTLD_NOW), name);
+}
+int io_uring_submit(void *ring)
+{
+    if (fails())
+        return -atoi(getenv("ENTER_ERRNO"));
+    return ((int (*)(void *))real("io_uring_submit"))(ring);
+}
+int io_uring_submit_and_wait_timeout(void *ring, void *cqe, unsigned n, void *time, void *mask)
+{
+    if (fails())
+        return -atoi(getenv("ENTER_ERRNO"));
+    return ((int (*)(void *, void *, unsigned, void *, void *))real(__func__))(ring, cqe, n, time,
+                                                                             mask);
+}
+"""
+
+
+@pytest.fixture
+def failing_ring(
+    host_of: Callable[..., Host], preload: Callable[[str], dict[str, str]]
+) -> Callable[..., Host]:
+    """A host where io_uring_enter fails with an errno, from one call until before another."""
+
+    def start(err: int, first: int = 0, last: int = 1 << 30) -> Host:
+        env = {"ENTER_ERRNO": str(err), "ENTER_FROM": str(first), "ENTER_TO": str(last)}
+        return host_of(preload(FAILING_RING) | env)
+
+    return start
+
+
+@needs_uring
+@pytest.mark.parametrize(
+    ("err", "conns", "first"),
+    [
+        (errno.EBADR, 2, 0),
+        (errno.EBADR, 2, 3),
+        (errno.EINVAL, 5000, 0),
+        (errno.EBUSY, 2, 3),
+        (errno.EAGAIN, 5000, 0),
+    ],
+)
+def test_a_ring_that_fails_ends_the_row(
+    failing_ring: Callable[..., Host], err: int, conns: int, first: int
+) -> None:
+    """5000: more receives than the queue of the ring has room for. EAGAIN, EBUSY: for seconds."""
+    with failing_ring(err, first).call(ROWS["c_uring"], conns) as call:
+        socks = connect(("127.0.0.1", call.await_port()), conns)
+        with contextlib.suppress(PeerError):
+            while True:
+                exchange(socks[:2], [b"x" * 64] * 2)
+        error = call.await_failure()
+        assert f"[Errno {err}] io_uring_enter: {os.strerror(err)}" in str(error)
+        assert call.await_end().left_open == 0
+    for sock in socks:
+        sock.close()
+
+
+@needs_uring
+def test_ctrl_c_while_the_ring_has_no_memory(failing_ring: Callable[..., Host]) -> None:
+    host = failing_ring(errno.EAGAIN)
+    with host.call(ROWS["c_uring"], 5000) as call:
+        socks = connect(("127.0.0.1", call.await_port()), 5000)
+        call.await_ready()
+        host.interrupt()
+        assert call.await_failure().exceptions[0] == "KeyboardInterrupt"
+        assert call.await_end().left_open == 0
+    for sock in socks:
+        sock.close()
+
+
+@needs_uring
+@pytest.mark.parametrize("err", [errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ETIME])
+def test_a_ring_that_has_no_memory_for_a_moment_goes_on(
+    failing_ring: Callable[..., Host], err: int
+) -> None:
+    with failing_ring(err, 2, 40).call(ROWS["c_uring"], 5000) as call:
+        socks = connect(("127.0.0.1", call.await_port()), 5000)
+        for _ in range(2):
+            assert exchange(socks, [b"x" * 64] * 5000) == [b"x" * 64] * 5000
+        for sock in socks:
+            sock.close()
+        call.await_end()
+
+
+KEPT_FILES = """
+int io_uring_register_files_update(void *ring, unsigned offset, int *files, unsigned n)
+{
+    return n;
+}
+"""
+
+
+@needs_uring
+def test_a_closed_connection_is_shut_down_while_the_ring_keeps_it(
+    host_of: Callable[..., Host], preload: Callable[[str], dict[str, str]]
+) -> None:
+    """As before Linux 6.13, where the ring lets go of a file only when older requests are done."""
+    with host_of(preload(KEPT_FILES)).call(ROWS["c_uring"], 2) as call:
+        socks = connect(("127.0.0.1", call.await_port()), 2)
+        assert exchange(socks, [b"x" * 64] * 2) == [b"x" * 64] * 2
+        socks[0].shutdown(socket.SHUT_WR)
+        assert read_to_end(socks[0]) == b""
+        assert exchange(socks[1:], [b"y"]) == [b"y"]
         for sock in socks:
             sock.close()
         call.await_end()
