@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from pybench.analysis import stamps
 from pybench.analysis.legacy import LegacyRound, LegacyTime
 from pybench.analysis.stats import Summary, merge_histograms, summarize
 from pybench.backends.names import family, row_order
@@ -364,6 +365,8 @@ def _round_of_result(
 ) -> Round:
     server = _server_of(result.server) if result.server else usual
     env, python = result.env or env, result.python
+    # Version 0.1 called it ok, whatever it had lost.
+    broken = stamps.too_many_lost(result) if result.ok else None
     if "version" in python:  # what the driver runs under is of no account
         of_python = {key: python[key] for key in _OF_PYTHON if key in python}
         env = {**env, "python": python["version"]} | of_python
@@ -390,9 +393,9 @@ def _round_of_result(
         python=python.get("name", ""),
         func_anywhere=row_label(result.row or result.func, tuple(result.env_set.items())),
         family=result.family,
-        status=result.status,
-        error=result.error,
-        values=_values_of_result(result) if result.ok else {},
+        status="failed" if broken else result.status,
+        error=broken or result.error,
+        values=_values_of_result(result) if result.ok and not broken else {},
         histogram=result.histogram,
         warnings=result.warnings,
         env=env,

@@ -22,6 +22,9 @@ OTHER_SHARE = 0.05
 KEPT_RATE = 0.98
 LATE_SHARE = 0.5
 PINGS_TO_BE_FAIR = 4
+LOST_SHARE = 0.01
+"""Of the connections: with more of them lost or corrupt, the figure is one of the survivors, and
+the round has failed. Up to there it is stamped."""
 
 
 def littles_law(result: Result) -> Stamp | None:
@@ -62,14 +65,33 @@ def _in_cycle(result: Result, in_flight: float) -> float:
     return in_flight + result.mps * sum(result.think_us) / 2 / 1e6
 
 
+def too_many_lost(result: Result) -> str | None:
+    """Why a round with lost or corrupt connections has measured nothing; None where it has.
+
+    Of few connections a single one is too many: above LOST_SHARE of them.
+    """
+    if result.per_conn is None or result.per_conn.lost <= LOST_SHARE * result.conns:
+        return None
+    if result.per_conn.lost >= result.conns:
+        return _lost_of(result)
+    return f"{_lost_of(result)}, more than {100 * LOST_SHARE:g}%: what is left is no measurement"
+
+
+def _lost_of(result: Result) -> str:
+    assert result.per_conn is not None
+    count, causes = result.per_conn.lost, result.per_conn.lost_by
+    told = ", ".join(f"{n} {cause}" for cause, n in causes.items() if n)
+    some = f"all {result.conns}" if count >= result.conns else f"{count} of {result.conns}"
+    return f"{some} connections were lost" + (f" ({told})" if told else "")
+
+
 def lost(result: Result) -> Stamp | None:
     """Connections that ended before the test did."""
     if result.per_conn is None or result.per_conn.lost == 0:
         return None
-    causes = ", ".join(f"{n} {cause}" for cause, n in result.per_conn.lost_by.items() if n)
     return Stamp(
         code="lost",
-        text=f"{result.per_conn.lost} of {result.conns} connections were lost ({causes})",
+        text=_lost_of(result),
         remedy="look for errors of the backend, and for limits of files, memory or the network",
     )
 

@@ -36,7 +36,8 @@ def measured(
     cpu: int | None,
     server: Server,
 ) -> Result:
-    """The result of a round that ran to its end, without warnings; `failed` when no echo came.
+    """The result of a round that ran to its end, without warnings; `failed` when no echo came, or
+    when so many connections were lost that the figure is of the few that were left.
 
     blank: as `empty_result` makes it.  cpu: of the worker.
     """
@@ -57,9 +58,8 @@ def measured(
         server=_server(server, measurement),
     )
     result = _with_corrected(result, measurement)
-    if measurement.lost >= blank.conns:
-        causes = ", ".join(f"{n} {cause}" for cause, n in measurement.lost_by.items() if n)
-        return failed(result, f"all {blank.conns} connections were lost ({causes})")
+    if (reason := stamps.too_many_lost(result)) is not None:
+        return failed(result, reason)
     if result.latency_ns is None:
         return failed(result, f"no echo came back in {window_s:.3g} s")
     return _with_queue(result, measurement)

@@ -434,3 +434,14 @@ def test_old_results_have_no_queue() -> None:
 
 def test_the_mean_held_of_many_is_exact_at_the_bottleneck() -> None:
     assert math.isclose(queue_share.mean_held(0.9, 10_000), 9.0, rel_tol=1e-6)
+
+
+@pytest.mark.parametrize(("lost", "status"), [(10, "ok"), (11, "failed"), (999, "failed")])
+def test_a_file_of_before_that_calls_a_round_ok_though_it_lost_its_connections(
+    lost: int, status: str
+) -> None:
+    spread = structs.replace(FAIR, lost=lost, lost_by={"corrupt": lost})
+    result = synthetic.make_result("selector", 1000, per_conn=spread)
+    (found,) = synthetic.as_rounds([result])
+    assert (found.status, "mps" in found.values) == (status, status == "ok")
+    assert (f"{lost} of 1000 connections" in found.error) == (status != "ok")

@@ -146,14 +146,31 @@ def test_waiting_for_a_worker_takes_no_processor_time(measure: Measure) -> None:
     assert time.process_time() - used < 0.3 * (time.monotonic() - wall)
 
 
-def test_lost_and_corrupt_connections_are_counted_and_stamped(measure: Measure) -> None:
-    result = measure(cell("bad:corrupts_one"))
+def test_a_lost_or_corrupt_connection_of_a_hundred_is_stamped(measure: Measure) -> None:
+    result = measure(cell("bad:corrupts_one", 100))
     assert result.status == "ok" and result.per_conn
     assert (result.per_conn.lost, result.per_conn.lost_by["corrupt"]) == (1, 1)
     assert {"lost", "corrupt"} <= {warning.code for warning in result.warnings}
-    result = measure(cell("bad:closes_two"))
+    result = measure(cell("bad:closes_two", 200))
     assert result.status == "ok" and result.per_conn and result.per_conn.lost == 2
     assert "corrupt" not in {warning.code for warning in result.warnings}
+
+
+@pytest.mark.parametrize(
+    ("name", "conns", "error"),
+    [
+        ("corrupts_all_but_one", 200, "199 of 200 connections were lost (199 corrupt)"),
+        ("corrupts_one", 99, "1 of 99 connections were lost (1 corrupt)"),
+        ("closes_two", 150, "2 of 150 connections were lost (2 "),
+    ],
+)
+def test_a_round_that_lost_more_than_a_hundredth_has_failed(
+    name: str, conns: int, error: str, measure: Measure
+) -> None:
+    result = measure(cell(f"bad:{name}", conns))
+    assert result.status == "failed" and result.error.startswith(error), result.error
+    assert "more than 1%" in result.error
+    assert result.per_conn and result.messages  # what was seen is kept, for who wants to look
 
 
 HELLO = b"connected n=2 elapsed_ns=1000\n"

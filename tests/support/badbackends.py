@@ -110,6 +110,12 @@ def corrupts_all(listener: socket.socket, conns: int, msize: int, ready: Ready, 
     _echo(socks, lambda number, data: data[::-1])
 
 
+def corrupts_all_but_one(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    socks = _accept(listener, conns)
+    ready()
+    _echo(socks, lambda number, data: data[::-1] if number else data)
+
+
 def closes_two(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
     socks = _accept(listener, conns)
     ready()
