@@ -96,7 +96,11 @@ def _ratio_record(taken: Taken) -> RatioRecord:
 
 
 def load(path: Path, fail_below: float) -> Baseline:
-    """Read what `save` wrote. Raises UsageError, with the key, when the file is not that."""
+    """Read what `save` wrote.
+
+    Raises UsageError, with the key, when the file is not that, and when no ratio is in it: against
+    nothing everything would pass.
+    """
     try:
         record = read_document(path, BaselineRecord)
     except OSError as exc:
@@ -104,6 +108,10 @@ def load(path: Path, fail_below: float) -> Baseline:
     except ResultFormatError as exc:
         text = f"--pybench-compare {path}: not what --pybench-save writes: {exc}"
         raise UsageError(text) from None
+    if not record.ratios:
+        raise UsageError(
+            f"--pybench-compare {path}: no ratio is kept in it: save one with --pybench-save"
+        )
     kept = [Taken(one.test, _ratio(one)) for one in record.ratios]
     return Baseline({taken.key: taken.ratio for taken in kept}, fail_below)
 

@@ -178,8 +178,8 @@ class _Session:
         return ("inconclusive", "?", "INCONCLUSIVE") if _is_inconclusive(report) else None
 
     def pytest_sessionfinish(self) -> None:
-        """Keep what was found; failed tests' ratios too."""
-        if self._save is None or self.parallel:
+        """Keep what was found; failed tests' ratios too. Nothing is no baseline."""
+        if self._save is None or not self._measured:
             return
         from pybench.gate import baseline
 
@@ -188,8 +188,16 @@ class _Session:
         except UsageError as exc:
             raise pytest.UsageError(str(exc)) from exc
 
+    @property
+    def _measured(self) -> bool:
+        return bool(self.ratios or self.measured)
+
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """The table of all ratios, and why tests were inconclusive."""
+        if self._save is not None and not self._measured:
+            terminalreporter.write_line(
+                f"pybench: nothing was measured: --pybench-save {self._save} writes nothing"
+            )
         if not self.ratios:
             return
         lines = _table(self.ratios, self._baseline, self._verdicts)
@@ -251,8 +259,11 @@ def _writable(name: str | None) -> Path | None:
         return None
     path = Path(name)
     try:
+        new = not path.exists()
         with path.open("a", encoding="utf-8"):
             pass
+        if new:  # a session that measures nothing leaves none
+            path.unlink()
     except OSError as exc:
         raise UsageError(f"--pybench-save {path}: {exc.strerror}") from exc
     return path

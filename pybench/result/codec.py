@@ -11,6 +11,7 @@ argument that are no UTF-8. It also has the better words for what is no JSON at 
 
 import json
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -124,6 +125,22 @@ def read_document(path: Path, kind: type[T]) -> T:
 
 
 def write_document(path: Path, record: msgspec.Struct) -> None:
-    """Write the record as a whole file, to be read by people too. Raises OSError."""
-    text = msgspec.json.format(encode(record), indent=1)
-    path.write_text(text + "\n", encoding="utf-8")
+    """Write the record as a whole file, to be read by people too. Raises OSError.
+
+    A file that is there is replaced when the new one is complete: a full disk does not take it.
+    """
+    text = msgspec.json.format(encode(record), indent=1) + "\n"
+    if path.exists() and not path.is_file():  # a device or a pipe
+        path.write_text(text, encoding="utf-8")
+        return
+    whole = path.resolve()  # behind a link
+    fresh = whole.with_name(f"{whole.name}.{os.getpid()}")
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(whole)
+    except PermissionError:  # the folder is not ours; the file may be
+        fresh.unlink(missing_ok=True)
+        whole.write_text(text, encoding="utf-8")
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise

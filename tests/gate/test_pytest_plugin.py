@@ -138,3 +138,31 @@ def test_marker_selects_and_strangers_are_left_alone(session: Session) -> None:
     heavy = ["numpy", "scipy", "rich", "pybench.gate.ratio", "pybench.driver.campaign"]
     done = session(f"import sys\ndef test_plain(): assert not set({heavy}) & set(sys.modules)\n")
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        (f"def test_it(pybench): {RATIO}\n", ["--collect-only"]),
+        (f"def test_it(pybench): {RATIO}\n", ["-k", "nothing"]),
+        ("def test_it(pybench: pass\n", []),
+        ("def test_it(): pass\n", []),
+    ],
+    ids=["collect-only", "deselected", "syntax error", "no test of ours"],
+)
+def test_a_session_that_measured_nothing_keeps_the_baseline(
+    session: Session, tmp_path: Path, text: str, options: list[str]
+) -> None:
+    (tmp_path / "base.json").write_text("precious")
+    done = session(text, "--pybench-save", "base.json", *options)
+    assert (tmp_path / "base.json").read_text() == "precious"
+    assert "nothing was measured: --pybench-save base.json writes nothing" in done.stdout
+    session(text, "--pybench-save", "new.json", *options)
+    assert not (tmp_path / "new.json").exists()
+
+
+def test_nothing_passes_against_an_empty_baseline(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "base.json").write_text('{"schema": 1, "ratios": []}')
+    done = session("def test_it(): pass\n", "--pybench-compare", "base.json")
+    assert done.returncode == 4
+    assert "--pybench-compare base.json: no ratio is kept in it" in done.stderr
