@@ -1,5 +1,8 @@
 """Files into groups: ours (JSON lines) and those of the 2016 experiment (YAML)."""
 
+import codecs
+import json
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +17,20 @@ from pybench.analysis.model import (
 )
 from pybench.errors import ResultFormatError, UsageError
 from pybench.result.campaign import CampaignRecord
-from pybench.result.file import read_sections
+from pybench.result.file import open_text, read_contents
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What the files hold. campaigns: their header records, without repetition, in order."""
+    """What the files hold.
+
+    campaigns: their header records, without repetition, in order.
+    errors: lines that could not be read, each with its file and number; the others are there.
+    """
 
     rounds: tuple[Round, ...]
     campaigns: tuple[CampaignRecord, ...]
+    errors: tuple[str, ...] = ()
 
     def groups(self, server: str | None = None) -> list[Group]:
         """The groups, of one load server when it is named.
@@ -44,28 +52,60 @@ def load_files(paths: Sequence[Path]) -> Loaded:
     Raises ResultFormatError for a file that is no results file or holds no round at all.
     """
     rounds: list[Round] = []
+    errors: list[str] = []
     campaigns: list[CampaignRecord] = []
     for path in dict.fromkeys(p.resolve() for p in paths):
         found = len(rounds)
         if is_result_lines(path):
-            for section in read_sections(path):
+            contents = read_contents(path)
+            errors += map(str, contents.errors)
+            for section in contents.sections:
                 rounds += rounds_of_section(section.results, section.campaign)
                 if section.campaign is not None and section.campaign not in campaigns:
                     campaigns.append(section.campaign)
         else:
             rounds += rounds_of_legacy(read_legacy(path))
         if len(rounds) == found:
-            raise ResultFormatError(f"{path}: no rounds in it")
-    return Loaded(tuple(rounds), tuple(campaigns))
+            raise _no_rounds(path, errors)
+    return Loaded(tuple(rounds), tuple(campaigns), tuple(errors))
+
+
+def _no_rounds(path: Path, errors: Sequence[str]) -> ResultFormatError:
+    """What to say of a file without a round: what it is, if that is known."""
+    try:
+        with open_text(path) as file:
+            document = json.loads(file.read())
+    except (OSError, ValueError, RecursionError):
+        document = None
+    one = document[0] if isinstance(document, list) and document else document
+    if isinstance(one, dict) and "campaign" not in one:
+        kinds = {
+            "tables": "what --format json printed, tables made of results",
+            "notes": "what compare --format json printed",
+            "ratios": "a baseline of pytest --pybench-save",
+            "cells": "what --explain wrote: report --syscalls FILE shows it",
+            "noise_floor": "what calibrate found: calibrate --show shows it",
+        }
+        if "func" in one:
+            return ResultFormatError(f"{path}: rounds, but not one a line: jq -c makes them so")
+        for key, what in kinds.items():
+            if key in one:
+                return ResultFormatError(
+                    f"{path}: this is {what}; report and compare read what --output FILE wrote"
+                )
+    mine = [error for error in errors if error.startswith(f"{path}:")]
+    more = f" (and {len(mine) - 1} more such lines)" if len(mine) > 1 else ""
+    return ResultFormatError(mine[0] + more if mine else f"{path}: no rounds in it")
 
 
 def is_result_lines(path: Path) -> bool:
-    """Whether the file begins as JSON lines do. Raises ResultFormatError when it cannot be read."""
+    """Whether the file begins as JSON does. Raises ResultFormatError when it cannot be read."""
     try:
-        with path.open("rb") as file:
-            head = file.read(4096).lstrip()
-    except OSError as exc:
-        raise ResultFormatError(f"{path}: {exc.strerror}") from exc
+        with open_text(path) as file:
+            head = file.read(4096)
+    except (OSError, EOFError, zlib.error) as exc:
+        raise ResultFormatError(f"{path}: {getattr(exc, 'strerror', None) or exc}") from exc
+    head = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if not head:
         raise ResultFormatError(f"{path}: empty")
-    return head.startswith(b"{")
+    return head.startswith((b"{", b"[{", b"[\n"))

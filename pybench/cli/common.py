@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from typing import Literal, NoReturn, TextIO
 
 from pybench.errors import UsageError
@@ -30,3 +31,12 @@ def discard(*streams: TextIO) -> None:
     for stream in streams:
         os.dup2(devnull, stream.fileno())
     os.close(devnull)
+
+
+def complain(errors: Iterable[object]) -> int:
+    """A line on standard error for each; the exit status that they leave."""
+    status = OK
+    for error in errors:
+        warn(f"error: {error}")
+        status = FAILED
+    return status

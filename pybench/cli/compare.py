@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from pybench.analysis.load import Loaded, load_files
-from pybench.cli.common import FAILED, OK, Format, Parser
+from pybench.cli.common import FAILED, Format, Parser, complain
 from pybench.errors import UsageError
 from pybench.report.optional import require
 
@@ -114,13 +114,16 @@ def _compare(args: argparse.Namespace) -> int:
 
     _check_sides(args)
     loaded = load_files([args.base])
+    status = complain(loaded.errors)
     base = new = loaded.groups(args.server_name)
     if args.by is not None:
         first = args.base_python or _first_python(loaded)
         comparisons = compare_pythons(base, first, noise=args.noise)
     else:
         if args.new is not None:
-            new = load_files([args.new]).groups(args.server_name)
+            other = load_files([args.new])
+            status = max(status, complain(other.errors))
+            new = other.groups(args.server_name)
         comparisons = compare_groups(
             base, new, base_func=args.base_func, new_func=args.new_func, noise=args.noise
         )
@@ -130,4 +133,4 @@ def _compare(args: argparse.Namespace) -> int:
     write_comparison(comparisons, below, notes, args.format, sys.stdout)
     if all(c.ratio is None for c in comparisons):
         raise UsageError(f"compare: nothing could be compared: {comparisons[0].refused}")
-    return FAILED if below else OK
+    return FAILED if below else status

@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 
 from pybench.analysis.load import Loaded, load_files
 from pybench.analysis.model import Group
-from pybench.cli.common import Format, Parser
+from pybench.cli.common import Format, Parser, complain
 from pybench.errors import UsageError
 from pybench.report.charts import Charts
 from pybench.report.document import write_document
@@ -82,6 +82,7 @@ def _report(args: argparse.Namespace) -> int:
     wanted = parse_cells(args.cells)
     _require_libraries(args)
     loaded = load_files(args.files)
+    status = complain(loaded.errors)
     groups = loaded.groups(args.server_name)
     references = _references(groups, args)
     relative_to = _check_row(groups, args.relative_to)
@@ -96,7 +97,7 @@ def _report(args: argparse.Namespace) -> int:
     write_document(report_document(tables, references), args.format, sys.stdout)
     for path in _write_files(args, loaded, groups, references, wanted):
         print(f"wrote {path}", file=sys.stderr)
-    return 0
+    return status
 
 
 def _report_syscalls(args: argparse.Namespace) -> int:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pybench
 from pybench.cli import rows
-from pybench.cli.common import FAILED, INTERRUPTED, OK, Format, Parser, discard, warn
+from pybench.cli.common import FAILED, INTERRUPTED, OK, Format, Parser, complain, discard, warn
 from pybench.cli.main import COMMANDS
-from pybench.errors import UsageError
+from pybench.errors import ResultFormatError, UsageError
 from pybench.spec import OPTIONS, Campaign
 from pybench.spec.file import read_campaign_file
 
@@ -90,12 +90,16 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What was asked for: a campaign, the results it already has, and where new ones go."""
+    """What was asked for: a campaign, the results it already has, and where new ones go.
+
+    status: the exit status if all goes well; its file may have lines that cannot be read.
+    """
 
     campaign: Campaign
     done: tuple[Any, ...] = ()
     output: Path | None = None
     resumed: bool = False
+    status: int = OK
 
 
 def _read_order(options: dict[str, Any]) -> _Order:
@@ -109,8 +113,9 @@ def _read_order(options: dict[str, Any]) -> _Order:
                 f"--resume takes everything from its file: without {_option(extra[0])}"
             )
         path = Path(options["resume"])
-        resumed, done = campaign.load_unfinished(path)
-        return _Order(resumed, tuple(done), path, resumed=True)
+        errors: list[ResultFormatError] = []
+        resumed, done = campaign.load_unfinished(path, errors.append)
+        return _Order(resumed, tuple(done), path, resumed=True, status=complain(errors))
     from_file: dict[str, Any] = {}
     file = options.get("campaign")
     if file is not None:
@@ -144,7 +149,7 @@ def _measure(
     if outcome.interrupted is not None:
         warn(_how_to_go_on(outcome, plan, order.output))
         return INTERRUPTED
-    return _status(outcome.results, order.campaign)
+    return max(order.status, _status(outcome.results, order.campaign))
 
 
 @contextmanager

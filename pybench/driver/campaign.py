@@ -24,7 +24,7 @@ from pybench.errors import ResultFormatError, UsageError
 from pybench.machine import calibration, environment
 from pybench.result import Result
 from pybench.result.campaign import CampaignRecord
-from pybench.result.file import ResultWriter, read_sections
+from pybench.result.file import ResultWriter, read_contents
 from pybench.spec import Campaign, Cell
 
 Measure = Callable[[Cell, int, dict[str, Any], OnProgress], Result]
@@ -126,21 +126,29 @@ def _run_cell(
     return assemble.failed(blank, reason, status="unavailable")
 
 
-def load_unfinished(path: Path) -> tuple[Campaign, list[Result]]:
+def load_unfinished(
+    path: Path, on_error: Callable[[ResultFormatError], object] = lambda error: None
+) -> tuple[Campaign, list[Result]]:
     """The campaign that a results file began with, and what is done of it.
 
+    on_error: hears of each line that cannot be read.
     A round counts as done when it is ok or unavailable; other rounds are run again.
     Raises UsageError when the file is not one that can be resumed.
     """
     try:
-        sections = read_sections(path)
+        contents = read_contents(path)
+        sections = contents.sections
         if not sections or sections[0].campaign is None:
+            for error in contents.errors:
+                raise error
             raise ResultFormatError("its first line does not record a campaign")
         campaign = Campaign.from_record(sections[0].campaign)
     except ResultFormatError as exc:
         raise UsageError(f"--resume {path}: {exc}") from exc
     mine = [s for s in sections if s.campaign is not None and s.campaign.id == campaign.id]
     done = [r for s in mine for r in s.results if r.status in ("ok", "unavailable")]
+    for error in contents.errors:
+        on_error(error)
     return campaign, done
 
 

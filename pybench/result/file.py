@@ -1,11 +1,15 @@
 """Result files: one header line, then one line per round, appended and flushed as rounds end."""
 
+import codecs
+import gzip
+import io
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Final, cast
 
 from msgspec import UNSET, Struct
 
@@ -31,16 +35,23 @@ class ResultWriter:
     """Appends to a results file; a line is complete and on its way to disk when `write` returns.
 
     path: file to append to, made when absent.  campaign: what the header line records.
-    Raises UsageError when the file cannot be written.
+    Raises UsageError when the file cannot be written, or is no results file.
     """
 
     def __init__(self, path: Path, campaign: CampaignRecord, *, header: bool = True) -> None:
         try:
-            torn = path.exists() and path.stat().st_size > 0 and not _ends_in_newline(path)
             self._file = path.open("a", encoding="utf-8")
         except OSError as exc:
             raise UsageError(f"--output {path}: {exc.strerror}") from exc
         self._path = path
+        try:
+            torn = path.is_file() and path.stat().st_size > 0 and self._is_torn()
+        except OSError as exc:
+            self.close()
+            raise UsageError(f"--output {path}: {exc.strerror}") from exc
+        except BaseException:
+            self.close()
+            raise
         if torn:  # an earlier writer was killed inside a line: keep ours apart from its rest
             self._line("")
         if header:
@@ -55,6 +66,18 @@ class ResultWriter:
         with suppress(OSError):  # what `write` could not flush was its error already
             self._file.close()
 
+    def _is_torn(self) -> bool:
+        """Whether the last line of what is there has no newline. Raises UsageError for a stranger's
+        file, which is not to be spoiled."""
+        with self._path.open("rb") as file:
+            start = file.read(64).removeprefix(codecs.BOM_UTF8).lstrip()
+            if start.startswith(_GZIP):
+                raise UsageError(f"--output {self._path}: nothing is appended to gzip: unpack it")
+            if start and not start.startswith(b"{"):
+                raise UsageError(f"--output {self._path}: is there, and is no results file")
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+
     def _line(self, text: str) -> None:
         try:
             self._file.write(text + "\n")
@@ -63,10 +86,32 @@ class ResultWriter:
             raise UsageError(f"--output {self._path}: {exc.strerror}") from exc
 
 
-def _ends_in_newline(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a results file holds. errors: its lines that are no record, each named."""
+
+    sections: tuple[Section, ...]
+    errors: tuple[ResultFormatError, ...]
+
+
+def read_contents(path: Path) -> Contents:
+    """All sections of a results file, in order, without the lines that are no record.
+
+    Raises ResultFormatError when the file cannot be read.
+    """
+    sections: list[tuple[CampaignRecord | None, list[Result]]] = []
+    errors: list[ResultFormatError] = []
+    for _, record in read_lines(path):
+        if isinstance(record, ResultFormatError):
+            errors.append(record)
+        elif isinstance(record, Header):
+            sections.append((record.campaign, []))
+        else:
+            if not sections:
+                sections.append((None, []))
+            sections[-1][1].append(record)
+    found = tuple(Section(campaign, tuple(results)) for campaign, results in sections)
+    return Contents(found, tuple(errors))
 
 
 def read_sections(path: Path) -> list[Section]:
@@ -74,48 +119,98 @@ def read_sections(path: Path) -> list[Section]:
 
     Raises ResultFormatError, with file, line and key, for the first line that is no record.
     """
-    sections: list[tuple[CampaignRecord | None, list[Result]]] = []
-    for _, record in read_lines(path):
-        if isinstance(record, ResultFormatError):
-            raise record
-        if isinstance(record, Header):
-            sections.append((record.campaign, []))
-        else:
-            if not sections:
-                sections.append((None, []))
-            sections[-1][1].append(record)
-    return [Section(campaign, tuple(results)) for campaign, results in sections]
+    contents = read_contents(path)
+    for error in contents.errors:
+        raise error
+    return list(contents.sections)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, Header | Result | ResultFormatError]]:
     """Line numbers, from 1, each with the record of the line or with what is wrong with it.
 
-    A last line without its newline was torn by a kill and is left out; so is a torn line that a
+    A line that was torn by a kill is left out: the last one, without its newline, and one that a
     later run has closed. Raises ResultFormatError when the file cannot be read.
     """
-    for number, line, following in _complete_lines(path):
+    for number, line, following in _lines(path):
+        if isinstance(line, ResultFormatError):
+            yield number, line
+            continue
         try:
             yield number, _record(line)
         except NotJsonError as exc:
-            if line.startswith(b"{") and following.startswith(b'{"schema"'):
-                continue  # torn by a kill, then closed by the next writer
+            if _is_torn(line, following):
+                continue
             yield number, ResultFormatError(f"{path}:{number}: {exc}")
         except ResultFormatError as exc:
             yield number, ResultFormatError(f"{path}:{number}: {exc}")
 
 
-def _complete_lines(path: Path) -> Iterator[tuple[int, bytes, bytes]]:
-    """Lines that end and are not empty: number, text, the line that follows."""
+def _is_torn(line: bytes, following: bytes) -> bool:
+    """Whether a line that is no JSON was the last one of a writer that was killed."""
+    if not line.endswith(b"\n"):
+        return not following
+    return line.startswith(b"{") and following.startswith(b'{"schema"')  # closed by the next writer
+
+
+def _lines(path: Path) -> Iterator[tuple[int, bytes | ResultFormatError, bytes]]:
+    """Lines that are not empty: number, text, the line that follows. The last may lack its newline.
+
+    A packed file that ends too early has an error for its last line.
+    """
+    lines = _raw_lines(path)
+    number, line = 1, next(lines, b"")
+    while line:
+        following = next(lines, b"")
+        if isinstance(line, ResultFormatError) or line.strip():
+            yield number, line, following if isinstance(following, bytes) else b""
+        number, line = number + 1, following
+
+
+def _raw_lines(path: Path) -> Iterator[bytes | ResultFormatError]:
+    number = 1
     try:
-        with path.open("rb") as file:
-            number, line = 1, file.readline()
-            while line.endswith(b"\n"):
-                following = file.readline()
-                if line.strip():
-                    yield number, line, following
-                number, line = number + 1, following
+        with open_text(path) as file:
+            while line := file.readline():
+                yield line
+                number += 1
+    except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
+        yield ResultFormatError(f"{path}:{number}: gzip: {exc}")
     except OSError as exc:
         raise ResultFormatError(f"{path}: {exc.strerror}") from exc
+
+
+_GZIP: Final = b"\x1f\x8b"
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+_PACKED: Final = {
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zXZ\x00": "xz",
+    b"BZh": "bzip2",
+    b"PK\x03\x04": "zip",
+}
+
+
+def open_text(path: Path) -> BinaryIO:
+    """A file opened to be read as bytes of UTF-8: unpacked from gzip, recoded from UTF-16.
+
+    Raises OSError, and ResultFormatError for what is packed in other ways.
+    """
+    file = path.open("rb")
+    try:
+        start = file.peek(8)[:8]
+        if start.startswith(_GZIP):
+            file.close()
+            return cast(BinaryIO, gzip.open(path, "rb"))
+        if start.startswith(_UTF_16):  # what a Windows shell makes of `>`
+            text = file.read().decode("utf-16", errors="replace")
+            file.close()
+            return io.BytesIO(text.encode())
+        for magic, name in _PACKED.items():
+            if start.startswith(magic):
+                raise ResultFormatError(f"{path}: packed with {name}: unpack it, or use gzip")
+    except BaseException:
+        file.close()
+        raise
+    return file
 
 
 class _Kind(Struct):

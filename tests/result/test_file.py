@@ -1,5 +1,6 @@
 """Results files as others leave them: what is wrong is named with file, line and key."""
 
+import gzip
 import json
 import subprocess
 import sys
@@ -76,13 +77,16 @@ def test_what_is_wrong_is_named(
     way: str, value: Any, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "r.jsonl"
-    lines = [HEADER, ROUND, changed(ROUND, way, value), ROUND]
+    later = ROUND | {"round": 9}
+    lines = [HEADER, ROUND, changed(ROUND, way, value), later]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = [record for _, record in read_lines(path)]
     assert [type(record) for record in found] == [Header, Result, ResultFormatError, Result]
     assert str(found[2]) == f"{path}:3: {words}"
     assert main(["report", str(path)]) == 1
-    assert capsys.readouterr().err == f"pybench: error: {path}:3: {words}\n"
+    out, err = capsys.readouterr()
+    assert err == f"pybench: error: {path}:3: {words}\n"
+    assert str(ROUND["func"]) in out  # what can be read is shown
 
 
 @pytest.mark.parametrize(
@@ -207,6 +211,108 @@ def test_a_torn_line_that_a_later_run_has_closed_is_left_out(tmp_path: Path) -> 
     first, second = read_sections(path)
     assert first.results == () and len(second.results) == 1
     assert second.campaign == CampaignRecord(id="later")
+
+
+def lines_of(*records: Any) -> bytes:
+    return b"".join(json.dumps(record).encode() + b"\n" for record in records)
+
+
+WHOLE = lines_of(HEADER, ROUND, ROUND | {"round": 9})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        WHOLE.removesuffix(b"\n"),
+        WHOLE.replace(b"\n", b"\r\n"),
+        b"\xef\xbb\xbf" + WHOLE,
+        b"\xef\xbb\xbf"
+        + lines_of(HEADER, ROUND)
+        + b"\xef\xbb\xbf"
+        + lines_of(ROUND | {"round": 9}),
+        gzip.compress(WHOLE),
+        gzip.compress(lines_of(HEADER, ROUND)) + gzip.compress(lines_of(ROUND | {"round": 9})),
+        WHOLE.decode().encode("utf-16"),
+        b"\n\n" + WHOLE + WHOLE[:900],
+    ],
+    ids=["no newline", "CR LF", "BOM", "two BOMs", "gzip", "two gzips", "UTF-16", "torn"],
+)
+def test_files_that_went_through_others_hands(
+    data: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(data)
+    assert [r.round for s in read_sections(path) for r in s.results] == [ROUND["round"], 9]
+    assert main(["report", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert str(ROUND["func"]) in out and err == ""
+
+
+def test_a_packed_file_that_ends_too_early(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r.jsonl.gz"
+    noise = "".join(f"{n * 7919 % 10007:05}" for n in range(20_000))
+    path.write_bytes(gzip.compress(lines_of(HEADER, ROUND, ROUND | {"error": noise}))[:-1000])
+    assert main(["report", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith(f"pybench: error: {path}:3: gzip: ") and err.count("\n") == 1
+    assert str(ROUND["func"]) in out
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"\x28\xb5\x2f\xfd1234", "packed with zstd: unpack it"),
+        (b"\xfd7zXZ\x001234", "packed with xz"),
+        (b'{\n "schema": 1,\n "tables": {}\n}\n', "this is what --format json printed"),
+        (b'[\n {"schema": 1, "tables": {}}\n]\n', "this is what --format json printed"),
+        (b'{"schema": 1, "cells": [], "notes": []}', "this is what compare --format json printed"),
+        (b'{"schema": 1, "ratios": []}', "this is a baseline of pytest --pybench-save"),
+        (json.dumps([ROUND], indent=1).encode(), "rounds, but not one a line"),
+        (lines_of(HEADER), "no rounds in it"),
+        (b"{}\n{}\n", "1: neither a header nor a result line (and 1 more such lines)"),
+        (gzip.compress(b""), "empty"),
+        (b"\x1f\x8b1234", ""),
+    ],
+)
+def test_what_is_no_results_file_is_told_what_it_is(
+    data: bytes, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(data)
+    assert main(["report", str(path)]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert err.startswith(f"pybench: error: {path}:") and words in err
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (gzip.compress(WHOLE), "nothing is appended to gzip"),
+        (b"# Notes\n", "is no results file"),
+        (b'[{"schema": 1}]', "is no results file"),
+    ],
+)
+def test_nothing_is_appended_to_what_is_no_results_file(
+    data: bytes, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match=words):
+        ResultWriter(path, CampaignRecord())
+    assert path.read_bytes() == data
+
+
+def test_a_bad_line_does_not_keep_a_campaign_from_being_resumed(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    unfinished = (DATA / "v0.1/unfinished.jsonl").read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*unfinished[:3], b"{}\n", *unfinished[3:]]))
+    errors: list[ResultFormatError] = []
+    _, done = campaigns.load_unfinished(path, errors.append)
+    assert len(done) == 6
+    assert [str(error) for error in errors] == [f"{path}:4: neither a header nor a result line"]
 
 
 def test_rounds_before_any_header_have_no_campaign(tmp_path: Path) -> None:
