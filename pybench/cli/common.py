@@ -1,10 +1,9 @@
 """What commands share: exit statuses, a parser that raises, words to standard error."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable
-from typing import Literal, NoReturn, TextIO
+from typing import Literal, NoReturn
 
 from pybench.errors import UsageError
 
@@ -23,14 +22,6 @@ class Parser(argparse.ArgumentParser):
 def warn(text: str) -> None:
     """A line on standard error."""
     print(f"pybench: {text}", file=sys.stderr, flush=True)
-
-
-def discard(*streams: TextIO) -> None:
-    """Let the interpreter flush into nothing at its end instead of failing there."""
-    devnull = os.open(os.devnull, os.O_WRONLY)
-    for stream in streams:
-        os.dup2(devnull, stream.fileno())
-    os.close(devnull)
 
 
 def complain(errors: Iterable[object]) -> int:

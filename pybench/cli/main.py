@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from pybench.cli.common import FAILED, INTERRUPTED, USAGE, discard
+from pybench.cli.common import FAILED, INTERRUPTED, OK, USAGE
+from pybench.cli.streams import guarded
 from pybench.errors import PybenchError, UsageError
 
 COMMANDS = {
@@ -27,20 +28,28 @@ QUESTIONS = {"--list": "rows", "--version": "version"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status. argv: without the program's name."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with guarded() as output:
+        try:
+            status = _run(arguments)
+        except SystemExit:  # --help
+            if output.failure() is None:
+                raise
+            status = OK
+        if (reason := output.failure()) is not None:
+            return _complain(reason, status or FAILED)
+        return status
+
+
+def _run(arguments: list[str]) -> int:
     try:
         run, rest = _command(arguments)
-        status = run(rest)
-        sys.stdout.flush()
+        return run(rest)
     except UsageError as exc:
         return _complain(exc, USAGE)
-    except PybenchError as exc:
+    except (PybenchError, OSError) as exc:
         return _complain(exc, FAILED)
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # whoever read us has left: nobody is there to be told
-        discard(sys.stdout, sys.stderr)
-        return FAILED
-    return status
 
 
 def _command(arguments: list[str]) -> tuple[Callable[[list[str]], int], list[str]]:

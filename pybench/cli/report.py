@@ -26,7 +26,7 @@ Tables and pictures from results files: ours (JSON lines) and the raw ones of th
 
 
 def run(arguments: list[str]) -> int:
-    """Print the tables, then write what was asked for."""
+    """Write what was asked for, then print the tables."""
     return _report(_parser().parse_args(arguments))
 
 
@@ -73,7 +73,7 @@ def _parser() -> Parser:
 
 
 def _report(args: argparse.Namespace) -> int:
-    """Print the tables, then write what was asked for; the paths written go to standard error."""
+    """Write what was asked for, then print the tables; the paths written go to standard error."""
     if args.syscalls is not None:
         return _report_syscalls(args)
     if not args.files:
@@ -94,8 +94,9 @@ def _report(args: argparse.Namespace) -> int:
         )
         for group in groups
     ]
+    written = _write_files(args, loaded, groups, references, wanted)
     write_document(report_document(tables, references), args.format, sys.stdout)
-    for path in _write_files(args, loaded, groups, references, wanted):
+    for path in written:
         print(f"wrote {path}", file=sys.stderr)
     return status
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pybench
 from pybench.cli import rows
-from pybench.cli.common import FAILED, INTERRUPTED, OK, Format, Parser, complain, discard, warn
+from pybench.cli.common import FAILED, INTERRUPTED, OK, Format, Parser, complain, warn
 from pybench.cli.main import COMMANDS
 from pybench.errors import ResultFormatError, UsageError
 from pybench.spec import OPTIONS, Campaign
@@ -200,14 +200,8 @@ def _explain(order: _Order, folder: Path, fmt: Format, arguments: Sequence[str])
 def _show(results: Sequence[Any], fmt: Format) -> None:
     from pybench.report.summary import run_summary
 
-    if not results:
-        return
-    try:
+    if results:
         run_summary(results, fmt, sys.stdout)
-        sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):
-        # `| head` is no failure of the measurement; rich answers a broken pipe by SystemExit.
-        discard(sys.stdout)
 
 
 def _how_to_go_on(outcome: "Outcome", plan: "Plan", output: Path | None) -> str:

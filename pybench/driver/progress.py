@@ -66,9 +66,10 @@ def make_reporter(cells: Sequence[Cell], rounds: int, stream: TextIO) -> Reporte
 
     rounds: of the campaign, for "round 2/7".
     """
-    console = Console(file=stream, highlight=False, soft_wrap=True)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return LiveReporter(cells, rounds, console)
+    if stream.isatty():  # rich would believe FORCE_COLOR, and move the cursor in a file
+        console = Console(file=stream, highlight=False, soft_wrap=True)
+        if console.is_terminal and not console.is_dumb_terminal:
+            return LiveReporter(cells, rounds, console)
     return PlainReporter(len(cells), rounds, stream)
 
 

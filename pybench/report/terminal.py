@@ -36,11 +36,15 @@ def write(document: Document, file: TextIO) -> None:
 
 
 def make_console(file: TextIO) -> Console:
-    """A console that writes to file, and folds nothing unless it is a terminal."""
-    console = Console(file=file, highlight=False, emoji=False, markup=False)
-    if not console.is_terminal:
-        console = Console(file=file, highlight=False, emoji=False, markup=False, width=UNBOUNDED)
-    return console
+    """A console that writes to file. What is no terminal is not folded, and gets no colours.
+
+    FORCE_COLOR would have rich take a log for a terminal of 80 columns.
+    """
+    if file.isatty():
+        return Console(file=file, highlight=False, emoji=False, markup=False)
+    return Console(
+        file=file, highlight=False, emoji=False, markup=False, force_terminal=False, width=UNBOUNDED
+    )
 
 
 def _print(console: Console, block: Block) -> None:
