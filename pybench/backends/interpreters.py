@@ -1,7 +1,8 @@
 """Other Pythons to run workers under: which they are, and what they have.
 
-An interpreter is asked by starting it once as `PATH -m pybench.backends.interpreters`, exactly as
-workers are started: what it finds on its path, they find. `main` is what answers there.
+An interpreter is asked by starting it once, exactly as workers are started: what it finds on its
+path, they find. `main` is what answers there, through a descriptor of its own: what else the
+interpreter prints as it starts is no answer.
 """
 
 import importlib.metadata
@@ -20,6 +21,7 @@ from typing import Any
 
 import pybench
 from pybench import backends
+from pybench.backends.start import python_command
 from pybench.errors import PybenchError, UsageError
 
 ANSWER_S = 30.0  # how long an interpreter may take: a cold start on a busy machine
@@ -43,10 +45,10 @@ class Interpreter:
     free_threaded: bool
 
 
-def describe_self(library: str | None = None) -> dict[str, Any]:
+def describe_self(library: str | None = None, module: str | None = None) -> dict[str, Any]:
     """This interpreter as a result line holds it; call it when the backend is imported.
 
-    library: the distribution that the row is written with.
+    library: the distribution that the row is written with.  module: what is imported of it.
     gil: whether it is on now: importing an extension may have switched it on.
     """
     return {
@@ -54,18 +56,32 @@ def describe_self(library: str | None = None) -> dict[str, Any]:
         "version": platform.python_version(),
         "implementation": platform.python_implementation(),
         "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
-        "library": _distribution(library),
+        "library": _distribution(library, module),
     }
 
 
-def _distribution(name: str | None) -> str:
-    """`uvloop 0.21.0`; empty when there is none of that name."""
+def _distribution(name: str | None, module: str | None) -> str:
+    """`uvloop 0.21.0`, as the module says that was imported; empty when there is none.
+
+    One that is not where the distribution of that name is stands with its file.
+    """
     if name is None:
         return ""
+    loaded = None if module is None else sys.modules.get(module)
+    file = getattr(loaded, "__file__", None)
     try:
-        return f"{name} {importlib.metadata.version(name)}"
+        found = importlib.metadata.distribution(name)
+        if loaded is None or (file and _is_below(file, found.locate_file(""))):
+            return f"{name} {found.version}"
     except importlib.metadata.PackageNotFoundError:
-        return ""
+        if loaded is None:
+            return ""
+    version = getattr(loaded, "__version__", "of unknown version")
+    return f"{name} {version} ({file or 'no file'})"
+
+
+def _is_below(file: str, folder: Any) -> bool:
+    return Path(str(folder)).resolve() in Path(file).resolve().parents
 
 
 def identify(texts: Iterable[str]) -> tuple[Interpreter, ...]:
@@ -153,29 +169,35 @@ def unavailable(one: Interpreter, rows: Sequence[str]) -> Mapping[str, str]:
 
 def ask(path: str, rows: Sequence[str]) -> dict[str, Any]:
     """What the interpreter says of itself. Raises UsageError when it cannot."""
-    try:
-        done = subprocess.run(
-            [path, "-m", "pybench.backends.interpreters", json.dumps(list(rows))],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=ANSWER_S,
-            check=False,
-        )
-    except OSError as exc:
-        raise UsageError(f"{path}: {exc.strerror}") from exc
-    except subprocess.TimeoutExpired:
-        raise UsageError(f"{path}: no answer within {ANSWER_S:g} s") from None
+    answer_fd = os.memfd_create("answer")
+    with open(answer_fd, "r+b") as file:  # noqa: PTH123 - it has no path
+        command = python_command(path, "pybench.backends.interpreters", ours=False)
+        try:
+            done = subprocess.run(
+                [*command, json.dumps(list(rows)), str(answer_fd)],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=ANSWER_S,
+                check=False,
+                pass_fds=(answer_fd,),
+            )
+        except OSError as exc:
+            raise UsageError(f"{path}: {exc.strerror}") from exc
+        except subprocess.TimeoutExpired:
+            raise UsageError(f"{path}: no answer within {ANSWER_S:g} s") from None
+        file.seek(0)
+        said = file.read() or done.stdout  # an older pybench has only printed it
     if "No module named" in done.stderr and "pybench" in done.stderr:
         raise UsageError(f"{path} has no pybench: {_how_to_add(path)}")
     try:
-        answer: dict[str, Any] = json.loads(done.stdout)
+        answer: dict[str, Any] = json.loads(said)
         return {key: answer[key] for key in _answer(())} | answer
     except (ValueError, TypeError, KeyError):
         last = [line.strip() for line in done.stderr.splitlines() if line.strip()][-1:]
-        said = f"; it says: {last[0]}" if last else ""
-        raise UsageError(f"{path} does not answer as a Python with pybench does{said}") from None
+        why = f"; it says: {last[0]}" if last else ""
+        raise UsageError(f"{path} does not answer as a Python with pybench does{why}") from None
 
 
 def _answer(rows: Sequence[str]) -> dict[str, Any]:
@@ -196,9 +218,9 @@ def _reason(row: str) -> str | None:
 
 
 def main() -> None:
-    """Say what this interpreter is and which of the rows in argv cannot run here."""
-    print(json.dumps(_answer(json.loads(sys.argv[1]))))
+    """Say what this interpreter is and which of the rows in argv cannot run here.
 
-
-if __name__ == "__main__":
-    main()
+    argv: the rows in JSON, and the descriptor to answer through.
+    """
+    with open(int(sys.argv[2]), "wb") as file:  # noqa: PTH123 - a descriptor
+        file.write(json.dumps(_answer(json.loads(sys.argv[1]))).encode())

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, cast
@@ -22,26 +22,38 @@ def unavailable(row: Row) -> str | None:
         return f"needs Python 3.{row.since_minor} or later"
     if row.until_minor is not None and sys.version_info[:2] > (3, row.until_minor):
         return f"{row.requires} does not work on Python 3.{row.until_minor + 1} or later"
-    if row.requires is not None and not _is_importable(row.requires):
+    if row.requires is not None and not _has_library(row):
         return _how_to_add(row)
     if row.command is not None:
         return _program_missing(row.command)
     path, module = _place(row.target)
     if path is not None:
         return None if path.is_file() else f"{path}: no such file"
-    if not _is_importable(module.partition(".")[0]):
+    if not _is_importable(row, module.partition(".")[0]):
         return f"{module}: no module of that name here (looked in {Path.cwd()} and sys.path)"
     return None
 
 
-def _is_importable(module: str) -> bool:
+def _has_library(row: Row) -> bool:
+    """Whether what the row requires is there; a folder without code that has its name is not it."""
+    spec = find_spec(str(row.requires))
+    if spec is not None and spec.origin is not None:
+        return True
+    return bool(row.spec) and _is_importable(row, str(row.requires))
+
+
+def _is_importable(row: Row, module: str) -> bool:
     """Whether the module is there; only what is above it in its package is imported.
 
-    The worker has the current directory on its path, the console script has not.
+    What somebody has named may be in the current folder, which is not on the path.
     """
     if find_spec(module) is not None:
         return True
-    return "." not in module and PathFinder.find_spec(module, [str(Path.cwd())]) is not None
+    return bool(row.spec) and "." not in module and _in_folder(module) is not None
+
+
+def _in_folder(module: str) -> ModuleSpec | None:
+    return PathFinder.find_spec(module, [str(Path.cwd())])
 
 
 def _how_to_add(row: Row) -> str:
@@ -73,6 +85,8 @@ def load(row: Row) -> Serve:
     reason = unavailable(row)
     if reason is not None:
         raise UsageError(reason)
+    if row.spec:
+        _look_in_folder(row)
     try:
         serve = _find_callable(row.target)
         if row.loop is not None:
@@ -103,12 +117,38 @@ def _find_callable(target: str) -> Callable[..., Any]:
     return cast(Callable[..., Any], found)
 
 
+def _look_in_folder(row: Row) -> None:
+    """What was asked for may be in the current folder, and so may what it imports.
+
+    The folder comes last on the path, that nothing else is found there before its own place. A
+    backend's module that was named is taken from there first.
+    """
+    sys.path.append(str(Path.cwd()))
+    path, module = _place(row.target)
+    top = module.partition(".")[0]
+    if path is not None or row.loop is not None or top in sys.modules:
+        return
+    spec = _in_folder(top)
+    if spec is not None and spec.origin is not None:
+        _execute(spec)
+
+
 def _import_file(path: Path) -> Any:
-    """Run a file as a module of its own name, with its folder on the path, as a script has it."""
-    sys.path.insert(0, str(path.parent))
-    spec = spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
+    """Run a file as a module of its own name, with its folder at the end of the path.
+
+    One that is called as another module is has another name: it may want to import that one.
+    """
+    other = find_spec(path.stem)
+    taken = other is not None and other.origin != str(path)
+    sys.path.append(str(path.parent))
+    spec = spec_from_file_location(f"{path.stem}_" if taken else path.stem, path)
+    assert spec is not None
+    return _execute(spec)
+
+
+def _execute(spec: ModuleSpec) -> Any:
+    assert spec.loader is not None
     module = module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from typing import IO, Any
 
+from pybench.backends.start import python_command
 from pybench.errors import WorkerError
 from pybench.spec import Cell
 from pybench.worker.process import signal_name
@@ -170,10 +171,11 @@ def _start(
         "events_fd": events_fd,
         "parent_pid": os.getpid(),
     }
-    module = "pybench.worker.supervisor" if row.command else "pybench.worker"
+    module = "pybench.worker.supervisor" if row.command else "pybench.worker.__main__"
     executable = sys.executable if cell.python is None else cell.python.path
+    command = python_command(executable, module, ours=cell.python is None)
     return subprocess.Popen(
-        [executable, "-m", module, json.dumps(spec)],
+        [*command, json.dumps(spec)],
         env={**os.environ, **dict(cell.env)},
         stdin=subprocess.PIPE if row.command else subprocess.DEVNULL,
         stdout=output,

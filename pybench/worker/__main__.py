@@ -1,6 +1,6 @@
 """The worker: a fresh process that runs one backend once. The system under test.
 
-Started by `driver/workerprocess.py` as `python -m pybench.worker SPEC`, SPEC being JSON:
+Started by `driver/workerprocess.py` with one argument, SPEC in JSON:
 `{"row": {...}, "conns":, "msize":, "bind":, "cpu":, "events_fd":, "parent_pid":}`. It speaks only
 through the pipe `events_fd`, in the words of `protocol.py`. Standard output and error belong to the
 backend.
@@ -50,7 +50,7 @@ def run(spec: dict[str, Any], writer: Writer) -> int:
         serve = backends.load(row)
         step = "setup"
         listener = listen(spec["bind"])
-        writer.send(Listening(listener.getsockname()[1], describe_self(row.extra)))
+        writer.send(Listening(listener.getsockname()[1], describe_self(row.extra, row.requires)))
         step = "raised"
         serve_once(serve, listener, spec["conns"], spec["msize"], writer.send)
     except BaseException as exc:

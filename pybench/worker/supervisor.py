@@ -1,8 +1,8 @@
 """The supervisor of a program in any language: it stands where the worker does for a Python row.
 
-Started by `driver/workerprocess.py` as `python -m pybench.worker.supervisor SPEC` with the worker's
-SPEC, it speaks the worker's words through the same pipe (`protocol.py`). The program and all that
-it starts are the system under test; the supervisor sleeps while pings run.
+Started by `driver/workerprocess.py` with the worker's SPEC as its argument, it speaks the worker's
+words through the same pipe (`protocol.py`). The program and all that it starts are the system under
+test; the supervisor sleeps while pings run.
 
 A program serves for ever and does not know when the load is over. The end of standard input says
 so, be it that the driver closed it or that the driver is gone: then the usage is taken and the

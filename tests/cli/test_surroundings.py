@@ -1,0 +1,127 @@
+"""A person's folder, home and interpreter: no reason to fail, nor to say what is not so."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pybench.backends import interpreters
+from pybench.backends.start import python_command
+from pybench.result.file import read_sections
+from tests.conftest import SHORT, environment
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+SERVE = """\
+import helper
+from pybench.backends.rows.selector import serve
+"""
+
+
+@pytest.fixture
+def run_script(tmp_path: Path) -> Run:
+    """Runs the console script, whose path the current folder is not on."""
+
+    def runner(*arguments: str, **extra: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [str(Path(sys.executable).parent / "pybench"), *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env=environment(**extra),
+            timeout=60,
+            check=False,
+        )
+
+    return runner
+
+
+def shadow(folder: Path) -> None:
+    """Everything that could be imported by mistake."""
+    for name in ("json", "socket", "selectors", "signal", "ctypes", "resource", "rich", "msgspec"):
+        (folder / f"{name}.py").write_text(f"raise SystemExit('the wrong {name}')\n")
+    for name in ("uvloop", "pybench", "asyncio"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text(f"raise SystemExit('the wrong {name}')\n")
+
+
+def statuses(path: Path) -> dict[str, str]:
+    return {r.func: r.status for r in read_sections(path)[0].results}
+
+
+def test_the_current_folder_shadows_nothing(run_script: Run, tmp_path: Path) -> None:
+    pytest.importorskip("uvloop")
+    shadow(tmp_path)
+    listed = run_script("--list")
+    assert listed.returncode == 0, listed.stderr
+    words = ["--func", "selector,uvloop,c_epoll", "--conns", "2", *SHORT]
+    done = run_script(*words, "--output", "r.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert set(statuses(tmp_path / "r.jsonl").values()) == {"ok"}
+    found = {r.func: r.python["library"] for r in read_sections(tmp_path / "r.jsonl")[0].results}
+    import uvloop
+
+    assert found["uvloop"] == f"uvloop {uvloop.__version__}"
+
+
+def test_nor_for_a_module_that_is_run(run: Run, tmp_path: Path) -> None:
+    """`python -m pybench` must find pybench itself, and then looks there no more."""
+    shadow(tmp_path)
+    (tmp_path / "pybench" / "__init__.py").unlink()
+    done = run("--func", "selector", "--conns", "2", *SHORT, "--output", "r.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert statuses(tmp_path / "r.jsonl") == {"selector": "ok"}
+
+
+def test_nor_for_another_interpreter(
+    run_script: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shadow(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert interpreters.ask(sys.executable, ("c_epoll",))["unavailable"] == {}
+
+
+def test_a_folder_of_a_librarys_name_is_no_library(run_script: Run, tmp_path: Path) -> None:
+    for name in ("curio", "eventlet", "rloop"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    from importlib.util import find_spec
+
+    text = run_script("--list").stdout.splitlines()
+    for name in ("curio", "eventlet", "rloop"):
+        (at,) = (i for i, line in enumerate(text) if line.startswith(f"{name} "))
+        assert ("unavailable" in text[at + 1]) == (find_spec(name) is None), text[at : at + 2]
+
+
+@pytest.mark.parametrize("spec", ["mine:serve", "mine.py:serve", "json.py:serve", "test:serve"])
+def test_a_backend_in_the_current_folder_is_found(
+    spec: str, run_script: Run, tmp_path: Path
+) -> None:
+    """With what it imports from there, though that comes after everybody else's modules."""
+    shadow(tmp_path)
+    (tmp_path / "helper.py").write_text("import json; json.dumps\n")
+    name = spec.partition(":")[0].removesuffix(".py")
+    (tmp_path / f"{name}.py").write_text(SERVE)
+    done = run_script("--func", spec, "--conns", "2", *SHORT)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_is_printed_at_start_is_no_answer(
+    run_script: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noisy = tmp_path / "noisy"
+    noisy.mkdir()
+    text = "import sys; print('{\"pybench\": \"hello\"}'); print('hello', file=sys.stderr)\n"
+    (noisy / "sitecustomize.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(noisy))
+    assert interpreters.ask(sys.executable, ())["implementation"]
+    words = ["--func", "selector", "--conns", "2", *SHORT, "--format", "json"]
+    done = run_script(*words, "--python", sys.executable, PYTHONPATH=str(noisy))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.partition("\n")[2])["schema"] == 1
+
+
+def test_the_command_of_another_python_names_no_folder_of_ours() -> None:
+    ours, other = (python_command("python", "m", ours=own)[-1] for own in (True, False))
+    assert "sys.path.insert" in ours and "insert" not in other
