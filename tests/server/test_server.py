@@ -238,7 +238,8 @@ def test_rate_beyond_reach_is_counted(server):
     assert done == pytest.approx(5_000_000, rel=0.01)
     assert int(corrected["late"]) > 0
     # the schedule ran away: the corrected latency is of the order of the run itself
-    assert int(corrected["max_ns"]) > 200_000_000 > answer.count("latency_max_ns")
+    assert int(corrected["max_ns"]) > 200_000_000
+    assert int(corrected["max_ns"]) > answer.count("latency_max_ns")
 
 
 def test_a_stall_shows_in_the_corrected_latency_only(engine):
