@@ -249,15 +249,18 @@ static int poll_busily(struct pinger *p, int most)
 {
     struct loop *loop = p->loop;
     int n = epoll_wait(loop->epoll_fd, loop->events, most, 0);
-    uint64_t from, until, now;
+    struct idle idle = {0};
+    uint64_t until, now;
 
     if (n != 0)
         return n;
-    now = from = clock_now_ns();
-    until = pinger_polls_until(p, from);
-    while (now < until && (n = epoll_wait(loop->epoll_fd, loop->events, most, 0)) == 0)
+    now = idle.from_ns = clock_now_ns();
+    until = pinger_polls_until(p, now);
+    while (now < until && (n = epoll_wait(loop->epoll_fd, loop->events, most, 0)) == 0) {
         now = clock_now_ns();
-    pinger_idled(p, now - from);
+        idle_goes_on(&idle, now);
+    }
+    pinger_idled(p, &idle, now);
     return n;
 }
 
@@ -337,7 +340,7 @@ static void engine_epoll_run(struct pinger *p)
         if (p->phase != PHASE_DRAIN)
             fire_due(p, now);
     }
-    p->ended_ns = now;
+    pinger_end(p, now);
 }
 
 static const char *engine_epoll_unavailable(void)

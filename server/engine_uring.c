@@ -413,12 +413,16 @@ static inline bool has_work(struct io_uring *ring)
 static bool poll_busily(struct pinger *p)
 {
     struct io_uring *ring = &p->loop->ring;
-    uint64_t from = clock_now_ns(), now = from;
-    uint64_t until = pinger_polls_until(p, from);
+    uint64_t now = clock_now_ns();
+    uint64_t until = pinger_polls_until(p, now);
+    struct idle idle = {.from_ns = now};
 
-    while (now < until && !has_work(ring))
+    while (now < until && !has_work(ring)) {
+        spin_pause();
         now = clock_now_ns();
-    pinger_idled(p, now - from);
+        idle_goes_on(&idle, now);
+    }
+    pinger_idled(p, &idle, now);
     if (has_work(ring))
         io_uring_get_events(ring);
     return io_uring_cq_ready(ring) > 0;
@@ -484,7 +488,7 @@ static void engine_uring_run(struct pinger *p)
         if (p->phase != PHASE_DRAIN)
             fire_due(p, now);
     }
-    p->ended_ns = now;
+    pinger_end(p, now);
 }
 
 const struct engine engine_uring = {

@@ -46,14 +46,27 @@ static uint64_t timeval_ns(struct timeval time)
     return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_usec * NS_PER_US;
 }
 
-/* Add this thread's CPU times so far, times sign, to the pinger's. */
-static void take_cpu_times(struct pinger *pinger, int sign)
+/* The window begins for this thread: what it has used until now is not of it. */
+static void begin_window(struct pinger *pinger)
 {
     struct rusage usage;
 
     getrusage(RUSAGE_THREAD, &usage);
-    pinger->counters.user_ns += (uint64_t)sign * timeval_ns(usage.ru_utime);
-    pinger->counters.sys_ns += (uint64_t)sign * timeval_ns(usage.ru_stime);
+    pinger->phase = PHASE_WINDOW;
+    pinger->user_before_ns = timeval_ns(usage.ru_utime);
+    pinger->sys_before_ns = timeval_ns(usage.ru_stime);
+}
+
+/* The window is over for this thread. */
+static void end_window(struct pinger *pinger)
+{
+    struct rusage usage;
+
+    if (pinger->phase != PHASE_WINDOW)
+        return;
+    getrusage(RUSAGE_THREAD, &usage);
+    pinger->counters.user_ns = timeval_ns(usage.ru_utime) - pinger->user_before_ns;
+    pinger->counters.sys_ns = timeval_ns(usage.ru_stime) - pinger->sys_before_ns;
 }
 
 bool pinger_done(const struct pinger *pinger, uint64_t now_ns)
@@ -79,12 +92,6 @@ void conn_retire(struct pinger *pinger, struct conn *conn)
 {
     conn_close(conn);
     atomic_fetch_sub_explicit(&pinger->alive, 1, memory_order_relaxed);
-}
-
-void conn_lose(struct pinger *pinger, struct conn *conn, enum lost_cause cause)
-{
-    pinger->counters.lost[cause]++;
-    conn_retire(pinger, conn);
 }
 
 enum lost_cause lost_cause_of(int err)
@@ -165,20 +172,31 @@ static void count_unsent(struct pinger *pinger, uint64_t next_ns)
         pinger->counters.unsent += (end_ns - next_ns - 1) / interval_ns + 1;
 }
 
-/* A ping is still out at the end of the window: the time it spent inside. */
-static void count_open(struct pinger *pinger, const struct conn *conn)
+/* A ping is still out at until_ns or, if that is earlier, at the end of the window: the time it
+ * spent inside. */
+static void count_open(struct pinger *pinger, const struct conn *conn, uint64_t until_ns)
 {
     uint64_t begin_ns = pinger->plan->window_begin_ns, end_ns = pinger->plan->window_end_ns;
     uint64_t from_ns = conn->sent_at_ns > begin_ns ? conn->sent_at_ns : begin_ns;
 
-    if (from_ns < end_ns)
-        pinger->counters.open_ns += end_ns - from_ns;
+    if (until_ns > end_ns)
+        until_ns = end_ns;
+    if (from_ns < until_ns)
+        pinger->counters.open_ns += until_ns - from_ns;
+}
+
+void conn_lose(struct pinger *pinger, struct conn *conn, enum lost_cause cause)
+{
+    if (conn->state == CONN_FLYING && pinger->phase != PHASE_DRAIN) /* else it has been counted */
+        count_open(pinger, conn, clock_now_ns());
+    pinger->counters.lost[cause]++;
+    conn_retire(pinger, conn);
 }
 
 void conn_finish(struct pinger *pinger, struct conn *conn)
 {
     if (pinger->phase != PHASE_DRAIN) { /* else begin_drain has counted them */
-        count_open(pinger, conn);
+        count_open(pinger, conn, UINT64_MAX);
         count_unsent(pinger, conn->due_ns + pinger->plan->interval_ns);
     }
     conn_retire(pinger, conn);
@@ -191,7 +209,7 @@ static void begin_drain(struct pinger *pinger)
         struct conn *conn = &pinger->conns[i];
 
         if (conn->state == CONN_FLYING) {
-            count_open(pinger, conn);
+            count_open(pinger, conn, UINT64_MAX);
             count_unsent(pinger, conn->due_ns + pinger->plan->interval_ns);
         }
         if (conn->state != CONN_IDLE)
@@ -203,14 +221,17 @@ static void begin_drain(struct pinger *pinger)
 
 void pinger_advance(struct pinger *pinger, uint64_t now_ns)
 {
-    if (pinger->phase == PHASE_WARMUP && now_ns >= pinger->plan->window_begin_ns) {
-        pinger->phase = PHASE_WINDOW;
-        take_cpu_times(pinger, -1);
-    }
+    if (pinger->phase == PHASE_WARMUP && now_ns >= pinger->plan->window_begin_ns)
+        begin_window(pinger);
     if (pinger->phase != PHASE_DRAIN && !pinger_sending(pinger, now_ns)) {
-        if (pinger->phase == PHASE_WINDOW)
-            take_cpu_times(pinger, +1);
+        end_window(pinger);
         pinger->phase = PHASE_DRAIN;
         begin_drain(pinger);
     }
+}
+
+void pinger_end(struct pinger *pinger, uint64_t now_ns)
+{
+    end_window(pinger);
+    pinger->ended_ns = now_ns;
 }
