@@ -20,8 +20,9 @@ struct engine {
      * (-ENOSYS: this kernel cannot); close is right after either. */
     int (*open)(struct pinger *pinger);
 
-    /* Ping until the plan says stop, or no connection is left. */
-    void (*run)(struct pinger *pinger);
+    /* Ping until the plan says stop, or no connection is left. Returns 0, or a negative errno when
+     * the loop itself failed, *call (static) naming what: nothing of the test is worth anything. */
+    int (*run)(struct pinger *pinger, const char **call);
 
     void (*close)(struct pinger *pinger);
 };

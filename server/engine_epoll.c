@@ -314,7 +314,7 @@ static void start_all(struct pinger *p)
     }
 }
 
-static void engine_epoll_run(struct pinger *p)
+static int engine_epoll_run(struct pinger *p, const char **call)
 {
     const struct epoll_event *events = p->loop->events;
     uint64_t now;
@@ -325,6 +325,10 @@ static void engine_epoll_run(struct pinger *p)
     while (pinger_advance(p, now), !pinger_done(p, now)) {
         int n = wait_for_events(p, now);
 
+        if (unlikely(n < 0) && errno != EINTR) {
+            *call = "epoll_wait";
+            return -errno;
+        }
         if (p->loop->kernel_times)
             compare_clocks(p->loop);
         for (int i = 0; i < n; i++) {
@@ -341,6 +345,7 @@ static void engine_epoll_run(struct pinger *p)
             fire_due(p, now);
     }
     pinger_end(p, now);
+    return 0;
 }
 
 static const char *engine_epoll_unavailable(void)

@@ -33,8 +33,10 @@ enum {
     BUFFERS_MIN = 64,
     BUFFERS_MAX = 32768, /* the kernel's limit of a buffer ring */
     BUFFER_BYTES = 32 << 20,
-    GATHER_FROM = 4096, /* messages of this size or more share one body: see queue_send */
-    BATCH = 256,        /* echoes recorded before their next pings are submitted */
+    GATHER_FROM = 4096,  /* messages of this size or more share one body: see queue_send */
+    BATCH = 256,         /* echoes recorded before their next pings are submitted */
+    SUBMIT_TRIES = 1000, /* a second of SUBMIT_PAUSE_NS each */
+    SUBMIT_PAUSE_NS = 1000000,
 };
 
 static const uint64_t DRAIN_POLL_NS = 10 * NS_PER_MS;
@@ -55,8 +57,10 @@ struct loop {
     struct io_uring_buf_ring *buffer_ring; /* mmap'ed */
     unsigned char *buffers;                /* buffer_count of buffer_size bytes */
     unsigned buffer_count, buffer_size;
-    unsigned char *outgoing; /* short messages: one for each connection, valid while it is sent */
-    struct gather *gathers;  /* long messages: likewise */
+    unsigned char *outgoing;   /* short messages: one for each connection, valid while it is sent */
+    struct gather *gathers;    /* long messages: likewise */
+    struct io_uring_sqe spare; /* filled and thrown away once the ring has failed */
+    int error;                 /* why the ring failed: a negative errno; 0: it has not */
 };
 
 /* ---- set-up ------------------------------------------------------------------------------- */
@@ -226,15 +230,43 @@ static void engine_uring_close(struct pinger *p)
 
 /* ---- queueing ----------------------------------------------------------------------------- */
 
-static inline struct io_uring_sqe *next_sqe(struct loop *loop)
+/* Whether a call of the ring failed for good. What passes by itself is no failure: a signal, the
+ * end of a wait, requests or completions that the kernel has no room for at the moment. */
+static inline bool ring_failed(struct loop *loop, int err)
 {
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&loop->ring);
+    if (likely(err >= 0) || err == -EINTR || err == -ETIME || err == -EAGAIN || err == -EBUSY)
+        return false;
+    if (!loop->error)
+        loop->error = err;
+    return true;
+}
 
-    while (unlikely(!sqe)) {
-        io_uring_submit(&loop->ring);
-        sqe = io_uring_get_sqe(&loop->ring);
+/* The submission queue is full: hand it over. Gives up, with loop->error set, when the kernel will
+ * not have it for a while or the test is abandoned. */
+static struct io_uring_sqe *make_room(struct pinger *p)
+{
+    struct loop *loop = p->loop;
+
+    for (int tries = 0; tries < SUBMIT_TRIES; tries++) {
+        int err = loop->error ? loop->error : io_uring_submit(&loop->ring);
+        struct io_uring_sqe *sqe = ring_failed(loop, err) ? NULL : io_uring_get_sqe(&loop->ring);
+
+        if (sqe)
+            return sqe;
+        if (loop->error || atomic_load_explicit(&p->plan->abandoned, memory_order_relaxed))
+            return &loop->spare;
+        if (err < 0)
+            nanosleep(&(struct timespec){.tv_nsec = SUBMIT_PAUSE_NS}, NULL);
     }
-    return sqe;
+    loop->error = -EAGAIN;
+    return &loop->spare;
+}
+
+static inline struct io_uring_sqe *next_sqe(struct pinger *p)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&p->loop->ring);
+
+    return likely(sqe) ? sqe : make_room(p);
 }
 
 static inline void *tagged(struct conn *c, enum tag tag)
@@ -244,7 +276,7 @@ static inline void *tagged(struct conn *c, enum tag tag)
 
 static inline void queue_receive(struct pinger *p, struct conn *c)
 {
-    struct io_uring_sqe *sqe = next_sqe(p->loop);
+    struct io_uring_sqe *sqe = next_sqe(p);
 
     io_uring_prep_recv_multishot(sqe, (int)(c - p->conns), NULL, 0, 0);
     sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* there is nothing yet: spare the attempt */
@@ -259,7 +291,7 @@ static inline void queue_receive(struct pinger *p, struct conn *c)
 static inline void queue_send(struct pinger *p, struct conn *c)
 {
     struct loop *loop = p->loop;
-    struct io_uring_sqe *sqe = next_sqe(loop);
+    struct io_uring_sqe *sqe = next_sqe(p);
     uint32_t index = (uint32_t)(c - p->conns);
     uint32_t size = p->message.size;
 
@@ -282,7 +314,7 @@ static inline void queue_send(struct pinger *p, struct conn *c)
 
 static void queue_wake(struct pinger *p)
 {
-    struct io_uring_sqe *sqe = next_sqe(p->loop);
+    struct io_uring_sqe *sqe = next_sqe(p);
 
     io_uring_prep_poll_multishot(sqe, p->wake_fd, POLLIN);
     io_uring_sqe_set_data(sqe, tagged(NULL, TAG_WAKE));
@@ -380,9 +412,12 @@ static void fire_due(struct pinger *p, uint64_t now)
 }
 
 /* From here on the ring is this thread's. liburing 2.3 declares a call for it and exports none. */
-static void ring_enable(struct io_uring *ring)
+static int ring_enable(struct io_uring *ring)
 {
-    syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+    long done =
+        syscall(SYS_io_uring_register, ring->ring_fd, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+
+    return done < 0 ? -errno : 0;
 }
 
 static void start_all(struct pinger *p)
@@ -428,31 +463,32 @@ static bool poll_busily(struct pinger *p)
     return io_uring_cq_ready(ring) > 0;
 }
 
-/* Submit what is queued and wait for a completion, no longer than the next due ping. */
-static void submit_and_wait(struct pinger *p, uint64_t now)
+/* Submit what is queued and wait for a completion, no longer than the next due ping. Returns what
+ * the last call did. */
+static int submit_and_wait(struct pinger *p, uint64_t now)
 {
     struct io_uring_cqe *cqe;
     uint64_t until_ns = p->phase == PHASE_DRAIN ? now + DRAIN_POLL_NS : UINT64_MAX;
     struct __kernel_timespec left;
 
     if (pinger_polls(p)) {
-        io_uring_submit_and_get_events(&p->loop->ring);
-        if (io_uring_cq_ready(&p->loop->ring) > 0 || poll_busily(p))
-            return;
+        int err = io_uring_submit_and_get_events(&p->loop->ring);
+
+        if (unlikely(err < 0) || io_uring_cq_ready(&p->loop->ring) > 0 || poll_busily(p))
+            return err;
         now = clock_now_ns();
     }
     if (p->phase != PHASE_DRAIN && p->waiting.count > 0)
         until_ns = p->waiting.heap[0].at_ns;
     if (until_ns == UINT64_MAX) {
-        io_uring_submit_and_wait(&p->loop->ring, 1);
-        return;
+        return io_uring_submit_and_wait(&p->loop->ring, 1);
     }
     until_ns = until_ns > now ? until_ns - now : 0;
     left = (struct __kernel_timespec){
         .tv_sec = (long long)(until_ns / NS_PER_S),
         .tv_nsec = (long long)(until_ns % NS_PER_S),
     };
-    io_uring_submit_and_wait_timeout(&p->loop->ring, &cqe, 1, &left, NULL);
+    return io_uring_submit_and_wait_timeout(&p->loop->ring, &cqe, 1, &left, NULL);
 }
 
 /* Handle up to BATCH completions. One clock reading serves them all: it ends their pings and
@@ -469,19 +505,31 @@ static unsigned reap(struct pinger *p)
     return n;
 }
 
-static void engine_uring_run(struct pinger *p)
+/* The kernel counts completions that it had to drop, for want of memory: echoes that never show. */
+static bool has_dropped(const struct io_uring *ring)
 {
+    return IO_URING_READ_ONCE(*ring->cq.koverflow) > 0;
+}
+
+static int engine_uring_run(struct pinger *p, const char **call)
+{
+    struct loop *loop = p->loop;
     uint64_t now;
+    int err;
 
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* the default lets a due ping be 50 us late */
-    ring_enable(&p->loop->ring);
-    give_all_buffers(p->loop);
+    *call = "io_uring_register";
+    if ((err = ring_enable(&loop->ring)) < 0)
+        return err;
+    *call = "io_uring_enter";
+    give_all_buffers(loop);
     start_all(p);
     now = clock_now_ns();
     while (pinger_advance(p, now), !pinger_done(p, now)) {
         unsigned n;
 
-        submit_and_wait(p, now);
+        if (unlikely(ring_failed(loop, submit_and_wait(p, now))) || unlikely(loop->error))
+            return loop->error;
         n = reap(p);
         now = clock_now_ns();
         pinger_waited(p, n);
@@ -489,6 +537,7 @@ static void engine_uring_run(struct pinger *p)
             fire_due(p, now);
     }
     pinger_end(p, now);
+    return has_dropped(&loop->ring) ? -EBADR : 0;
 }
 
 const struct engine engine_uring = {

@@ -32,6 +32,8 @@ struct ping_thread {
     pthread_t thread;
     struct pinger pinger;
     struct test *test;
+    const char *call; /* static: what failed in the engine's loop */
+    int err;          /* a negative errno: it failed; valid when the thread has ended */
 };
 
 /* One test while it runs. */
@@ -271,6 +273,8 @@ static int await_ready(struct test *test, struct failure *fail)
 
 /* ---- pinging ------------------------------------------------------------------------------ */
 
+static void wake_threads(struct test *test);
+
 static void *thread_main(void *argument)
 {
     struct ping_thread *self = argument;
@@ -285,7 +289,11 @@ static void *thread_main(void *argument)
         CPU_SET((size_t)self->pinger.cpu, &set);
         sched_setaffinity(0, sizeof set, &set);
     }
-    self->test->engine->run(&self->pinger);
+    self->err = self->test->engine->run(&self->pinger, &self->call);
+    if (self->err < 0) { /* then the others' work is for nothing */
+        atomic_store(&self->test->plan.abandoned, true);
+        wake_threads(self->test);
+    }
     (void)!write(self->test->done_fd, &one, sizeof one);
     return NULL;
 }
@@ -465,10 +473,22 @@ static int watch_threads(struct test *test, struct failure *fail)
     return 0;
 }
 
-static void join_threads(struct test *test)
+/* Wait for the threads' end. Returns 0, or what made an engine fail. */
+static int join_threads(struct test *test, struct failure *fail)
 {
-    for (unsigned i = 0; i < test->started; i++)
+    const struct ping_thread *failed = NULL;
+
+    for (unsigned i = 0; i < test->started; i++) {
         pthread_join(test->threads[i].thread, NULL);
+        if (test->threads[i].err < 0 && !failed)
+            failed = &test->threads[i];
+    }
+    if (!failed)
+        return 0;
+    failure_set(fail, "internal", -failed->err, "engine %s: %s: %s; see the load server's machine",
+                test->engine->name, failed->call, strerror(-failed->err));
+    fail->call = failed->call;
+    return failed->err;
 }
 
 static int ping(struct test *test, struct failure *fail)
@@ -485,7 +505,10 @@ static int ping(struct test *test, struct failure *fail)
         atomic_store(&test->plan.abandoned, true);
         wake_threads(test);
     }
-    join_threads(test);
+    if (err < 0)
+        join_threads(test, &(struct failure){0});
+    else
+        err = join_threads(test, fail);
     return err;
 }
 

@@ -1,0 +1,67 @@
+"""An engine whose system calls fail: the test ends with an error that names the call."""
+
+import ctypes
+import errno
+import struct
+import subprocess
+
+import pytest
+
+from tests.support.wire import Peer, load_server, server_program
+
+SETUP, ENTER, REGISTER = 425, 426, 427  # io_uring_*: the same numbers on every architecture
+ENABLE_RINGS = 12
+
+PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
+LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
+ALLOW, FAIL = 0x7FFF0000, 0x00050000
+
+
+def failing(call, error, operation=None):
+    """For preexec_fn: the system call fails from now on, or that operation (2nd argument) of it."""
+    steps = [(LOAD, 0, 0, 0), (EQUAL, 0, 3 if operation else 1, call)]
+    if operation:
+        steps += [(LOAD, 0, 0, 24), (EQUAL, 0, 1, operation)]
+    steps += [(RETURN, 0, 0, FAIL | error), (RETURN, 0, 0, ALLOW)]
+    code = b"".join(struct.pack("=HBBI", *step) for step in steps)
+
+    def forbid():
+        class Program(ctypes.Structure):
+            _fields_ = (("length", ctypes.c_ushort), ("code", ctypes.c_char_p))
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        program = Program(len(steps), code)
+        if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(
+            PR_SET_SECCOMP, 2, ctypes.byref(program)
+        ):
+            raise OSError(ctypes.get_errno(), "seccomp")
+
+    return forbid
+
+
+@pytest.fixture(scope="module")
+def uring():
+    done = subprocess.run(
+        [server_program(), "--engine", "uring", "--version"], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        pytest.skip(done.stderr.strip())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("conns", [10, 5000])  # more than the submission queue has room for
+@pytest.mark.parametrize(
+    ("call", "operation", "name"),
+    [(REGISTER, ENABLE_RINGS, "io_uring_register"), (ENTER, None, "io_uring_enter")],
+)
+def test_a_failing_ring_ends_the_test(uring, call, operation, name, conns, threads):
+    forbid = failing(call, errno.ENOMEM, operation)
+    with (
+        load_server("--engine", "uring", preexec_fn=forbid) as server,
+        Peer(backlog=4096) as peer,
+    ):
+        answer = server.run(peer.port, conns=conns, threads=threads, runtime_ms=60_000)
+        assert answer[-1].startswith(f"error code=internal call={name} "), answer
+        assert "Cannot allocate memory" in answer[-1]
+        # and the server serves on
+        assert server.run(peer.port, engine="epoll", conns=2).verbs[-1] == "end"
