@@ -142,32 +142,88 @@ void address_set_host(struct address *address, const struct address *from)
     ((struct sockaddr_in *)&address->sa)->sin_port = port;
 }
 
+/* The link that the address is of, 0 when that is not said or does not matter. */
+static uint32_t address_link(const struct address *address)
+{
+    const struct sockaddr_in6 *v6 = as_v6(address);
+
+    if (address->sa.ss_family != AF_INET6 ||
+        (!IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr) && !IN6_IS_ADDR_MC_LINKLOCAL(&v6->sin6_addr)))
+        return 0;
+    return v6->sin6_scope_id;
+}
+
+void address_complete(struct address *address, const struct address *peer)
+{
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&address->sa;
+
+    if (address->sa.ss_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr) &&
+        v6->sin6_scope_id == 0)
+        v6->sin6_scope_id = address_link(peer);
+}
+
+/* Whether the first prefix bits of both are the same, and the families. */
+static bool same_prefix(const struct address *a, const struct address *b, unsigned prefix)
+{
+    size_t a_size, b_size;
+    const uint8_t *a_bytes = address_bytes(a, &a_size);
+    const uint8_t *b_bytes = address_bytes(b, &b_size);
+    unsigned whole = prefix / 8, rest = prefix % 8;
+
+    if (a_size != b_size || memcmp(a_bytes, b_bytes, whole) != 0)
+        return false;
+    return rest == 0 || (a_bytes[whole] ^ b_bytes[whole]) >> (8 - rest) == 0;
+}
+
+/* A network without a link is of every link. */
 static bool network_contains(const struct network *network, const struct address *address)
 {
-    size_t base_size, size;
-    const uint8_t *base = address_bytes(&network->base, &base_size);
-    const uint8_t *bytes = address_bytes(address, &size);
-    unsigned whole = network->prefix / 8, rest = network->prefix % 8;
+    uint32_t link = address_link(&network->base);
 
-    if (base_size != size || memcmp(base, bytes, whole) != 0)
-        return false;
-    return rest == 0 || (base[whole] ^ bytes[whole]) >> (8 - rest) == 0;
+    return same_prefix(&network->base, address, network->prefix) &&
+           (link == 0 || link == address_link(address));
+}
+
+/* Whether inner is a part of outer, or all of it. */
+static bool network_includes(const struct network *outer, const struct network *inner)
+{
+    return inner->prefix >= outer->prefix && same_prefix(&outer->base, &inner->base, outer->prefix);
+}
+
+/* Whether network may speak for target: see address_may_target. */
+static bool network_means(const struct network *network, const struct address *target)
+{
+    static const char *const special[] = {
+        "0.0.0.0/8",           "127.0.0.0/8",
+        "169.254.0.0/16",      "100.100.100.200",
+        "192.0.0.192",         "224.0.0.0/4",
+        "240.0.0.0/4",         "::/96",
+        "fe80::/10",           "ff00::/8",
+        "fd00:ec2::254",       "fd20:ce::254",
+        "64:ff9b::7f00:0/104", "64:ff9b::a9fe:0/112",
+        "2002:7f00::/24",      "2002:a9fe::/32",
+    };
+    struct network range;
+
+    for (size_t i = 0; i < sizeof special / sizeof *special; i++)
+        if (network_parse(&range, special[i]) < 0 ||
+            (network_contains(&range, target) && !network_includes(&range, network)))
+            return false;
+    return true;
 }
 
 bool address_may_target(const struct address *peer, const struct address *target,
                         const struct network_list *allow)
 {
     size_t size;
-    struct network own = {.base = *peer};
 
     address_bytes(peer, &size);
-    own.prefix = (unsigned)size * 8;
-    if (network_contains(&own, target))
+    if (same_prefix(peer, target, (unsigned)size * 8) && address_link(peer) == address_link(target))
         return true;
     if (address_is_loopback(peer) && address_is_loopback(target))
         return true;
     for (unsigned i = 0; i < allow->count; i++)
-        if (network_contains(&allow->items[i], target))
+        if (network_contains(&allow->items[i], target) && network_means(&allow->items[i], target))
             return true;
     return false;
 }

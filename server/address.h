@@ -56,8 +56,15 @@ bool address_is_any(const struct address *address);
 /* Make address the host of from, and keep its port. */
 void address_set_host(struct address *address, const struct address *from);
 
+/* A link-local address without a scope lies on the link that peer comes in by. */
+void address_complete(struct address *address, const struct address *peer);
+
 /* Whether a test asked for by peer may be aimed at target: peer's own address, any loopback address
- * for a loopback peer, or a network of the list. */
+ * for a loopback peer, or a network of the list. Of a link-local address the link counts too.
+ *
+ * What no operator means by a wide network such as 0.0.0.0/0 is in none: this host, loopback,
+ * link-local addresses, multicast, and where clouds keep their metadata. Such a target needs a
+ * network of the list that lies wholly inside that special range. */
 bool address_may_target(const struct address *peer, const struct address *target,
                         const struct network_list *allow);
 

@@ -71,7 +71,9 @@
  *                                             of no effect when it has none
  *
  * Who may ask for what: addr must be the address that the control client itself comes from, or any
- * loopback address for a client on loopback, or in a network of the server's --allow.
+ * loopback address for a client on loopback, or in a network of the server's --allow. A link-local
+ * address is one on the link that the client comes in by, unless it names another (fe80::1%eth1),
+ * which is then another address.
  *
  * Replies: words in the order given here. A client ignores keys that it does not know. Values are
  * decimal numbers unless said otherwise. Times are nanoseconds where the key ends in _ns.

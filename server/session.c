@@ -190,6 +190,7 @@ static int check_permission(struct test *test, struct failure *fail)
     address_unmap(&peer);
     if (test->request.version == 1 && address_is_any(&test->request.target))
         address_set_host(&test->request.target, &peer); /* it told us what it binds to */
+    address_complete(&test->request.target, &peer);
     if (address_may_target(&peer, &test->request.target, &config->allow))
         return 0;
     return failure_set(fail, "forbidden", EACCES,

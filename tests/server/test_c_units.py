@@ -17,6 +17,7 @@ GOLDEN = DATA / "buckets.txt"
 # sources beside the test itself, and arguments
 UNITS: dict[str, tuple[list[str], list[str]]] = {
     "test_histogram": (["histogram.c"], [str(GOLDEN)]),
+    "test_address": (["address.c"], []),
     "test_outcome": ([], []),
     "test_timers": (["timers.c"], []),
     "test_message": (["message.c"], []),

@@ -158,3 +158,58 @@ def test_allow_opens_a_network():
             server.terminate()
             assert server.wait(TIMEOUT_S) == 0
             server.stdout.close()
+
+
+# Runs in a namespace on one of the server's links: a test of an echoing peer here, by each name.
+LINK_LOCAL = """
+import json, sys
+from tests.support.wire import ControlClient, Peer
+lines = []
+with Peer(host="::") as peer:
+    for target in sys.argv[1:]:
+        with ControlClient(("fe80::1%a0", 33331)) as client:
+            client.request(peer.port, addr=target, conns=2, runtime_ms=50)
+            lines.append(client.finish()[-1])
+json.dump([lines, peer.accepted], sys.stdout)
+"""
+
+
+def test_the_same_link_local_address_on_another_link_is_another():
+    with namespaces(3) as (here, server, there):
+
+        def run(*words: str) -> None:
+            subprocess.run(words, check=True)
+
+        def join(host, link: str, to: str, number: int) -> None:
+            run("ip", "link", "add", link, "netns", host.name, "type", "veth",
+                "peer", "name", to, "netns", server.name)  # fmt: skip
+            for side, device, address in (host, link, "fe80::77"), (server, to, f"fe80::{number}"):
+                run("ip", "-n", side.name, "link", "set", device, "up")
+                run("ip", "-n", side.name, "addr", "add", f"{address}/64", "dev", device, "nodad")
+
+        join(here, "a0", "sa", 1)
+        join(there, "b0", "sb", 2)
+        process = subprocess.Popen(
+            [*server.prefix, server_program(), "--listen", "[::]:33331"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            process.stdout.readline()
+            done = subprocess.run(
+                [*here.prefix, sys.executable, "-c", LINK_LOCAL, "fe80::77%sb", "fe80::77%sa",
+                 "fe80::77"],
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_S,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            (other, same, unscoped), accepted = json.loads(done.stdout)
+            assert other.startswith("error code=forbidden ")
+            assert same == unscoped == "end"
+            assert accepted == 4
+        finally:
+            process.terminate()
+            assert process.wait(TIMEOUT_S) == 0
+            process.stdout.close()
