@@ -122,10 +122,21 @@ void clients_read(struct clients *clients, unsigned index)
 
 int clients_waiting(const struct clients *clients)
 {
+    const struct client *items = clients->items;
+    int found = -1;
+
     for (unsigned i = 0; i < clients->count; i++)
-        if (clients->items[i].fd >= 0 && clients->items[i].state == CLIENT_WAITING)
-            return (int)i;
-    return -1;
+        if (items[i].fd >= 0 && items[i].state == CLIENT_WAITING &&
+            (found < 0 || items[i].deadline_ns < items[found].deadline_ns))
+            found = (int)i;
+    return found;
+}
+
+void clients_prolong(struct clients *clients, uint64_t now_ns)
+{
+    for (unsigned i = 0; i < clients->count; i++)
+        if (clients->items[i].state == CLIENT_WAITING)
+            clients->items[i].deadline_ns = now_ns + WAIT_NS;
 }
 
 int clients_release(struct clients *clients, unsigned index)

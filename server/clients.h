@@ -58,8 +58,11 @@ int clients_timeout_ms(const struct clients *clients, uint64_t now_ns);
  * next. A client that has gone is marked with fd -1 until clients_tidy. */
 void clients_read(struct clients *clients, unsigned index);
 
-/* Index of a client that waits, -1 when there is none. */
+/* Index of the client that has waited longest, -1 when there is none. */
 int clients_waiting(const struct clients *clients);
+
+/* Let those who wait do so anew from now_ns on: they did not have their chance. */
+void clients_prolong(struct clients *clients, uint64_t now_ns);
 
 /* Let the client go without closing its connection: it is the caller's now. */
 int clients_release(struct clients *clients, unsigned index);

@@ -229,6 +229,7 @@ static void start_session(struct server *server, unsigned index)
     memcpy(session->input, client->input, client->length);
     session->length = client->length;
     session->control_fd = client->fd;
+    atomic_store(&session->delaying, false);
     setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
     err = pthread_create(&server->thread, NULL, session_main, server);
     if (err) {
@@ -237,6 +238,7 @@ static void start_session(struct server *server, unsigned index)
         return;
     }
     clients_release(&server->clients, index);
+    clients_prolong(&server->clients, clock_now_ns()); /* it may be over soon */
     server->running = true;
 }
 
@@ -329,6 +331,8 @@ static void serve_waiting(struct server *server)
 
     if (first >= 0 && !server->running)
         start_session(server, (unsigned)first);
+    if (server->running && atomic_load(&server->session.delaying))
+        clients_prolong(&server->clients, now); /* that is no test: nobody is refused for it */
     failure_set(&busy, "busy", 0, "another test is running; one at a time: try again later");
     for (unsigned i = 0; i < server->clients.count; i++) {
         const struct client *client = &server->clients.items[i];

@@ -32,7 +32,8 @@ static const char HELP[] =
     "  --version            print the version and exit\n"
     "  --help               print this and exit\n"
     "\n"
-    "Environment: PYBENCH_TOKEN, if set, must come with every version 2 request as token=.\n";
+    "Environment: PYBENCH_TOKEN, if set, must come with every version 2 request as token=:\n"
+    "1 to 256 printable ASCII characters without a blank.\n";
 
 static _Noreturn void usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -135,7 +136,9 @@ static void parse_list(const char *name, const char *text, struct options *optio
     char *rest = copy;
     const char *part;
 
-    while (copy && (part = strsep(&rest, ",")))
+    if (!copy)
+        usage_error("%s: no memory for the list", name);
+    while ((part = strsep(&rest, ",")))
         if (!add(options, part))
             usage_error("%s %s: '%s' is not a numeric address%s, or there are more than %d", name,
                         text, part, strcmp(name, "--allow") == 0 ? " or ADDR/PREFIX" : "",
@@ -198,6 +201,18 @@ static void parse_option(struct options *options, int option)
     }
 }
 
+static void parse_token(struct options *options)
+{
+    const char *token = getenv("PYBENCH_TOKEN");
+
+    if (!token || !*token)
+        return;
+    if (!control_is_text(token, CONTROL_TOKEN_MAX))
+        usage_error("PYBENCH_TOKEN: expected 1 to %d printable ASCII characters without a blank",
+                    CONTROL_TOKEN_MAX); /* and not what it is: it is a secret */
+    options->session.token = token;
+}
+
 void options_parse(struct options *options, int argc, char **argv)
 {
     static const struct option known[] = {
@@ -231,9 +246,5 @@ void options_parse(struct options *options, int argc, char **argv)
     }
     if (optind < argc)
         usage_error("unexpected argument '%s'", argv[optind]);
-    options->session.token = getenv("PYBENCH_TOKEN");
-    if (options->session.token && strlen(options->session.token) > CONTROL_TOKEN_MAX)
-        usage_error("PYBENCH_TOKEN is longer than %d characters", CONTROL_TOKEN_MAX);
-    if (options->session.token && !*options->session.token)
-        options->session.token = NULL;
+    parse_token(options);
 }

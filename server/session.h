@@ -9,6 +9,8 @@
 #include "address.h"
 #include "control.h"
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* What the server was told at its start; the same for every session, read-only. */
@@ -26,6 +28,8 @@ struct session {
     int stop_fd;    /* readable: the server is going down */
     size_t length;  /* bytes of input, the request first */
     char input[CONTROL_LINE_MAX];
+    _Atomic bool
+        delaying;      /* a wrong token is about to be answered: this ends by itself, and soon */
     char summary[768]; /* out: what became of it, one line for the log */
 };
 
