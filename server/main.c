@@ -173,14 +173,18 @@ static int open_signals(void)
     return fd;
 }
 
-static void announce(int listen_fd)
+static void announce(const struct server *server)
 {
     struct address bound = {.len = sizeof bound.sa};
     char text[ADDRESS_TEXT];
 
-    getsockname(listen_fd, (struct sockaddr *)&bound.sa, &bound.len);
+    getsockname(server->listen_fd, (struct sockaddr *)&bound.sa, &bound.len);
     printf("listening on %s\n", address_print(&bound, true, text));
     fflush(stdout);
+    if (!address_is_loopback(&bound) && !server->options.session.token)
+        log_line("warning: on %s it serves whoever reaches it, and loads their addresses%s; "
+                 "set PYBENCH_TOKEN here and there, or listen on a trusted network only",
+                 text, server->options.session.allow.count ? " and those of --allow" : "");
 }
 
 static void server_open(struct server *server)
@@ -202,7 +206,7 @@ static void server_open(struct server *server)
         die("eventfd: %s", strerror(errno));
     server->session.config = &options->session;
     server->listen_fd = open_listener(options->host, options->port);
-    announce(server->listen_fd);
+    announce(server);
 }
 
 /* ---- sessions ----------------------------------------------------------------------------- */

@@ -89,3 +89,23 @@ def test_a_token_that_could_never_match_is_refused_at_the_start(token):
 def test_the_longest_token():
     with load_server(env={"PYBENCH_TOKEN": "x" * 256}) as running, Peer() as peer:
         assert code_of(running, peer.port, token="x" * 256) == "none"
+
+
+@pytest.mark.parametrize(
+    ("listen", "token", "warned"),
+    [
+        ("0.0.0.0:0", "", True),
+        ("[::]:0", "", True),
+        ("0.0.0.0:0", "s3cret", False),
+        ("127.0.0.1:0", "", False),
+        ("127.0.0.7:0", "", False),
+        ("[::1]:0", "", False),
+    ],
+)
+def test_listening_beyond_loopback_without_a_token_is_warned_of(listen, token, warned):
+    with load_server("--quiet", listen=listen, env={"PYBENCH_TOKEN": token}) as running:
+        running.process.terminate()
+        assert running.process.wait(TIMEOUT_S) == 0
+        said = running.process.stderr.read()
+    assert len(said.splitlines()) == warned
+    assert ("PYBENCH_TOKEN" in said) == warned
