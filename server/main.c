@@ -27,6 +27,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { BACKLOG = 64, DEFAULT_THREADS_MAX = 3, REPLY_TIMEOUT_S = 5 };
@@ -34,7 +35,8 @@ enum { BACKLOG = 64, DEFAULT_THREADS_MAX = 3, REPLY_TIMEOUT_S = 5 };
 struct server {
     struct options options;
     int listen_fd, signal_fd;
-    int spare_fd; /* given up for a moment to turn a client away when no descriptor is left */
+    int parent_fd; /* readable: the parent has ended; -1: nobody asks */
+    int spare_fd;  /* given up for a moment to turn a client away when no descriptor is left */
     struct clients clients;
 
     /* the one session */
@@ -106,13 +108,19 @@ static void open_standard_files(void)
 
 /* ---- start-up ----------------------------------------------------------------------------- */
 
-static void follow_parent(void)
+/* A descriptor that is readable when the process that started us has ended, whichever of its
+ * threads did and has ended before. Where the kernel has none, or cannot see the parent from here:
+ * -1, and a signal comes when that thread ends. */
+static int follow_parent(void)
 {
     pid_t parent = getppid();
+    int fd = (int)syscall(SYS_pidfd_open, parent, 0);
 
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (fd < 0)
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
         exit(0); /* it ended before we could ask to be told */
+    return fd;
 }
 
 static void raise_file_limit(void)
@@ -191,8 +199,7 @@ static void server_open(struct server *server)
 {
     struct options *options = &server->options;
 
-    if (options->die_with_parent)
-        follow_parent();
+    server->parent_fd = options->die_with_parent ? follow_parent() : -1;
     if (options->has_cpus && sched_setaffinity(0, sizeof options->cpus, &options->cpus) < 0)
         die("--cpus: sched_setaffinity: %s; may this process run on them?", strerror(errno));
     if (options->session.threads == 0)
@@ -346,12 +353,14 @@ static void serve_waiting(struct server *server)
     }
 }
 
-/* Wait for something to happen and do it. Returns false when a signal asked the server to end. */
+/* Wait for something to happen and do it. Returns false when a signal asked the server to end, or
+ * its parent has. */
 static bool serve_once(struct server *server)
 {
-    enum { SIGNAL, LISTENER, DONE, CLIENTS };
+    enum { SIGNAL, PARENT, LISTENER, DONE, CLIENTS };
     struct pollfd fds[CLIENTS + CLIENTS_MAX] = {
         [SIGNAL] = {.fd = server->signal_fd, .events = POLLIN},
+        [PARENT] = {.fd = server->parent_fd, .events = POLLIN},
         [LISTENER] = {.fd = server->listen_fd, .events = POLLIN},
         [DONE] = {.fd = server->done_fd, .events = POLLIN},
     };
@@ -359,7 +368,7 @@ static bool serve_once(struct server *server)
 
     if (poll(fds, CLIENTS + clients, clients_timeout_ms(&server->clients, clock_now_ns())) < 0)
         return errno == EINTR;
-    if (fds[SIGNAL].revents)
+    if (fds[SIGNAL].revents || fds[PARENT].revents)
         return false;
     if (fds[DONE].revents)
         finish_session(server);
@@ -386,6 +395,8 @@ static void server_close(struct server *server)
     clients_close(&server->clients);
     close(server->listen_fd);
     close(server->signal_fd);
+    if (server->parent_fd >= 0)
+        close(server->parent_fd);
     close(server->done_fd);
     close(server->session.stop_fd);
     if (server->spare_fd >= 0)

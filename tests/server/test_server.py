@@ -607,21 +607,36 @@ def test_once():
         assert running.process.wait(TIMEOUT_S) == 0
 
 
-def test_die_with_parent(tmp_path):
-    script = (
-        "import subprocess, sys, os\n"
-        f"p = subprocess.Popen([{server_program()!r}, '--listen', '127.0.0.1:0', "
-        "'--die-with-parent'], stdout=subprocess.PIPE)\n"
-        "p.stdout.readline()\n"
-        "print(p.pid, flush=True)\n"
-        "os.kill(os.getpid(), 9)\n"
-    )
+START_A_SERVER = f"""
+import os, subprocess, sys, threading, time
+servers = []
+def start():
+    servers.append(subprocess.Popen(
+        [{server_program()!r}, "--listen", "127.0.0.1:0", "--die-with-parent"],
+        stdout=subprocess.PIPE))
+    servers[0].stdout.readline()
+"""
+
+
+def test_die_with_parent():
+    script = START_A_SERVER + "start(); print(servers[0].pid, flush=True); os.kill(os.getpid(), 9)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=TIMEOUT_S)
     pid = int(done.stdout)
     deadline = time.monotonic() + TIMEOUT_S
     while Path(f"/proc/{pid}/fd/0").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not Path(f"/proc/{pid}/fd/0").exists()
+
+
+def test_the_end_of_the_thread_that_started_it_is_not_the_parents():
+    script = START_A_SERVER + (
+        "thread = threading.Thread(target=start); thread.start(); thread.join()\n"
+        "time.sleep(0.3)\n"  # what must not happen has no event: as long as a signal takes
+        "print(servers[0].poll())\n"
+        "servers[0].terminate()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=TIMEOUT_S)
+    assert done.stdout == b"None\n"
 
 
 def test_one_log_line_per_test_unless_quiet():
