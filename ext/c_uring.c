@@ -5,9 +5,10 @@
  *   completion of a receive -> the buffer joins its connection's queue -> a send takes the first of
  *   the queue -> completion of the send -> the buffer goes back to the kernel
  *
- * One send per connection at a time: two in flight could overtake each other. A connection whose
- * queue grows long, because its peer does not read, is not received from until it is short again,
- * so that it cannot take the buffers from the others.
+ * One send per connection at a time: two in flight could overtake each other. It takes all of the
+ * queue, and never waits: what the kernel does not take, because the peer does not read, is copied
+ * to memory of the connection's own, the buffers go back, and it is not received from until that
+ * is sent. So however many peers do not read, the buffers are there for the others.
  *
  * Threading: everything in one call belongs to the calling thread, which has released the GIL.
  * Needs liburing at build time and Linux 6.1. */
@@ -31,7 +32,7 @@ enum {
     BUFFERS_MIN = 1024,
     BUFFERS_MAX = 32768, /* the kernel's limit of a buffer ring */
     BUFFERS_BYTES = 32 << 20,
-    QUEUE_LONG = 16, /* buffers: receiving pauses */
+    GATHER_MAX = 32, /* buffers that one send takes */
     NO_BUFFER = -1,
     REQUESTS_PER_COMPLETION = 2, /* at most: a send or a receive, and a cancel */
     SHORTAGES_MAX = 5000,        /* in a row, a millisecond apart */
@@ -40,14 +41,28 @@ enum {
 /* What a completion is about, in the low bits of its user data; above them the connection. */
 enum tag { TAG_RECEIVE, TAG_SEND, TAG_CANCEL, TAG_BITS = 2 };
 
+/* Bytes that the kernel would not take at once, with the connection's next ones. */
+struct piece {
+    struct piece *next;
+    size_t length;
+    char bytes[];
+};
+
 /* The side of a connection that echo_conn has no room for. */
 struct turn {
     int first, last; /* buffers to be sent, in order; NO_BUFFER when there are none */
-    int queued;
-    bool sending;   /* the first buffer is with the kernel */
+    int flying;      /* so many of the first ones are with the kernel, while `sending` */
+    struct piece *stalled, **stalled_end; /* owned: sent instead; with these nothing is received */
+    bool sending;
     bool receiving; /* a multishot receive is armed */
-    bool paused;    /* the queue is long: do not arm */
-    bool ended;     /* the peer sends no more: close when the queue is empty */
+    bool ended;     /* the peer sends no more: close when all is sent */
+    bool broken;    /* the peer is gone: close when nothing is with the kernel */
+};
+
+/* What a send of several buffers refers to until it is submitted. */
+struct gather {
+    struct msghdr message;
+    struct iovec parts[GATHER_MAX];
 };
 
 struct buffer {
@@ -64,7 +79,10 @@ struct loop {
     char *bytes;            /* owned: buffer_count of buffer_size */
     struct buffer *buffers; /* owned: buffer_count */
     struct turn *turns;     /* owned: one per connection of the set */
-    int *starved;           /* owned: connections that wait for a buffer and for their receive */
+    unsigned free_buffers;  /* with the kernel, as far as we know */
+    struct gather *gathers; /* owned: BATCH */
+    int gather_count;
+    int *starved; /* owned: connections that wait for a buffer and for their receive */
     int starved_count;
     int shortages; /* how often in a row the kernel had no memory or no room */
     int err;       /* a completion that failed for a reason of our own: a negative errno */
@@ -103,6 +121,7 @@ static void buffer_give(struct loop *loop, int id)
                           loop->buffer_size, (unsigned short)id,
                           io_uring_buf_ring_mask(loop->buffer_count), 0);
     io_uring_buf_ring_advance(loop->buffer_ring, 1);
+    loop->free_buffers++;
 }
 
 static int open_ring(struct loop *loop)
@@ -179,14 +198,41 @@ static void queue_receive(struct loop *loop, int index)
     loop->turns[index].receiving = true;
 }
 
-/* WAITALL: the kernel goes on by itself after a short send, until the peer has room again. */
+static void *buffer_bytes(const struct loop *loop, int id)
+{
+    return loop->bytes + (size_t)id * loop->buffer_size;
+}
+
+/* All buffers of the queue, as far as one send takes them. */
+static struct msghdr *gather_queue(struct loop *loop, struct turn *turn)
+{
+    struct gather *gather = &loop->gathers[loop->gather_count++];
+    int count = 0;
+
+    for (int id = turn->first; id != NO_BUFFER && count < GATHER_MAX; id = loop->buffers[id].next)
+        gather->parts[count++] = (struct iovec){buffer_bytes(loop, id), loop->buffers[id].length};
+    turn->flying = count;
+    gather->message = (struct msghdr){.msg_iov = gather->parts, .msg_iovlen = (size_t)count};
+    return &gather->message;
+}
+
+/* DONTWAIT: completes at once. WAITALL: the kernel goes on by itself until the peer has room for
+ * all; that may be never, and costs no buffer. */
 static void queue_send(struct loop *loop, int index)
 {
     struct turn *turn = &loop->turns[index];
     struct io_uring_sqe *sqe = next_sqe(loop);
 
-    io_uring_prep_send(sqe, index, loop->bytes + (size_t)turn->first * loop->buffer_size,
-                       loop->buffers[turn->first].length, MSG_NOSIGNAL | MSG_WAITALL);
+    if (turn->stalled != NULL) {
+        io_uring_prep_send(sqe, index, turn->stalled->bytes, turn->stalled->length,
+                           MSG_NOSIGNAL | MSG_WAITALL);
+    } else if (turn->first == turn->last || loop->gather_count == BATCH) {
+        io_uring_prep_send(sqe, index, buffer_bytes(loop, turn->first),
+                           loop->buffers[turn->first].length, MSG_NOSIGNAL | MSG_DONTWAIT);
+        turn->flying = 1;
+    } else {
+        io_uring_prep_sendmsg(sqe, index, gather_queue(loop, turn), MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
     sqe->flags |= IOSQE_FIXED_FILE;
     sqe->user_data = user_data(index, TAG_SEND);
     turn->sending = true;
@@ -207,7 +253,8 @@ static int loop_open(void *state, struct echo_set *set)
     loop->set = set;
     loop->turns = calloc((size_t)set->count, sizeof *loop->turns);
     loop->starved = calloc((size_t)set->count, sizeof *loop->starved);
-    if (loop->turns == NULL || loop->starved == NULL)
+    loop->gathers = calloc(BATCH, sizeof *loop->gathers);
+    if (loop->turns == NULL || loop->starved == NULL || loop->gathers == NULL)
         return failed(loop, "calloc", -ENOMEM);
     int err = open_ring(loop);
     if (err == 0)
@@ -228,8 +275,23 @@ static void drop_first(struct loop *loop, struct turn *turn)
     turn->first = loop->buffers[id].next;
     if (turn->first == NO_BUFFER)
         turn->last = NO_BUFFER;
-    turn->queued--;
     buffer_give(loop, id);
+}
+
+static void drop_piece(struct turn *turn)
+{
+    struct piece *piece = turn->stalled;
+
+    turn->stalled = piece->next;
+    free(piece);
+}
+
+static void drop_all(struct loop *loop, struct turn *turn)
+{
+    while (turn->first != NO_BUFFER)
+        drop_first(loop, turn);
+    while (turn->stalled != NULL)
+        drop_piece(turn);
 }
 
 /* Nothing of the connection is with the kernel any more, or ever will be: close it now, so that its
@@ -240,8 +302,7 @@ static void turn_close(struct loop *loop, int index)
     struct turn *turn = &loop->turns[index];
     int none = -1;
 
-    while (turn->first != NO_BUFFER)
-        drop_first(loop, turn);
+    drop_all(loop, turn);
     shutdown(loop->set->conns[index].fd, SHUT_RDWR);
     io_uring_register_files_update(&loop->ring, (unsigned)index, &none, 1);
     echo_conn_close(loop->set, &loop->set->conns[index]);
@@ -252,46 +313,32 @@ static void close_if_done(struct loop *loop, int index)
     struct turn *turn = &loop->turns[index];
 
     if (turn->ended && !turn->sending && !turn->receiving && turn->first == NO_BUFFER &&
-        loop->set->conns[index].fd >= 0)
+        turn->stalled == NULL && loop->set->conns[index].fd >= 0)
         turn_close(loop, index);
 }
 
-/* The peer is gone: what is still queued goes nowhere. */
+/* The peer is gone: what is still queued goes nowhere, as soon as the kernel does not read it. */
 static void turn_break(struct loop *loop, int index)
 {
     struct turn *turn = &loop->turns[index];
-    int keep = turn->sending ? 1 : 0; /* that buffer is the kernel's until its send completes */
 
-    turn->ended = true;
-    while (turn->queued > keep) {
-        int second = keep ? loop->buffers[turn->first].next : turn->first;
-
-        if (keep) {
-            loop->buffers[turn->first].next = loop->buffers[second].next;
-            turn->queued--;
-            buffer_give(loop, second);
-        } else {
-            drop_first(loop, turn);
-        }
-    }
-    if (keep)
-        turn->last = turn->first;
+    turn->ended = turn->broken = true;
+    shutdown(loop->set->conns[index].fd, SHUT_RDWR); /* ends a send that waits, and the receive */
+    if (!turn->sending)
+        drop_all(loop, turn);
     if (turn->receiving) /* its completion closes the connection */
         queue_cancel(loop, index);
     close_if_done(loop, index);
 }
 
-static void append(struct loop *loop, int index, int id, unsigned length)
+static void append(struct loop *loop, struct turn *turn, int id, unsigned length)
 {
-    struct turn *turn = &loop->turns[index];
-
     loop->buffers[id] = (struct buffer){.next = NO_BUFFER, .length = length};
     if (turn->last == NO_BUFFER)
         turn->first = id;
     else
         loop->buffers[turn->last].next = id;
     turn->last = id;
-    turn->queued++;
 }
 
 /* A connection that failed: its peer is gone, or it is a fault of our own that ends the loop. */
@@ -302,13 +349,41 @@ static void turn_fail(struct loop *loop, int index, const char *call, int err)
     turn_break(loop, index);
 }
 
+/* Takes what is queued, but for its first `taken` bytes, out of the buffers. A malloc per stall,
+ * and one for each receive that completes before the cancel does; none per message. */
+static void turn_stall(struct loop *loop, int index, size_t taken)
+{
+    struct turn *turn = &loop->turns[index];
+    size_t length = 0;
+
+    for (int id = turn->first; id != NO_BUFFER; id = loop->buffers[id].next)
+        length += loop->buffers[id].length;
+    struct piece *piece = malloc(sizeof *piece + length);
+    if (piece == NULL) {
+        loop->err = failed(loop, "malloc", -ENOMEM);
+        return;
+    }
+    *piece = (struct piece){.length = length - taken};
+    for (char *end = piece->bytes; turn->first != NO_BUFFER; taken = 0) {
+        size_t part = loop->buffers[turn->first].length - taken;
+
+        memcpy(end, (char *)buffer_bytes(loop, turn->first) + taken, part);
+        end += part;
+        drop_first(loop, turn);
+    }
+    if (turn->stalled == NULL)
+        turn->stalled_end = &turn->stalled;
+    *turn->stalled_end = piece;
+    turn->stalled_end = &piece->next;
+}
+
 /* The multishot receive has ended: arm it anew, unless there is a reason not to. */
 static void receive_ended(struct loop *loop, int index, int result)
 {
     struct turn *turn = &loop->turns[index];
 
     turn->receiving = false;
-    if (turn->ended || turn->paused)
+    if (turn->ended || turn->stalled != NULL)
         return;
     if (result == -ENOBUFS)
         loop->starved[loop->starved_count++] = index;
@@ -324,18 +399,16 @@ static void received(struct loop *loop, int index, const struct io_uring_cqe *cq
     if (cqe->res > 0) {
         int id = (int)(cqe->flags >> IORING_CQE_BUFFER_SHIFT);
 
+        loop->free_buffers--;
         if (turn->ended) {
             buffer_give(loop, id);
         } else {
-            append(loop, index, id, (unsigned)cqe->res);
+            append(loop, turn, id, (unsigned)cqe->res);
             loop->messages++;
-            if (!turn->sending)
+            if (turn->stalled != NULL)
+                turn_stall(loop, index, 0);
+            else if (!turn->sending)
                 queue_send(loop, index);
-            if (turn->queued >= QUEUE_LONG && !turn->paused) {
-                turn->paused = true;
-                if (more)
-                    queue_cancel(loop, index);
-            }
         }
     } else if (cqe->res == 0) {
         turn->ended = true; /* no more comes, what is queued is still sent */
@@ -349,24 +422,56 @@ static void received(struct loop *loop, int index, const struct io_uring_cqe *cq
     close_if_done(loop, index);
 }
 
-static void sent(struct loop *loop, int index, int result)
+/* A piece is out, or its connection is. */
+static void sent_piece(struct loop *loop, int index, int result)
 {
     struct turn *turn = &loop->turns[index];
-    bool whole = result >= 0 && (unsigned)result == loop->buffers[turn->first].length;
 
-    turn->sending = false;
-    drop_first(loop, turn);
-    if (!whole) { /* short although the kernel was to go on: the peer is gone */
+    if (result < 0 || (size_t)result < turn->stalled->length) { /* it was to wait for all */
         turn_fail(loop, index, "send", result < 0 ? result : -EPIPE);
         return;
     }
-    if (turn->first != NO_BUFFER) {
+    drop_piece(turn);
+    if (turn->stalled != NULL)
         queue_send(loop, index);
-    } else if (turn->paused) {
-        turn->paused = false;
-        if (!turn->receiving && !turn->ended)
-            queue_receive(loop, index);
+    else if (!turn->receiving && !turn->ended)
+        queue_receive(loop, index);
+}
+
+static void sent_buffers(struct loop *loop, int index, int result)
+{
+    struct turn *turn = &loop->turns[index];
+
+    if (result < 0 && result != -EAGAIN && result != -EINTR) {
+        turn_fail(loop, index, "send", result);
+        return;
     }
+    size_t left = result < 0 ? 0 : (size_t)result;
+    while (turn->flying > 0 && left >= loop->buffers[turn->first].length) {
+        left -= loop->buffers[turn->first].length;
+        drop_first(loop, turn);
+        turn->flying--;
+    }
+    if (turn->flying > 0) {
+        turn_stall(loop, index, left);
+        if (turn->receiving)
+            queue_cancel(loop, index);
+    }
+    if (turn->first != NO_BUFFER || turn->stalled != NULL)
+        queue_send(loop, index);
+}
+
+static void sent(struct loop *loop, int index, int result)
+{
+    struct turn *turn = &loop->turns[index];
+
+    turn->sending = false;
+    if (turn->broken)
+        drop_all(loop, turn);
+    else if (turn->stalled != NULL)
+        sent_piece(loop, index, result);
+    else
+        sent_buffers(loop, index, result);
     close_if_done(loop, index);
 }
 
@@ -386,7 +491,7 @@ static void completed(struct loop *loop, const struct io_uring_cqe *cqe)
     }
 }
 
-/* Buffers may have come back: receive again where they had run out, as far as there is room. */
+/* Buffers have come back: receive again where they had run out, as far as there is room. */
 static void feed_starved(struct loop *loop)
 {
     for (unsigned room = io_uring_sq_space_left(&loop->ring); room > 0 && loop->starved_count > 0;
@@ -394,7 +499,7 @@ static void feed_starved(struct loop *loop)
         int index = loop->starved[--loop->starved_count];
         struct turn *turn = &loop->turns[index];
 
-        if (!turn->receiving && !turn->ended && !turn->paused)
+        if (!turn->receiving && !turn->ended && turn->stalled == NULL)
             queue_receive(loop, index);
     }
 }
@@ -422,7 +527,7 @@ static int loop_run(void *state)
 
         if (waits == ECHO_TICK_WAITS)
             return ECHO_AGAIN;
-        if (loop->starved_count > 0)
+        if (loop->starved_count > 0 && loop->free_buffers > 0)
             feed_starved(loop);
         int err = io_uring_submit_and_wait_timeout(&loop->ring, cqes, 1, &tick, NULL);
         bool is_short = err == -EAGAIN || err == -EBUSY;
@@ -436,6 +541,8 @@ static int loop_run(void *state)
             return ECHO_AGAIN;
         if (!is_short)
             loop->shortages = 0;
+        if (io_uring_sq_ready(&loop->ring) == 0) /* the kernel has its own copies */
+            loop->gather_count = 0;
         for (unsigned i = 0; i < n; i++)
             completed(loop, cqes[i]);
         io_uring_cq_advance(&loop->ring, n);
@@ -453,9 +560,14 @@ static int64_t loop_close(void *state)
         io_uring_queue_exit(&loop->ring);
     if (loop->buffer_ring != NULL)
         munmap(loop->buffer_ring, buffer_ring_bytes(loop));
+    for (int i = 0; loop->turns != NULL && i < loop->set->count; i++) {
+        while (loop->turns[i].stalled != NULL)
+            drop_piece(&loop->turns[i]);
+    }
     free(loop->bytes);
     free(loop->buffers);
     free(loop->turns);
+    free(loop->gathers);
     free(loop->starved);
     return loop->messages;
 }

@@ -838,3 +838,39 @@ def test_a_closed_connection_is_shut_down_while_the_ring_keeps_it(
         for sock in socks:
             sock.close()
         call.await_end()
+
+
+PATTERN = bytes(range(256)) + bytes(range(0, 256, 3))  # what is lost or out of order is seen
+
+
+@pytest.mark.parametrize("name", C_ROWS)
+def test_peers_that_do_not_read_take_nothing_from_the_others(name: str) -> None:
+    """They are 100, and each sends until nothing more is taken from it."""
+    ident: list[int] = []
+    serving = Serving(name, 104, lambda: ident.append(threading.get_ident()))
+    for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):  # the accepted sockets inherit them
+        serving.listener.setsockopt(socket.SOL_SOCKET, option, 4096)
+    with serving:
+        reading, jammed = serving.socks[:4], serving.socks[4:]
+        sent = dict.fromkeys(jammed, 0)
+        for sock in jammed:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        quiet = 0
+        while quiet < 20:
+            quiet += 1
+            for sock in jammed:
+                with contextlib.suppress(BlockingIOError):
+                    at = sent[sock] % len(PATTERN)
+                    sent[sock] += sock.send(PATTERN[at : at + 64])
+                    quiet = 0
+            if quiet:
+                time.sleep(0.01)  # what was on its way has arrived, or never will
+        clock = time.pthread_getcpuclockid(ident[0])
+        cpu_s = time.clock_gettime(clock)
+        time.sleep(0.3)
+        assert time.clock_gettime(clock) - cpu_s < 0.1, "it waits and does not try"
+        for _ in range(3):
+            assert exchange(reading, [b"y" * 64] * 4) == [b"y" * 64] * 4
+        for back in exchange(jammed, [b""] * 100, expected=1000):
+            assert back[:1000] == (PATTERN * 3)[:1000]
