@@ -107,9 +107,6 @@ static PyObject *serve(const struct echo_row *row, int accept_flags, PyObject *c
 
     if (glue_check_nargs("serve", nargs, 4, 4) < 0)
         return NULL;
-    int listener_fd = glue_fd(args[0]);
-    if (listener_fd < 0)
-        return NULL;
     Py_ssize_t conns = PyNumber_AsSsize_t(args[1], PyExc_OverflowError);
     if (conns == -1 && PyErr_Occurred())
         return NULL;
@@ -123,6 +120,9 @@ static PyObject *serve(const struct echo_row *row, int accept_flags, PyObject *c
     if (!PyCallable_Check(args[3]))
         return PyErr_Format(PyExc_TypeError, "ready must be callable, not %.100s",
                             Py_TYPE(args[3])->tp_name);
+    int listener_fd = glue_fd(args[0]); /* last: converting may run Python, which may close it */
+    if (listener_fd < 0)
+        return NULL;
 
     int64_t messages = serve_run(&call, listener_fd, (int)conns, (size_t)msize, args[3]);
     return messages < 0 ? NULL : PyLong_FromLongLong(messages);

@@ -101,12 +101,7 @@ static void Epoll_dealloc(PyObject *self)
 static PyObject *epoll_control(Epoll *self, int op, PyObject *fd_arg, PyObject *events_arg)
 {
     struct epoll_event event = {.events = EPOLLIN};
-    int epoll_fd = epoll_open_fd(self);
-    if (epoll_fd < 0)
-        return NULL;
-    int fd = glue_fd(fd_arg);
-    if (fd < 0)
-        return NULL;
+
     if (events_arg != NULL) {
         unsigned long events = PyLong_AsUnsignedLong(events_arg);
         if (events == (unsigned long)-1 && PyErr_Occurred())
@@ -115,6 +110,12 @@ static PyObject *epoll_control(Epoll *self, int op, PyObject *fd_arg, PyObject *
             return PyErr_Format(PyExc_OverflowError, "events has more than 32 bits");
         event.events = (uint32_t)events;
     }
+    int fd = glue_fd(fd_arg); /* its fileno() may close us */
+    if (fd < 0)
+        return NULL;
+    int epoll_fd = epoll_open_fd(self);
+    if (epoll_fd < 0)
+        return NULL;
     event.data.fd = fd;
     if (epoll_ctl(epoll_fd, op, fd, &event) < 0)
         return glue_oserror(errno, "epoll_ctl", NULL);
@@ -184,11 +185,14 @@ static int parse_timeout(PyObject *const *args, Py_ssize_t nargs, PyObject *kwna
 
 /* Waits, running signal handlers when interrupted (PEP 475). Returns the number of events, or -1
  * with an exception. Only a wait that may block releases the GIL. */
-static int epoll_wait_events(int epoll_fd, int limited, int64_t deadline_ns,
+static int epoll_wait_events(Epoll *self, int limited, int64_t deadline_ns,
                              struct epoll_event *events)
 {
     for (;;) {
         int n, err;
+        int epoll_fd = epoll_open_fd(self); /* a signal handler may have closed it */
+        if (epoll_fd < 0)
+            return -1;
         if (limited && deadline_ns == 0) {
             n = epoll_wait(epoll_fd, events, EVENTS_PER_WAIT, 0);
             err = errno;
@@ -223,13 +227,11 @@ static PyObject *Epoll_wait(Epoll *self, PyObject *const *args, Py_ssize_t nargs
     struct epoll_event events[EVENTS_PER_WAIT];
     int64_t deadline_ns = 0;
 
-    int epoll_fd = epoll_open_fd(self);
-    if (epoll_fd < 0)
-        return NULL;
-    int limited = parse_timeout(args, nargs, kwnames, &deadline_ns);
+    int limited =
+        parse_timeout(args, nargs, kwnames, &deadline_ns); /* its __float__ may close us */
     if (limited < 0)
         return NULL;
-    int n = epoll_wait_events(epoll_fd, limited, deadline_ns, events);
+    int n = epoll_wait_events(self, limited, deadline_ns, events);
     if (n < 0)
         return NULL;
     PyObject *ready = PyList_New(n);
@@ -341,14 +343,14 @@ static PyObject *raw_recv(PyObject *Py_UNUSED(module), PyObject *const *args, Py
 {
     if (glue_check_nargs("recv", nargs, 2, 2) < 0)
         return NULL;
-    int fd = glue_fd(args[0]);
-    if (fd < 0)
-        return NULL;
     Py_ssize_t size = PyNumber_AsSsize_t(args[1], PyExc_OverflowError);
     if (size == -1 && PyErr_Occurred())
         return NULL;
     if (size < 1)
         return PyErr_Format(PyExc_ValueError, "n must be at least 1, not %zd", size);
+    int fd = glue_fd(args[0]); /* last: converting the other may run Python, which may close it */
+    if (fd < 0)
+        return NULL;
     PyObject *data = PyBytes_FromStringAndSize(NULL, size);
     if (data == NULL)
         return NULL;
@@ -375,10 +377,10 @@ static PyObject *raw_send(PyObject *Py_UNUSED(module), PyObject *const *args, Py
 
     if (glue_check_nargs("send", nargs, 2, 2) < 0)
         return NULL;
-    int fd = glue_fd(args[0]);
-    if (fd < 0)
-        return NULL;
     if (PyBytes_CheckExact(args[1])) { /* immutable, and the caller holds it: no buffer needed */
+        int fd = glue_fd(args[0]);
+        if (fd < 0)
+            return NULL;
         sent = send(fd, PyBytes_AS_STRING(args[1]), (size_t)PyBytes_GET_SIZE(args[1]),
                     MSG_DONTWAIT | MSG_NOSIGNAL);
         err = errno;
@@ -386,6 +388,11 @@ static PyObject *raw_send(PyObject *Py_UNUSED(module), PyObject *const *args, Py
         Py_buffer view;
         if (PyObject_GetBuffer(args[1], &view, PyBUF_SIMPLE) < 0)
             return NULL;
+        int fd = glue_fd(args[0]); /* last: getting the buffer may run Python, which may close it */
+        if (fd < 0) {
+            PyBuffer_Release(&view);
+            return NULL;
+        }
         sent = send(fd, view.buf, (size_t)view.len, MSG_DONTWAIT | MSG_NOSIGNAL);
         err = errno;
         PyBuffer_Release(&view);

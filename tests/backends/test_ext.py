@@ -220,6 +220,88 @@ def test_bad_arguments(
         call(epoll, pair[0].fileno())
 
 
+class Meanwhile:
+    """An argument that runs something when it is converted, and then is a value."""
+
+    def __init__(self, run: Callable[[], object], value: float = 1) -> None:
+        self._run, self._value = run, value
+
+    def _convert(self) -> Any:
+        self._run()
+        return self._value
+
+    fileno = __index__ = __float__ = _convert
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda epoll, fd, close: epoll.register(Meanwhile(close, fd)),
+        lambda epoll, fd, close: epoll.modify(Meanwhile(close, fd), EPOLLIN),
+        lambda epoll, fd, close: epoll.unregister(Meanwhile(close, fd)),
+        lambda epoll, fd, close: epoll.wait(Meanwhile(close, 0.01)),
+        lambda epoll, fd, close: epoll.wait(timeout=Meanwhile(close, 0.0)),
+    ],
+    ids=["register", "modify", "unregister", "wait", "wait at once"],
+)
+def test_an_argument_that_closes_the_epoll(pair: Pair, call: Callable[..., object]) -> None:
+    """Its number belongs to another Epoll by then, which must not be touched."""
+    others = []
+    epoll = Epoll()
+    number = epoll.fileno()
+
+    def close() -> None:
+        epoll.close()
+        others.append(Epoll())
+
+    with pytest.raises(ValueError, match="closed Epoll"):
+        call(epoll, pair[0].fileno(), close)
+    with others[0] as other:
+        assert other.fileno() == number
+        other.register(pair[0].fileno())
+
+
+def test_a_signal_handler_that_closes_the_epoll() -> None:
+    others = []
+    epoll = Epoll()
+
+    def close(number: int, frame: object) -> None:
+        epoll.close()
+        others.append(Epoll())
+
+    with _on_signal(close):
+        thread = _kill_when_waiting(1)
+        with pytest.raises(ValueError, match="closed Epoll"):
+            epoll.wait(5)
+        thread.join()
+    others[0].close()
+
+
+def test_an_argument_that_closes_the_socket(pair: Pair) -> None:
+    """recv, send and serve ask for the descriptor last: an argument may close it, and does."""
+    ours, theirs = pair
+    theirs.send(b"x")
+    with pytest.raises(ValueError, match="negative"):  # what a closed socket has for a number
+        rawselect.recv(ours, Meanwhile(ours.close))
+    for name in C_ROWS:
+        listener = socket.create_server(("127.0.0.1", 0))
+        with pytest.raises(ValueError, match="negative"):
+            import_module(f"pybench.{name}").serve(
+                listener, Meanwhile(listener.close), 64, lambda: None
+            )
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="__buffer__ is new in 3.12")
+def test_a_buffer_that_closes_the_socket(pair: Pair) -> None:
+    class Buffer:
+        def __buffer__(self, flags: int) -> memoryview:
+            pair[0].close()
+            return memoryview(b"x")
+
+    with pytest.raises(ValueError, match="negative"):
+        rawselect.send(pair[0], Buffer())
+
+
 # ---- recv and send ----
 
 
