@@ -9,6 +9,7 @@ SERVER_SOURCES = $(wildcard server/*.[ch]) server/cflags server/probe/liburing.c
 SOURCES = setup.py pyproject.toml $(SERVER_SOURCES) $(wildcard ext/*.[ch])
 C_FILES = $(wildcard server/*.[ch] server/probe/*.c ext/*.[ch] tests/server/c/*.[ch] \
 	tests/bench/bare/*.[ch])
+SERVER_CFLAGS = $(shell cat server/cflags) $(CPPFLAGS) $(CFLAGS)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' pybench/__init__.py)
 # Short rounds instead of a long one: a worker of asyncio_proto has one of two speeds at this count.
 BENCH_ARGS ?= --func asyncio_proto,uvloop_proto,c_epoll --conns 10k --rounds 5 --runtime 2s \
@@ -60,9 +61,9 @@ $(SERVER): $(SERVER_SOURCES)
 	@echo '#include <stdio.h>' | $(CC) -E - >/dev/null || { echo "needs a C compiler and the C" \
 		"library's headers (Debian: gcc libc6-dev)" >&2; exit 1; }
 	@mkdir -p $(@D) && rm -f $(PROBE)
-	@$(CC) server/probe/liburing.c -luring -o $(PROBE) 2>/dev/null || echo "no liburing 2.3 or" \
+	@$(CC) $(SERVER_CFLAGS) server/probe/liburing.c $(LDFLAGS) -luring -o $(PROBE) 2>/dev/null || echo "no liburing 2.3 or" \
 		"later: without the engine uring (Debian: install liburing-dev, then make -B server)"
-	$(CC) $(shell cat server/cflags) $(CFLAGS) -DPYBENCH_VERSION='"$(VERSION)"' server/*.c \
+	$(CC) $(SERVER_CFLAGS) -DPYBENCH_VERSION='"$(VERSION)"' server/*.c \
 		$(LDFLAGS) `test ! -e $(PROBE) || echo -DHAVE_LIBURING -luring` -lm -o $@
 	@rm -f $(PROBE)
 

@@ -3,11 +3,17 @@
 The server is an executable, not a library: `build_server` compiles server/*.c and puts the program
 into the package as pybench/bin/pybench-server, so that a wheel carries it and an editable install
 finds it in the tree. What compiles it is said once, for here and for `make server`: the flags in
-server/cflags, the question for liburing in server/probe, the version in pybench/__init__.py.
+server/cflags, the question for liburing in server/probe, the version in pybench/__init__.py. As
+there, CC, CPPFLAGS, CFLAGS and LDFLAGS of the environment count.
+
+A compiler is looked for when something is compiled: the version, the metadata and an sdist need
+none.
 """
 
+import functools
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -15,6 +21,8 @@ from typing import ClassVar
 
 from setuptools import Command, Extension, setup
 from setuptools.command.build import build
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, ExecError
 
 HEADERS = sorted(str(path) for folder in ("server", "ext") for path in Path(folder).glob("*.h"))
 CFLAGS = Path("server/cflags").read_text().split()
@@ -22,25 +30,45 @@ URING_PROBE = Path("server/probe/liburing.c")
 SANITIZE = os.environ.get("PYBENCH_SANITIZE", "")  # e.g. "address,undefined"
 if SANITIZE:
     CFLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g", "-O1"]
+    CFLAGS.append("-U_FORTIFY_SOURCE")  # its checks would hide calls from the sanitizer
 LINK = ["-pthread"] + ([f"-fsanitize={SANITIZE}"] if SANITIZE else [])
 
 
-def have_liburing() -> bool:
-    """Whether the compiler finds a liburing that can do multishot receives into buffer rings."""
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(
-            [*compiler, str(URING_PROBE), "-luring", "-o", str(Path(folder, "probe"))],
-            capture_output=True,
-            check=False,
+def environment(name: str) -> list[str]:
+    """A variable's words."""
+    return shlex.split(os.environ.get(name, ""))
+
+
+@functools.cache
+def compiler() -> list[str]:
+    """The command that compiles C. Raises ExecError when there is none."""
+    found = environment("CC") or [name for name in ("cc", "gcc", "clang") if shutil.which(name)][:1]
+    if not found or shutil.which(found[0]) is None:
+        what = f"CC={shlex.join(found)} is not there" if found else "there is no cc"
+        raise ExecError(
+            f"{what}: pybench needs a C compiler and the C library's headers "
+            "(Debian: gcc libc6-dev; Fedora: gcc glibc-devel)"
         )
-    return done.returncode == 0
+    return found
 
 
-# Optional: without it there is no io_uring engine, and the server says how to get it.
-URING = have_liburing()
-URING_CFLAGS = ["-DHAVE_LIBURING"] if URING else []
-URING_LINK = ["-luring"] if URING else []
+def compile_program(sources: list[str], flags: list[str], libraries: list[str], to: Path) -> bool:
+    """Whether the compiler made the program; what it says it says unless it is only asked."""
+    flags = [*CFLAGS, *environment("CPPFLAGS"), *environment("CFLAGS"), *flags]
+    libraries = [*environment("LDFLAGS"), *libraries]
+    command = [*compiler(), *flags, *sources, *libraries, "-o", str(to)]
+    asked = sources == [str(URING_PROBE)]
+    return subprocess.run(command, capture_output=asked, check=False).returncode == 0
+
+
+@functools.cache
+def have_liburing() -> bool:
+    """Whether the compiler finds a liburing that can do multishot receives into buffer rings.
+
+    Without it there is no io_uring engine and no row c_uring, and the server says how to get it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return compile_program([str(URING_PROBE)], [], ["-luring"], Path(folder, "probe"))
 
 
 def extension(name: str, *, libraries: tuple[str, ...] = ()) -> Extension:
@@ -52,18 +80,21 @@ def extension(name: str, *, libraries: tuple[str, ...] = ()) -> Extension:
         f"pybench.{name}",
         sources,
         depends=HEADERS,
-        extra_compile_args=CFLAGS,
+        # What makes a program position-independent makes no shared object.
+        extra_compile_args=[flag for flag in CFLAGS if flag not in ("-fPIE", "-pie")],
         extra_link_args=LINK,
         libraries=list(libraries),
     )
 
 
-def extensions() -> list[Extension]:
-    """Every extension module that can be built here."""
-    made = [extension(name) for name in ("c_epoll", "c_poll", "c_th", "rawselect")]
-    if URING:
-        made.append(extension("c_uring", libraries=("uring",)))
-    return made
+class BuildExt(build_ext):
+    """As ever, without the row that this system has no library for."""
+
+    def run(self) -> None:
+        compiler()
+        if not have_liburing():
+            self.extensions = [made for made in self.extensions if made.name != "pybench.c_uring"]
+        super().run()
 
 
 class BuildServer(Command):
@@ -75,11 +106,9 @@ class BuildServer(Command):
 
     def initialize_options(self) -> None:
         self.build_lib: str | None = None
-        self.build_temp: str | None = None
 
     def finalize_options(self) -> None:
         self.set_undefined_options("build_py", ("build_lib", "build_lib"))
-        self.set_undefined_options("build_ext", ("build_temp", "build_temp"))
 
     def get_source_files(self) -> list[str]:
         sources = [str(path) for path in sorted(Path("server").glob("*.[ch]"))]
@@ -96,32 +125,33 @@ class BuildServer(Command):
         return root / "pybench" / "bin" / "pybench-server"
 
     def run(self) -> None:
-        from setuptools._distutils.ccompiler import new_compiler
-        from setuptools._distutils.sysconfig import customize_compiler
-
-        compiler = new_compiler()
-        customize_compiler(compiler)
-        version = f'"{self.distribution.get_version()}"'
-        objects = compiler.compile(
-            [str(path) for path in sorted(Path("server").glob("*.c"))],
-            output_dir=str(self.build_temp),
-            macros=[("PYBENCH_VERSION", version)],
-            extra_postargs=CFLAGS + URING_CFLAGS,
-            depends=HEADERS,
-        )
         program = self._program()
         program.parent.mkdir(parents=True, exist_ok=True)
-        compiler.link_executable(
-            objects,
-            program.name,
-            output_dir=str(program.parent),
-            extra_postargs=[*LINK, *URING_LINK, "-lm"],
+        new = program.with_name(f"{program.name}.new")  # one that runs is replaced, not written to
+        made = compile_program(
+            [str(path) for path in sorted(Path("server").glob("*.c"))],
+            [
+                f'-DPYBENCH_VERSION="{self.distribution.get_version()}"',
+                *(["-DHAVE_LIBURING"] if have_liburing() else []),
+            ],
+            [*LINK, *(["-luring"] if have_liburing() else []), "-lm"],
+            new,
         )
+        if not made:
+            raise CompileError(f"{shlex.join(compiler())} could not compile the load server")
+        new.replace(program)
 
 
-build.sub_commands.append(("build_server", None))
+class Build(build):
+    """With the server."""
+
+    sub_commands: ClassVar = [*build.sub_commands, ("build_server", None)]
+
 
 setup(
-    ext_modules=extensions(),
-    cmdclass={"build_server": BuildServer},
+    ext_modules=[
+        *(extension(name) for name in ("c_epoll", "c_poll", "c_th", "rawselect")),
+        extension("c_uring", libraries=("uring",)),
+    ],
+    cmdclass={"build": Build, "build_ext": BuildExt, "build_server": BuildServer},
 )
