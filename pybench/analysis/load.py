@@ -14,6 +14,7 @@ from pybench.analysis.model import (
     group_rounds,
     rounds_of_legacy,
     rounds_of_section,
+    without_copies,
 )
 from pybench.errors import ResultFormatError, UsageError
 from pybench.result.campaign import CampaignRecord
@@ -26,11 +27,13 @@ class Loaded:
 
     campaigns: their header records, without repetition, in order.
     errors: lines that could not be read, each with its file and number; the others are there.
+    notes: what stood there twice and counts once.
     """
 
     rounds: tuple[Round, ...]
     campaigns: tuple[CampaignRecord, ...]
     errors: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def groups(self, server: str | None = None) -> list[Group]:
         """The groups, of one load server when it is named.
@@ -47,14 +50,19 @@ class Loaded:
 
 
 def load_files(paths: Sequence[Path]) -> Loaded:
-    """Every round of every file; a file named twice is read once.
+    """Every round of every file, once: a file named twice is read once, a copy of a round is left
+    out.
 
     Raises ResultFormatError for a file that is no results file or holds no round at all.
     """
     rounds: list[Round] = []
     errors: list[str] = []
+    notes: list[str] = []
     campaigns: list[CampaignRecord] = []
-    for path in dict.fromkeys(p.resolve() for p in paths):
+    asked = [path.resolve() for path in paths]
+    for path in dict.fromkeys(asked):
+        if asked.count(path) > 1:
+            notes.append(f"{path} is given {asked.count(path)} times and read once")
         found = len(rounds)
         if is_result_lines(path):
             contents = read_contents(path)
@@ -67,7 +75,11 @@ def load_files(paths: Sequence[Path]) -> Loaded:
             rounds += rounds_of_legacy(read_legacy(path))
         if len(rounds) == found:
             raise _no_rounds(path, errors)
-    return Loaded(tuple(rounds), tuple(campaigns), tuple(errors))
+    rounds, copies = without_copies(rounds)
+    if copies:
+        some = "1 round stands" if copies == 1 else f"{copies} rounds stand"
+        notes.append(f"{some} there more than once: copies are left out")
+    return Loaded(tuple(rounds), tuple(campaigns), tuple(errors), tuple(notes))
 
 
 def _no_rounds(path: Path, errors: Sequence[str]) -> ResultFormatError:

@@ -78,6 +78,7 @@ class Round:
     values: quantity -> number, only what was measured; names as in `metrics.py`.
     at_least: the quantities whose number is a lower bound.
     histogram: as in `Result`; empty for the rounds of 2016.  source: `pybench` or `2016`.
+    started_at: as in `Result`.
     """
 
     func: str
@@ -97,6 +98,21 @@ class Round:
     warnings: tuple[Stamp, ...] = ()
     env: Mapping[str, Any] = field(default_factory=dict)
     source: str = "pybench"
+    started_at: str = ""
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """What makes it one round, wherever it stands: two with the same are one.
+
+        In a campaign a round of a cell is measured once, unless it failed. Without one the time at
+        which it began tells, of the rounds of 2016 their figures.
+        """
+        cell = (self.campaign, self.func, self.conns, self.rate, self.setting)
+        if self.source != "pybench":
+            return (*cell, self.number, *sorted(self.values.items()))
+        if self.campaign and self.ok:
+            return (*cell, self.number)
+        return (*cell, self.number, self.status, self.started_at)
 
     @property
     def ok(self) -> bool:
@@ -277,6 +293,33 @@ def group_rounds(rounds: Iterable[Round]) -> list[Group]:
     ]
 
 
+def without_copies(rounds: Iterable[Round]) -> tuple[list[Round], int]:
+    """Each round once, and how many copies there were.
+
+    A cell that could not be measured at first, and was later in the same campaign, counts as
+    measured.
+    """
+    found: dict[tuple[Any, ...], Round] = {}
+    copies = 0
+    for one in rounds:
+        if found.setdefault(one.identity, one) is not one:
+            copies += 1
+    measured = {(r.campaign, r.func, r.number, r.conns, r.rate) for r in found.values() if r.ok}
+    kept = [
+        r
+        for r in found.values()
+        if r.status != "unavailable"
+        or (r.campaign, r.func, r.number, r.conns, r.rate) not in measured
+    ]
+    return kept, copies
+
+
+def shared_rounds(base: Iterable[Group], new: Iterable[Group]) -> int:
+    """How many rounds stand on both sides."""
+    before, after = ({r.identity for g in side for r in g.rounds if r.ok} for side in (base, new))
+    return len(before & after)
+
+
 def _title(setting: Setting, settings: Sequence[Setting]) -> str:
     """One line naming the setting: always server, size and runtime; the rest where it differs."""
 
@@ -343,7 +386,8 @@ def rounds_of_section(
     unknown = _Server(str(campaign.server or ""))
     usual = servers.most_common(1)[0][0] if servers else unknown
     env = next((r.env for r in results if r.env), {})
-    return [_round_of_result(r, str(campaign.id or ""), usual, env) for r in results]
+    own = campaign.id if isinstance(campaign.id, str) else ""
+    return [_round_of_result(r, r.campaign_id or own, usual, env) for r in results]
 
 
 class _Server(NamedTuple):
@@ -399,6 +443,7 @@ def _round_of_result(
         histogram=result.histogram,
         warnings=result.warnings,
         env=env,
+        started_at=result.started_at,
     )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final, get_args
 
 from pybench.analysis.load import Loaded, load_files
-from pybench.cli.common import FAILED, Format, Parser, complain
+from pybench.analysis.model import shared_rounds
+from pybench.cli.common import FAILED, Format, Parser, complain, warn
 from pybench.errors import UsageError
 from pybench.report.optional import require
 
@@ -114,7 +115,7 @@ def _compare(args: argparse.Namespace) -> int:
 
     _check_sides(args)
     loaded = load_files([args.base])
-    status = complain(loaded.errors)
+    status, twice = complain(loaded.errors), list(loaded.notes)
     base = new = loaded.groups(args.server_name)
     if args.by is not None:
         first = args.base_python or _first_python(loaded)
@@ -123,10 +124,15 @@ def _compare(args: argparse.Namespace) -> int:
         if args.new is not None:
             other = load_files([args.new])
             status = max(status, complain(other.errors))
+            twice += other.notes
             new = other.groups(args.server_name)
+            if (both := shared_rounds(base, new)) and args.base_func is None:
+                twice.append(f"{both} rounds are in BASE and in NEW: held against themselves")
         comparisons = compare_groups(
             base, new, base_func=args.base_func, new_func=args.new_func, noise=args.noise
         )
+    for note in twice:
+        warn(f"warning: {note}")
     below = [] if args.fail_below is None else surely_below(comparisons, args.fail_below)
     notes = [note for note in [drift_note(comparisons)] if note]
     notes += [f"The environments differ: {note}" for note in environment_notes(base, new)]

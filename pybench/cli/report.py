@@ -8,7 +8,7 @@ from typing import Any, Final, get_args
 
 from pybench.analysis.load import Loaded, load_files
 from pybench.analysis.model import Group
-from pybench.cli.common import Format, Parser, complain
+from pybench.cli.common import Format, Parser, complain, warn
 from pybench.errors import UsageError
 from pybench.report.charts import Charts
 from pybench.report.document import write_document
@@ -83,6 +83,8 @@ def _report(args: argparse.Namespace) -> int:
     _require_libraries(args)
     loaded = load_files(args.files)
     status = complain(loaded.errors)
+    for note in loaded.notes:
+        warn(f"warning: {note}")
     groups = loaded.groups(args.server_name)
     references = _references(groups, args)
     relative_to = _check_row(groups, args.relative_to)

@@ -61,7 +61,10 @@ def run(
                 try:
                     interrupts.check()
                     reporter.round_started(cell, task.number)
-                    result = _run_cell(cell, task, plan, env, measure, reporter.live)
+                    result = structs.replace(
+                        _run_cell(cell, task, plan, env, measure, reporter.live),
+                        campaign_id=plan.campaign.id,
+                    )
                 except InterruptError as exc:
                     return Outcome(tuple(results), exc.signal_name)
                 if writer is not None:
@@ -145,8 +148,12 @@ def load_unfinished(
         campaign = Campaign.from_record(sections[0].campaign)
     except ResultFormatError as exc:
         raise UsageError(f"--resume {path}: {exc}") from exc
-    mine = [s for s in sections if s.campaign is not None and s.campaign.id == campaign.id]
-    done = [r for s in mine for r in s.results if r.status in ("ok", "unavailable")]
+    done = [
+        result
+        for section in sections
+        for result in section.results
+        if section.campaign_of(result) == campaign.id and result.status in ("ok", "unavailable")
+    ]
     for error in contents.errors:
         on_error(error)
     return campaign, done

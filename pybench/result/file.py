@@ -30,6 +30,12 @@ class Section:
     campaign: CampaignRecord | None
     results: tuple[Result, ...]
 
+    def campaign_of(self, result: Result) -> str:
+        """The id of a round's campaign: its own, for another may have written into the section;
+        else the section's; empty when neither has one."""
+        own = self.campaign.id if self.campaign is not None else ""
+        return result.campaign_id or (own if isinstance(own, str) else "")
+
 
 class ResultWriter:
     """Appends to a results file; a line is complete and on its way to disk when `write` returns.

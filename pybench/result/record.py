@@ -202,6 +202,12 @@ class Result(Struct, frozen=True, kw_only=True):
     disturbance: Annotated[
         Disturbance | None, key("what else went on; null: the machine does not tell")
     ] = None
+    campaign_id: Annotated[
+        str,
+        key(
+            "`id` of the campaign it belongs to; empty: that of its section's header", since="0.2.0"
+        ),
+    ] = ""
     schema: Annotated[Literal[1], key("of this format")] = SCHEMA
 
     @property
