@@ -135,7 +135,8 @@ def load_unfinished(
     """The campaign that a results file began with, and what is done of it.
 
     on_error: hears of each line that cannot be read.
-    A round counts as done when it is ok or unavailable; other rounds are run again.
+    A round counts as done when it is ok or unavailable, which a plan looks at again; other rounds
+    are run again.
     Raises UsageError when the file is not one that can be resumed.
     """
     try:

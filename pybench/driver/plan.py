@@ -80,6 +80,7 @@ def make_plan(campaign: Campaign, done: Sequence[Result] = ()) -> Plan:
         bind = campaign.bind or local_address_towards(campaign.server)
     _check_server(campaign, bind)
     unavailable, left_out = _sort_out(campaign, bind)
+    done = _still_done(done, unavailable)
     cells = [cell for cell in campaign.cells if cell not in left_out]
     completed = Completed(done)
     tasks = tuple(t for t in tasks_in_order(campaign, cells) if completed.next_cell(t) is not None)
@@ -101,6 +102,12 @@ def make_plan(campaign: Campaign, done: Sequence[Result] = ()) -> Plan:
             *preflight.notes(campaign),
         ),
     )
+
+
+def _still_done(done: Sequence[Result], unavailable: Iterable[Cell]) -> list[Result]:
+    """What need not be measured: a row that was unavailable may have been installed since."""
+    still = {(cell.label, cell.conns) for cell in unavailable}
+    return [r for r in done if r.status != "unavailable" or (r.func, r.conns) in still]
 
 
 def asked_s(cell: Cell) -> float:

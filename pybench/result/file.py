@@ -1,6 +1,7 @@
 """Result files: one header line, then one line per round, appended and flushed as rounds end."""
 
 import codecs
+import fcntl
 import gzip
 import io
 import os
@@ -41,7 +42,8 @@ class ResultWriter:
     """Appends to a results file; a line is complete and on its way to disk when `write` returns.
 
     path: file to append to, made when absent.  campaign: what the header line records.
-    Raises UsageError when the file cannot be written, or is no results file.
+    Raises UsageError when the file cannot be written, is no results file, or is being written by
+    another: two that append at once would write under each other's headers.
     """
 
     def __init__(self, path: Path, campaign: CampaignRecord, *, header: bool = True) -> None:
@@ -51,6 +53,7 @@ class ResultWriter:
             raise UsageError(f"--output {path}: {exc.strerror}") from exc
         self._path = path
         try:
+            self._lock()
             torn = path.is_file() and path.stat().st_size > 0 and self._is_torn()
         except OSError as exc:
             self.close()
@@ -71,6 +74,20 @@ class ResultWriter:
         """Close the file; writing again is an error."""
         with suppress(OSError):  # what `write` could not flush was its error already
             self._file.close()
+
+    def _lock(self) -> None:
+        """Until the file is closed, or we end. Devices are everybody's."""
+        if not self._path.is_file():
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                f"--output {self._path}: another campaign is writing to it: wait for its end, or"
+                " give another file"
+            ) from None
+        except OSError:
+            return
 
     def _is_torn(self) -> bool:
         """Whether the last line of what is there has no newline. Raises UsageError for a stranger's

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from pybench import backends
+from pybench.analysis.load import load_files
 from pybench.driver import campaign, plan
 from pybench.driver.progress import Estimate, LiveReporter, PlainReporter, make_reporter
 from pybench.errors import PybenchError
-from pybench.result.file import read_sections
+from pybench.result.campaign import CampaignRecord
+from pybench.result.file import ResultWriter, read_sections
 from pybench.spec import Campaign
 from pybench.spec.file import read_campaign_file
 from tests.analysis.test_littles_law import CLEAN
@@ -179,6 +182,35 @@ def test_resume_makes_failed_rounds_again_and_stops_at_a_torn_line(
     assert done.returncode == 0, done.stderr
     assert [number for _, number in done.rounds.asked] == [2, 3]
     assert [r.round for r in read_sections(path)[1].results] == [2, 3]
+
+
+def test_resume_measures_what_was_unavailable_and_is_there_now(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "r.jsonl"
+    with monkeypatch.context() as before:
+        missing = {"selector": "selector: not installed"}
+        before.setattr(backends, "unavailable", lambda row: missing.get(row.name))
+        asked = ("--func", "selector,thread", "--conns", "5", "--rounds", "2")
+        assert invoke(*asked, "--output", "r.jsonl").returncode == 1
+        again = invoke("--resume", "r.jsonl")
+        assert (again.returncode, again.rounds.asked) == (1, [])  # it still is
+    done = invoke("--resume", "r.jsonl")
+    assert done.returncode == 0, done.stderr
+    assert [(cell.func, number) for cell, number in done.rounds.asked] == [
+        ("selector", 1),
+        ("selector", 2),
+    ]
+    assert "unavailable" not in done.stdout
+    assert {r.status for r in load_files([path]).rounds} == {"ok"}
+
+
+def test_a_second_campaign_is_refused_while_one_writes(invoke: Invoke, tmp_path: Path) -> None:
+    writer = ResultWriter(tmp_path / "r.jsonl", CampaignRecord(id="first"))
+    done = invoke("--func", "selector", "--conns", "5", "--output", "r.jsonl")
+    assert (done.returncode, done.rounds.asked) == (2, [])
+    assert "another campaign is writing to it" in done.stderr and done.stderr.count("\n") == 1
+    writer.close()
 
 
 @pytest.mark.parametrize(

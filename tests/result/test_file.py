@@ -391,3 +391,22 @@ def test_rounds_say_which_campaign_they_belong_to(tmp_path: Path) -> None:
     assert [r.campaign for r in load_files([path]).rounds] == [HEADER["campaign"]["id"], "other"]
     _, done = campaigns.load_unfinished(path)
     assert [r.campaign_id for r in done] == [HEADER["campaign"]["id"]]
+
+
+def test_a_file_is_written_by_one_campaign_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    first = ResultWriter(path, CampaignRecord(id="first"))
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match=r"r\.jsonl: another campaign is writing to it: wait"):
+        ResultWriter(path, CampaignRecord(id="second"))
+    assert path.read_bytes() == before
+    first.close()
+    ResultWriter(path, CampaignRecord(id="second")).close()
+    assert len(read_sections(path)) == 2
+
+
+def test_a_device_is_everybodys() -> None:
+    null = Path("/dev/null")
+    first = ResultWriter(null, CampaignRecord())
+    ResultWriter(null, CampaignRecord()).close()
+    first.close()
