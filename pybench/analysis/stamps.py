@@ -12,6 +12,9 @@ from pybench.analysis.queue_share import server_busy
 from pybench.result import Result, Stamp
 
 LITTLE_TOLERANCE = 0.05
+SHORT_OF_CYCLES = 0.25
+"""Of the window: with a longer cycle of a connection than this, what is missing from the law is the
+cut ends of cycles."""
 SHORT_RUN_S = 1.0
 FAIR_JAIN = 0.9
 QUEUE_SHARE = 0.2
@@ -34,29 +37,61 @@ def littles_law(result: Result) -> Stamp | None:
     are in no latency, though the pings in flight, which are counted, are as many as they should be.
     Each end of the window cuts through one ping of every connection, which is worth up to a latency
     in the window's length: the 99th percentile is allowed for, so that a short run is not blamed
-    for that. Not asked of a result with lost connections: their number is not one then; nor of an
+    for that, and a think time, which is not measured. Where a window has room for few cycles of a
+    connection, ping and think time, that is all there is to say.
+    Not asked of a result with lost connections: their number is not one then; nor of an
     open loop, where connections wait for their schedule.
     """
     if result.latency_ns is None or result.per_conn is None or result.per_conn.lost or result.rate:
         return None
-    cycle_s = result.latency_ns.mean / 1e9 + sum(result.think_us) / 2 / 1e6
+    latency, thinks_s = result.latency_ns, result.think_us[1] / 1e6
+    cycle_s = latency.mean / 1e9 + sum(result.think_us) / 2 / 1e6
     found = result.mps * cycle_s
-    tolerance = LITTLE_TOLERANCE + result.latency_ns.p99 / 1e9 / result.window_s
     counted = result.conns if result.in_flight is None else _in_cycle(result, result.in_flight)
-    if abs(counted / result.conns - 1) > LITTLE_TOLERANCE:
+    longest_s = latency.max / 1e9 + thinks_s
+    short = longest_s > SHORT_OF_CYCLES * result.window_s
+    if (off := abs(counted / result.conns - 1)) > LITTLE_TOLERANCE:
+        if off <= LITTLE_TOLERANCE + thinks_s / result.window_s:
+            return _too_short(result, longest_s)
+        if thinks_s and counted < result.conns:
+            return _thought_longer(result)
         return Stamp(
             code="littles_law",
             text=f"{counted:.4g} connections were at work on average, not {result.conns}:"
             " the load server's count is wrong",
             remedy="report it: no figure of this round can be used",
         )
+    tolerance = LITTLE_TOLERANCE + (latency.p99 / 1e9 + thinks_s) / result.window_s
     if abs(found / result.conns - 1) <= tolerance:
         return None
+    if short:
+        return _too_short(result, longest_s)
     return Stamp(
         code="littles_law",
         text=f"messages/s x latency gives {found:.4g} connections, not {result.conns}:"
         " the others waited too long to be in any latency",
         remedy="a longer --runtime; if it stays, the backend starves connections",
+    )
+
+
+def _thought_longer(result: Result) -> Stamp:
+    """Who is not in flight thinks: longer than asked, when the load server wakes up late."""
+    thought_us = 1e6 * (result.conns - (result.in_flight or 0.0)) / result.mps
+    return Stamp(
+        code="littles_law",
+        text=f"connections thought for {thought_us:,.0f} us on average instead of"
+        f" {sum(result.think_us) / 2:,.0f}: the load server was late with their pings",
+        remedy="longer think times, fewer connections, or more CPUs for the load server",
+    )
+
+
+def _too_short(result: Result, longest_s: float) -> Stamp:
+    """longest_s: what a ping and its think time may take."""
+    return Stamp(
+        code="littles_law",
+        text=f"a window of {result.window_s:.3g} s is too short for Little's law: a connection's"
+        f" ping and think time take up to {longest_s:.3g} s",
+        remedy=f"--runtime of {longest_s / LITTLE_TOLERANCE:.2g}s or more",
     )
 
 
@@ -173,10 +208,13 @@ def client_idle(result: Result) -> Stamp | None:
 def unfair(result: Result) -> Stamp | None:
     """Connections served far less than others: the mean hides that some stood still.
 
-    Not said of a rate so low that each connection was to have but a few pings.
+    Not said of a rate so low, or think times so long, that each connection was to have but a few
+    pings.
     """
     spread = result.per_conn
     if spread is None or (spread.jain >= FAIR_JAIN and spread.starved == 0):
+        return None
+    if result.think_us[1] / 1e6 * PINGS_TO_BE_FAIR > result.window_s:
         return None
     if result.rate and result.rate * result.window_s < PINGS_TO_BE_FAIR * result.conns:
         return None

@@ -89,3 +89,38 @@ def test_littles_law_counts_think_time_and_forgives_the_ends_of_a_short_window()
 def test_a_result_without_figures_is_not_judged() -> None:
     bare = structs.replace(CLEAN, latency_ns=None, per_conn=None, env={})
     assert stamps.run(bare) == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        # Three thirds of a second of thinking in a second of window, all begun at once.
+        {"think_us": (300_000, 300_000), "mps": 300.0, "in_flight": 0.3, "window_s": 1.0},
+        {"think_us": (3_000_000, 3_000_000), "mps": 100.0, "in_flight": 0.1, "window_s": 1.0},
+        {"think_us": (0, 2_000_000), "mps": 20.0, "in_flight": 0.1, "window_s": 1.0},
+        {"mps": 50_000.0, "latency_ns": structs.replace(LATENCY, max=5_000_000_000)},
+    ],
+)
+def test_a_window_that_is_too_short_for_the_law_is_called_so(changes: dict[str, Any]) -> None:
+    found = stamps.littles_law(structs.replace(CLEAN, **changes))
+    assert found is not None
+    assert "is too short for Little's law" in found.text
+    assert found.remedy.startswith("--runtime of ")
+
+
+def test_a_load_server_that_is_late_with_think_times_is_not_called_wrong() -> None:
+    """Timers are late on a busy machine: the connections are all there."""
+    late = structs.replace(CLEAN, think_us=(500, 1500), mps=50_000.0, in_flight=40.0)
+    found = stamps.littles_law(late)
+    assert found is not None
+    assert "thought for 1,200 us on average instead of 1,000" in found.text
+    wrong = stamps.littles_law(structs.replace(late, in_flight=60.0))
+    assert wrong is not None and "count is wrong" in wrong.text
+
+
+def test_who_was_to_think_all_the_time_is_not_starved() -> None:
+    starved = per_conn(starved=30, jain=0.5)
+    busy = structs.replace(starved, think_us=(0, 2_500_000), mps=80.0)
+    assert "unfair" in [w.code for w in stamps.run(busy)]
+    thinking = structs.replace(starved, think_us=(0, 2_600_000), mps=70.0)
+    assert "unfair" not in [w.code for w in stamps.run(thinking)]
