@@ -13,13 +13,14 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pybench.errors import ProtocolError, ServerError
+from pybench.errors import ProtocolError, ServerError, UsageError
 from pybench.spec import OPTIONS, Cell, HostPort
 from pybench.units import NS_PER_S
 
 LINE_MAX = 4096
 CONNECT_TIMEOUT_S = 10.0
 TOKEN_VARIABLE = "PYBENCH_TOKEN"
+TOKEN_MAX = 256
 
 LOST_CAUSES = ("reset", "closed", "corrupt", "error")
 
@@ -200,7 +201,7 @@ class ReplyParser:
         self.measurement = _measurement(self._result, self._fairness, self._histogram, corrected)
 
     def _on_error(self, words: dict[str, str]) -> None:
-        raise ServerError(words["code"], words["msg"])
+        raise ServerError(words["code"], _without_token(words["msg"]))
 
     def _check_connected(self) -> None:
         if self.connect_ns is None:
@@ -316,6 +317,22 @@ def shown(line: bytes) -> str:
     return repr(text + ("..." if len(line) > 60 else ""))
 
 
+def token() -> str:
+    """The secret of the load server, empty when there is none. Raises UsageError, without it."""
+    secret = os.environ.get(TOKEN_VARIABLE, "")
+    if len(secret) > TOKEN_MAX or not all("!" <= letter <= "~" for letter in secret):
+        raise UsageError(
+            f"{TOKEN_VARIABLE} is no token: 1 to {TOKEN_MAX} printable ASCII characters, no blanks"
+        )
+    return secret
+
+
+def _without_token(text: str) -> str:
+    """What a server says goes into results, and it may repeat what it was sent."""
+    secret = os.environ.get(TOKEN_VARIABLE, "")
+    return text.replace(secret, "***") if secret else text
+
+
 def request_line(addr: str, port: int, *asked: object) -> bytes:
     """The request for one test of the worker that listens on addr and port.
 
@@ -328,8 +345,8 @@ def request_line(addr: str, port: int, *asked: object) -> bytes:
         if option.wire is not None:
             values = (getattr(one, option.field) for one in asked if hasattr(one, option.field))
             words |= option.wire(next(values, None))
-    if token := os.environ.get(TOKEN_VARIABLE):
-        words["token"] = token
+    if secret := token():
+        words["token"] = secret
     line = " ".join(f"{key}={value}" for key, value in words.items())
     return f"test {line}\n".encode("ascii", "replace")
 

@@ -12,6 +12,8 @@ from pybench.backends import interpreters
 from pybench.backends.start import python_command
 from pybench.result.file import read_sections
 from tests.conftest import SHORT, environment
+from tests.support.fakeserver import fake_server
+from tests.support.rounds import Measure, cell
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 SERVE = """\
@@ -125,3 +127,24 @@ def test_what_is_printed_at_start_is_no_answer(
 def test_the_command_of_another_python_names_no_folder_of_ours() -> None:
     ours, other = (python_command("python", "m", ours=own)[-1] for own in (True, False))
     assert "sys.path.insert" in ours and "insert" not in other
+
+
+@pytest.mark.parametrize("secret", ["correct horse", " ", "a\tb", "gehe\u00edm", "x" * 257])
+def test_what_is_no_token_is_said_without_it(secret: str, run_script: Run, tmp_path: Path) -> None:
+    words = ["--func", "selector", "--conns", "2", *SHORT, "--output", "r.jsonl"]
+    done = run_script(*words, "--server", "127.0.0.1:1", PYBENCH_TOKEN=secret)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("pybench: error: PYBENCH_TOKEN is no token: ")
+    assert secret.strip() == "" or secret not in line
+    assert not (tmp_path / "r.jsonl").exists()
+
+
+def test_a_server_that_repeats_the_token_is_not_repeated(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYBENCH_TOKEN", "sesame")
+    with fake_server([b'error code=bad_request msg="token=sesame: unknown key"\n']) as fake:
+        result = measure(cell("selector", 2), server=fake.address)
+    assert result.status == "failed" and "sesame" not in result.error
+    assert "unknown key" in result.error
