@@ -26,7 +26,8 @@ def run(arguments: list[str]) -> int:
             raise UsageError(f"nothing is known of this machine yet ({calibration.path()})")
     else:
         found = calibrate.calibrate(warn)
-        path = calibration.save(found)
-        warn(f"kept in {path}")
     write_calibration(found, sys.stdout)
+    if not options.show:
+        sys.stdout.flush()  # whether it can be kept or not
+        warn(f"kept in {calibration.save(found)}")
     return OK

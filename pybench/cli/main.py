@@ -75,5 +75,8 @@ def _load(command: str) -> Callable[[list[str]], int]:
 
 
 def _complain(what: object, status: int) -> int:
+    if isinstance(what, OSError) and what.strerror:
+        where = "" if what.filename is None else f"{what.filename}: "
+        what = where + what.strerror
     print(f"pybench: error: {' '.join(str(what).split())}", file=sys.stderr)
     return status

@@ -19,8 +19,8 @@ class InterruptError(Exception):
 class Interrupts:
     """While entered, the first SIGINT or SIGTERM is only remembered; a second one acts at once.
 
-    Whoever waits also waits for `fileno` and then calls `check`. In other threads than the main
-    one signals stay as they are, and none is ever seen.
+    One that is ignored stays ignored. Whoever waits also waits for `fileno` and then calls
+    `check`. In other threads than the main one signals stay as they are, and none is ever seen.
     """
 
     def __init__(self) -> None:
@@ -31,6 +31,8 @@ class Interrupts:
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
+                if signal.getsignal(number) is signal.SIG_IGN:  # as in a script's `pybench ... &`
+                    continue
                 self._previous[number] = signal.signal(number, self._remember)
         return self
 

@@ -7,12 +7,12 @@ import os
 import selectors
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from pybench.driver.scratch import scratch_file
 from pybench.errors import ServerError, UsageError
 from pybench.spec import HostPort
 
@@ -47,7 +47,7 @@ class LoadServer:
         argv = [str(executable()), "--listen", str(host), "--die-with-parent", "--quiet"]
         if cpus is not None:
             argv += ["--cpus", ",".join(map(str, cpus))]
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop
+        self._stderr = scratch_file()
         try:
             self._process = subprocess.Popen(
                 argv,

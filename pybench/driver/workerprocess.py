@@ -12,10 +12,10 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from typing import IO, Any
 
 from pybench.backends.start import python_command
+from pybench.driver.scratch import scratch_file
 from pybench.errors import WorkerError
 from pybench.spec import Cell
 from pybench.worker.process import signal_name
@@ -42,7 +42,7 @@ class WorkerProcess:
         self.python: dict[str, Any] = {}
         self._program_pid: int | None = None
         with contextlib.ExitStack() as stack:
-            self._output = stack.enter_context(tempfile.TemporaryFile())
+            self._output = stack.enter_context(scratch_file())
             self._events, events_fd = os.pipe()
             stack.callback(os.close, self._events)
             os.set_blocking(self._events, False)

@@ -4,6 +4,7 @@ A file of JSON in the user's cache folder, its name made of what the figures dep
 measures; `calibrate.py` does.
 """
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -30,9 +31,18 @@ def identity() -> str:
 
 
 def path() -> Path:
-    """Where this machine's calibration is kept, whether it is there or not."""
-    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    folder = chosen if chosen.is_absolute() else Path.home() / ".cache"
+    """Where this machine's calibration is kept, whether it is there or not.
+
+    Raises UsageError where nobody has a home.
+    """
+    folder = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if not folder.is_absolute():
+        try:
+            folder = Path.home() / ".cache"
+        except RuntimeError:
+            raise UsageError(
+                "calibrate: there is no home folder to keep it in (XDG_CACHE_HOME chooses one)"
+            ) from None
     return folder / "pybench" / f"calibration-{identity()}.json"
 
 
@@ -40,18 +50,20 @@ def load() -> Calibration | None:
     """This machine's calibration; None when there is none that can be read."""
     try:
         return read_document(path(), Calibration)
-    except (OSError, ResultFormatError, RuntimeError):  # RuntimeError: no home
+    except (OSError, ResultFormatError, UsageError):  # UsageError: no home
         return None
 
 
 def save(found: Calibration) -> Path:
     """Keep it; returns where. Raises UsageError when it cannot be written."""
     file = path()
+    fresh = file.with_suffix(f".{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_suffix(f".{os.getpid()}.tmp")
         write_document(fresh, found)
         fresh.replace(file)
     except OSError as exc:
+        with contextlib.suppress(OSError):
+            fresh.unlink()
         raise UsageError(f"calibrate: {file}: {exc.strerror} (XDG_CACHE_HOME chooses)") from exc
     return file

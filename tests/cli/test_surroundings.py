@@ -1,8 +1,12 @@
 """A person's folder, home and interpreter: no reason to fail, nor to say what is not so."""
 
+import errno
 import json
+import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +14,12 @@ import pytest
 
 from pybench.backends import interpreters
 from pybench.backends.start import python_command
+from pybench.driver.interrupts import Interrupts
+from pybench.driver.loadserver import LoadServer
 from pybench.result.file import read_sections
 from tests.conftest import SHORT, environment
 from tests.support.fakeserver import fake_server
+from tests.support.processes import child_called, wait_for
 from tests.support.rounds import Measure, cell
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -148,3 +155,52 @@ def test_a_server_that_repeats_the_token_is_not_repeated(
         result = measure(cell("selector", 2), server=fake.address)
     assert result.status == "failed" and "sesame" not in result.error
     assert "unknown key" in result.error
+
+
+def test_no_folder_takes_a_temporary_file(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    assert measure(cell("selector", 2)).status == "ok"
+    raised = measure(cell("badbackends:raises", 2))
+    assert raised.status == "failed" and raised.error
+    with LoadServer() as server:
+        os.kill(server.pid, signal.SIGKILL)
+        assert "SIGKILL" in str(server.exit_reason())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_is_ignored_at_start_stays_ignored(number: signal.Signals) -> None:
+    """A script's `pybench ... &` ignores SIGINT: the Ctrl-C is meant for what runs before it."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Interrupts() as interrupts:
+            os.kill(os.getpid(), number)
+            interrupts.check()
+            assert signal.getsignal(number) is signal.SIG_IGN
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_script_runs_it_behind_itself(tmp_path: Path) -> None:
+    script = '"$@" & echo $!; wait $!; echo $?'
+    words = ["--func", "selector", "--conns", "2", "--runtime", "700ms", "--warmup", "0"]
+    with subprocess.Popen(
+        ["sh", "-c", script, "sh", sys.executable, "-m", "pybench", *words, "--format", "json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=tmp_path,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        wait_for("the worker", lambda: child_called(pid, "pybench.worker"))
+        os.kill(pid, signal.SIGINT)
+        *lines, status = process.stdout.read().splitlines()
+    assert status == "0"
+    assert json.loads("".join(lines))["failures"] == []

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import pwd
 import statistics
 import subprocess
 from collections.abc import Callable
@@ -95,7 +96,30 @@ def test_a_cache_that_cannot_be_written_is_said(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setattr(calibrate, "calibrate", lambda notify: KNOWN)
     assert cli.main(["calibrate"]) == cli.USAGE
-    assert "XDG_CACHE_HOME chooses" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "XDG_CACHE_HOME chooses" in said.err
+    assert "noise floor" in said.out  # half a minute was spent on it
+
+
+def test_nobody_has_a_home(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(calibrate, "calibrate", lambda notify: KNOWN)
+    assert calibration.load() is None
+    for words in (["calibrate"], ["calibrate", "--show"]):
+        assert cli.main(words) == cli.USAGE
+        said = capsys.readouterr()
+        assert said.err == (
+            "pybench: error: calibrate: there is no home folder to keep it in"
+            " (XDG_CACHE_HOME chooses one)\n"
+        )
+        assert ("noise floor" in said.out) == (words == ["calibrate"])
 
 
 def test_another_kernel_is_another_machine(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
