@@ -55,8 +55,8 @@ def parse(spec: str, rows: Mapping[str, Row]) -> Row | None:
     if match := _IN_FILE.fullmatch(spec):
         path = Path(match[1])
         target = f"{path.absolute()}:{match[2]}"
-        return Row(f"{path.name}:{match[2]}", f"{match[2]} in {path}", PLUGIN_FAMILY, target,
-                   spec=spec)  # fmt: skip
+        name = f"{_shown(path.name)}:{match[2]}"
+        return Row(name, f"{match[2]} in {path}", PLUGIN_FAMILY, target, spec=spec)
     if _IN_MODULE.fullmatch(spec):
         module, _, name = spec.partition(":")
         return Row(spec, f"{name} in {module}", PLUGIN_FAMILY, spec, spec=spec)
@@ -76,8 +76,13 @@ def _program(spec: str) -> Row:
         raise UsageError(f"{spec!r}: {exc}") from exc
     if "{port}" not in command:
         raise UsageError(f"{spec!r} does not say where {{port}} goes, the port to listen on")
-    name = f"{PROGRAM_PREFIX}{Path(words[0]).name}"
+    name = f"{PROGRAM_PREFIX}{_shown(Path(words[0]).name)}"
     return Row(name, command, PROGRAM_FAMILY, "", command=command, spec=spec)
+
+
+def _shown(text: str) -> str:
+    """The text with bytes that are no UTF-8 as their numbers: a row's name goes everywhere."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def program_words(command: str, values: Mapping[str, object]) -> list[str]:

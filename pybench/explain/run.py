@@ -130,7 +130,9 @@ def _sample(cell: Cell, context: RoundContext, folder: Path) -> Cpu:
         f"kernel {kernel:.0%}, TCP/IP {tcp:.0%}"
     )
     title = f"{cell} connections"
-    path.write_text(flame_graph(profile.stacks, title, subtitle), encoding="utf-8")
+    path.write_text(
+        flame_graph(profile.stacks, title, subtitle), encoding="utf-8", errors="backslashreplace"
+    )
     return Cpu(
         samples=profile.samples,
         messages=profile.messages,

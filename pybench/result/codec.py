@@ -131,16 +131,16 @@ def write_document(path: Path, record: msgspec.Struct) -> None:
     """
     text = msgspec.json.format(encode(record), indent=1) + "\n"
     if path.exists() and not path.is_file():  # a device or a pipe
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
         return
     whole = path.resolve()  # behind a link
     fresh = whole.with_name(f"{whole.name}.{os.getpid()}")
     try:
-        fresh.write_text(text, encoding="utf-8")
+        fresh.write_text(text, encoding="utf-8", errors="backslashreplace")
         fresh.replace(whole)
     except PermissionError:  # the folder is not ours; the file may be
         fresh.unlink(missing_ok=True)
-        whole.write_text(text, encoding="utf-8")
+        whole.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError:
         fresh.unlink(missing_ok=True)
         raise

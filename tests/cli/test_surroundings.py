@@ -204,3 +204,26 @@ def test_a_script_runs_it_behind_itself(tmp_path: Path) -> None:
         *lines, status = process.stdout.read().splitlines()
     assert status == "0"
     assert json.loads("".join(lines))["failures"] == []
+
+
+def test_names_that_are_no_text(run_script: Run, tmp_path: Path) -> None:
+    """Bytes that are no UTF-8, on a terminal that knows no more than ASCII."""
+    odd = os.fsdecode(b"odd\xff")
+    folder = tmp_path / odd
+    folder.mkdir()
+    (folder / f"{odd}.py").write_text("from pybench.backends.rows.selector import serve\n")
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    results = f"{odd}/r.jsonl"
+    words = ["--func", f"{odd}/{odd}.py:serve,exec:{odd}/none-{odd} {{port}}", "--conns", "2"]
+    measured = run_script(*words, *SHORT, "--output", results, **ascii_only)
+    assert measured.returncode == 1 and "Traceback" not in measured.stderr
+    assert sorted(statuses(tmp_path / results).values()) == ["ok", "unavailable"]
+    pages = ("--html", f"{odd}/p.html", "--hgrm", f"{odd}/h", "--plots", f"{odd}/p")
+    shown = run_script("report", results, *pages, **ascii_only)
+    assert shown.returncode == 0, shown.stderr
+    assert (folder / "p.html").exists() and list((folder / "h").iterdir())
+    for line in (["report", f"{odd}/none"], ["compare", results, f"{odd}/none"], ["check", odd]):
+        done = run_script(*line, **ascii_only)
+        assert done.returncode in (1, 2)
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert run_script("--resume", results, **ascii_only).returncode == 1

@@ -53,7 +53,7 @@ def write_page(
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
+        path.write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as exc:
         raise UsageError(f"--html {path}: {exc.strerror}") from exc
 
