@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from tests.support.processes import child_called, wait_for
 from tests.support.rounds import Measure, cell
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+PYBENCH = (sys.executable, "-m", "pybench")
 SERVE = """\
 import helper
 from pybench.backends.rows.selector import serve
@@ -190,7 +192,7 @@ def test_a_script_runs_it_behind_itself(tmp_path: Path) -> None:
     script = '"$@" & echo $!; wait $!; echo $?'
     words = ["--func", "selector", "--conns", "2", "--runtime", "700ms", "--warmup", "0"]
     with subprocess.Popen(
-        ["sh", "-c", script, "sh", sys.executable, "-m", "pybench", *words, "--format", "json"],
+        ["sh", "-c", script, "sh", *PYBENCH, *words, "--format", "json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -227,3 +229,23 @@ def test_names_that_are_no_text(run_script: Run, tmp_path: Path) -> None:
         assert done.returncode in (1, 2)
         assert len(done.stderr.splitlines()) == 1, done.stderr
     assert run_script("--resume", results, **ascii_only).returncode == 1
+
+
+def test_locked_memory_that_is_limited_is_the_reason(tmp_path: Path) -> None:
+    """Not that the kernel has no io_uring, nor that the machine has no memory."""
+    pytest.importorskip("pybench.c_uring")
+    if os.geteuid() or shutil.which("setpriv") is None:
+        pytest.skip("needs root, to give up CAP_IPC_LOCK")
+    words = ["--func", "c_uring", "--conns", "2", *SHORT]
+    without = ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"]
+    done = subprocess.run(
+        ["bash", "-c", 'ulimit -l 16; exec "$@"', "bash", *without, *PYBENCH, *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(),
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "locked memory is limited to 16 KiB: raise it (ulimit -l" in done.stderr

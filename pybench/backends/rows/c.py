@@ -1,5 +1,7 @@
 """The C rows: the extension does everything, from accept to the last close."""
 
+import errno
+import resource
 import socket
 from collections.abc import Callable
 
@@ -35,4 +37,23 @@ def serve_uring(
     """See `contract.Serve`. C, one thread, io_uring."""
     from pybench import c_uring
 
-    c_uring.serve(listener.fileno(), conns, msize, ready)
+    try:
+        c_uring.serve(listener.fileno(), conns, msize, ready)
+    except OSError as exc:
+        reason = _why_no_ring(exc.errno) if "io_uring" in str(exc) else None
+        if reason is None:
+            raise
+        raise OSError(exc.errno, f"{exc.strerror}: {reason}") from exc
+
+
+def _why_no_ring(number: int | None) -> str | None:
+    """What a refusal of the kernel means and what helps, where it is more than its own words."""
+    if number == errno.EPERM:
+        return "forbidden here (see kernel.io_uring_disabled, or the container's seccomp profile)"
+    limit, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    if number == errno.ENOMEM and limit != resource.RLIM_INFINITY:
+        return (
+            f"locked memory is limited to {limit >> 10} KiB:"
+            " raise it (ulimit -l, or memlock in limits.conf)"
+        )
+    return None
