@@ -25,7 +25,8 @@ from pybench.contract import scenarios
 from pybench.contract.plan import Plan
 from pybench.contract.promises import Finding
 from pybench.contract.scenarios import Report
-from pybench.errors import BackendFault, UsageError
+from pybench.errors import BackendFault, PreflightError, UsageError
+from pybench.machine.network import loopback_down
 
 __all__ = ["BackendFault", "check_backend"]
 
@@ -66,6 +67,8 @@ def examine(target: str, *, conns: int = MANY, timeout_s: float = TIMEOUT_S) -> 
     if timeout_s <= 0:
         raise UsageError(f"timeout_s: {timeout_s:g} is out of range, more than 0")
     row = backends.find(target)
+    if (down := loopback_down("127.0.0.1")) is not None:
+        raise PreflightError(f"no check can be made: {down}")
     path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
     env = (("PYTHONPATH", path), (_INSIDE, "1"))  # what is imported here is imported there
     with _files(conns + SPARE_FILES):

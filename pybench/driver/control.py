@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pybench.errors import ProtocolError, ServerError, UsageError
+from pybench.machine.network import loopback_down
 from pybench.spec import OPTIONS, Cell, HostPort
 from pybench.units import NS_PER_S
 
@@ -389,6 +390,8 @@ def _connect(server: HostPort) -> socket.socket:
     try:
         return socket.create_connection((server.host, server.port), CONNECT_TIMEOUT_S)
     except (OSError, UnicodeError) as exc:
+        if (down := loopback_down(server.host)) is not None:
+            raise ServerError("unreachable", f"no load server at {server}: {down}") from exc
         reason = exc.strerror if isinstance(exc, OSError) and exc.strerror else exc
         raise ServerError(
             "unreachable",

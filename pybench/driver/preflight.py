@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pybench.machine import limits
 from pybench.machine.limits import Limit
+from pybench.machine.network import loopback_down
 from pybench.spec import Campaign, Cell
 
 SPARE_FILES = 64  # what interpreter, libraries and the event loop open besides the connections
@@ -40,6 +41,9 @@ def obstacles(campaign: Campaign, bind: str) -> list[Obstacle]:
     ports = [] if campaign.server or bind.startswith("127.") else list(limits.local_ports(bind))
     threads, mappings = list(limits.threads()), list(limits.mappings())
     found: list[Obstacle] = []
+    down = loopback_down(bind)
+    if down is not None:
+        return [Obstacle(cell, down, of_row=False) for cell in campaign.cells]
     for cell in campaign.cells:
         row, conns = cell.row, cell.conns
         each = f", {row.mappings_per_conn} per thread,"

@@ -249,3 +249,32 @@ def test_locked_memory_that_is_limited_is_the_reason(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "locked memory is limited to 16 KiB: raise it (ulimit -l" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "selector"],
+        ["--func", "selector", "--conns", "2", *SHORT, "--output", "r.jsonl"],
+        ["--func", "selector", "--conns", "2", "--engine", "epoll", "--skip-impossible"],
+        ["--func", "selector", "--conns", "2", "--server", "127.0.0.1:7000"],
+        ["calibrate"],
+    ],
+    ids=" ".join,
+)
+def test_a_network_that_is_down_is_no_fault_of_a_row(words: list[str], tmp_path: Path) -> None:
+    if os.geteuid() or shutil.which("unshare") is None:
+        pytest.skip("needs root, to make a network namespace")
+    done = subprocess.run(
+        ["unshare", "-n", *PYBENCH, *words],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(),
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode in (1, 2) and done.stdout == ""
+    assert "the loopback interface is down" in done.stderr.splitlines()[-1]
+    assert "ip link set lo up" in done.stderr and "contract" not in done.stderr
+    assert not (tmp_path / "r.jsonl").exists()
