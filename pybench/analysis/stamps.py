@@ -22,6 +22,7 @@ SERVER_BUSY = 0.9
 CLIENT_BUSY = 0.9
 STEAL_SHARE = 0.02
 OTHER_SHARE = 0.05
+THROTTLED_SHARE = 0.02
 KEPT_RATE = 0.98
 LATE_SHARE = 0.5
 PINGS_TO_BE_FAIR = 4
@@ -185,10 +186,10 @@ def client_idle(result: Result) -> Stamp | None:
 
     Its CPU time is held against the wall time of warm-up and window, less what others took of its
     CPU: the time to close the connections at the end is not asked for. Not said of an open loop or
-    of think time, where idling is meant.
+    of think time, where idling is meant, nor of a worker that was throttled.
     """
     client = result.client
-    if client is None or result.rate or result.think_us[1]:
+    if client is None or result.rate or result.think_us[1] or throttled(result):
         return None
     wall_s = min(client.wall_s, result.warmup_s + result.window_s)
     taken = result.disturbance.taken if result.disturbance else 0.0
@@ -284,6 +285,20 @@ def busy_machine(result: Result) -> Stamp | None:
     )
 
 
+def throttled(result: Result) -> Stamp | None:
+    """The control group of the test, a container mostly, had used up its CPU time."""
+    found = result.disturbance
+    if found is None or found.throttled_s <= THROTTLED_SHARE * result.window_s:
+        return None
+    return Stamp(
+        code="throttled",
+        text=f"the limit of CPU time of this container or control group stopped it"
+        f" {found.throttled_times} times, for {1000 * found.throttled_s:.0f} ms"
+        f" of {1000 * result.window_s:.0f} ms",
+        remedy="raise it or lift it (docker run --cpus, resources.limits.cpu, systemd CPUQuota=)",
+    )
+
+
 def frequency(result: Result) -> Stamp | None:
     """The clock of the CPUs may change from one round to the next."""
     governor, turbo = result.env.get("governor"), result.env.get("turbo")
@@ -357,6 +372,7 @@ CHECKS: tuple[Check, ...] = (
     shared_core,
     steal,
     busy_machine,
+    throttled,
     frequency,
     backlog,
     short_run,

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pybench.machine import cgroup
 from pybench.machine.placement import Placement
 from pybench.result import Disturbance
 
@@ -111,6 +112,7 @@ class Monitor:
         self._listen: list[tuple[int, int]] = []
         self._times: list[Mapping[int, CpuTimes]] = []
         self._own_s: list[float] = []
+        self._throttled: list[tuple[int, float]] = []
 
     def connecting(self) -> None:
         """The load server is about to connect."""
@@ -152,6 +154,7 @@ class Monitor:
         if worker is None:
             of_server = whole
         overflows, drops = self._listened()
+        times, throttled_s = self._waited()
         return Disturbance(
             steal=whole.steal,
             other=whole.other,
@@ -159,6 +162,8 @@ class Monitor:
             server_taken=of_server.both if of_server else 0.0,
             listen_overflows=overflows,
             listen_drops=drops,
+            throttled_times=times,
+            throttled_s=throttled_s,
         )
 
     def _listened(self) -> tuple[int, int]:
@@ -166,6 +171,12 @@ class Monitor:
             return 0, 0
         before, after = self._listen
         return max(0, after[0] - before[0]), max(0, after[1] - before[1])
+
+    def _waited(self) -> tuple[int, float]:
+        if len(self._throttled) != 2:
+            return 0, 0.0
+        before, after = self._throttled
+        return max(0, after[0] - before[0]), round(max(0.0, after[1] - before[1]), 6)
 
     def _sample_listen(self) -> None:
         try:
@@ -180,3 +191,5 @@ class Monitor:
             return
         own = os.times()
         self._own_s.append(own.user + own.system)
+        if (throttled := cgroup.throttled()) is not None:
+            self._throttled.append(throttled)

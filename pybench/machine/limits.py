@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pybench.machine import cgroup
 from pybench.machine.procfs import read_int, read_words
 
 RESERVED_PIDS = 300  # the kernel gives none of the first ones out
@@ -89,7 +90,7 @@ def threads() -> Iterator[Limit]:
     if hard != resource.RLIM_INFINITY and os.geteuid() != 0:  # root is exempt
         remedy = "raise the limit of processes (ulimit -Hu, or nproc in limits.conf)"
         yield Limit(max(0, hard - _own_tasks()), "processes and threads of this user", remedy)
-    for folder in _pid_cgroups():
+    for folder in cgroup.folders("pids"):
         limit, used = read_int(str(folder / "pids.max")), read_int(str(folder / "pids.current"))
         if limit is not None:
             remedy = f"raise {folder}/pids.max (docker run --pids-limit, systemd TasksMax=)"
@@ -122,21 +123,3 @@ def _own_tasks() -> int:
         except OSError:  # it ended meanwhile
             continue
     return count
-
-
-def _pid_cgroups() -> Iterable[Path]:
-    """The folders of this process's control groups that may limit threads, innermost first."""
-    try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "pids"):
-            continue
-        top = Path("/sys/fs/cgroup") / controllers
-        here = top / path.lstrip("/")
-        for folder in (here, *here.parents):
-            if folder == top.parent:
-                break
-            yield folder

@@ -123,6 +123,12 @@ class Disturbance(Struct, frozen=True, kw_only=True, gc=False):
         Count, key("connections that found the listen queue full, machine-wide")
     ] = 0
     listen_drops: Annotated[Count, key("connections dropped while listening, machine-wide")] = 0
+    throttled_times: Annotated[
+        Count, key("how often the control group had used up its CPU time", since="0.2.0")
+    ] = 0
+    throttled_s: Annotated[
+        Number, key("how long its CPUs then waited, all together", unit="s", since="0.2.0")
+    ] = 0.0
 
 
 class Stamp(Struct, frozen=True, kw_only=True, gc=False):

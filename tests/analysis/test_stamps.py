@@ -11,7 +11,7 @@ from msgspec import structs
 from pybench.analysis import queue_share, stamps
 from pybench.analysis.compare import compare_cells
 from pybench.analysis.model import Group, group_rounds
-from pybench.machine import interference
+from pybench.machine import cgroup, interference
 from pybench.machine.interference import Monitor, read_cpu_times, read_listen_counters
 from pybench.machine.placement import Placement
 from pybench.report.comparison import write_comparison
@@ -81,6 +81,12 @@ IDLE_CLIENT = {"user_s": 5.0, "sys_s": 4.89}
             changed("disturbance", other=0.07),
             "7%",
         ),
+        (
+            "throttled",
+            changed("disturbance", throttled_s=0.02 * FULL.window_s, throttled_times=1),
+            changed("disturbance", throttled_s=0.021 * FULL.window_s, throttled_times=7),
+            "7 times",
+        ),
         ("backlog", FULL, changed("disturbance", listen_overflows=3), "3 times"),
         ("backlog", FULL, changed("disturbance", listen_drops=4), "4"),
         (
@@ -115,7 +121,7 @@ def test_both_sides_of_each_threshold(
 def test_the_list_is_closed() -> None:
     """Every code that a result can bear is one that the reports and the README speak of."""
     known = "corrupt lost generator_bound overloaded client_idle littles_law unfair shared_core"
-    known += " steal busy_machine frequency backlog short_run"
+    known += " steal busy_machine throttled frequency backlog short_run"
     assert [check.__name__ for check in stamps.CHECKS] == known.split()
 
 
@@ -355,6 +361,53 @@ def test_listen_counters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monitor.connected()
     found = monitor.disturbance(worker_s=0.0, server_share=0.0)
     assert found is not None and (found.listen_overflows, found.listen_drops) == (3, 5)
+
+
+def test_a_throttled_worker_is_not_called_idle() -> None:
+    idle = changed("client", **IDLE_CLIENT)
+    assert idle.disturbance is not None
+    stopped = structs.replace(idle.disturbance, throttled_s=0.5, throttled_times=5)
+    assert "client_idle" in codes(idle)
+    assert "client_idle" not in codes(structs.replace(idle, disturbance=stopped))
+
+
+@pytest.mark.parametrize(
+    ("groups", "folder", "stat_of"),
+    [
+        (
+            "0::/pod/mine\n",
+            "pod",
+            "usage_usec 5\nnr_periods 9\nnr_throttled {}\nthrottled_usec {}000\n",
+        ),
+        (
+            "5:memory:/other\n3:cpu,cpuacct:/pod\n0::/\n",
+            "cpu,cpuacct/pod",
+            "nr_periods 9\nnr_throttled {}\nthrottled_time {}000000\n",
+        ),
+        ("3:cpu:/docker/123\n", "cpu", "nr_periods 9\nnr_throttled {}\nthrottled_time {}000000\n"),
+    ],
+    ids=["version 2, of the parent", "version 1", "version 1, in a container"],
+)
+def test_throttling_is_read_of_the_control_group(
+    groups: str, folder: str, stat_of: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    membership = tmp_path / "membership"
+    membership.write_text(groups)
+    monkeypatch.setattr(cgroup, "MEMBERSHIP", membership)
+    monkeypatch.setattr(cgroup, "ROOT", tmp_path / "cgroup")
+    place = tmp_path / "cgroup" / folder
+    place.mkdir(parents=True)
+    (place / "cpu.stat").write_text(stat_of.format(2, 100))
+    (tmp_path / "stat").write_text(stat(IDLE))
+    monkeypatch.setattr(interference, "STAT", tmp_path / "stat")
+    monitor = Monitor(Placement(worker_cpu=0, server_cpus=(1,), server_threads=1, shared_cpus=()))
+    monitor.begin()
+    (tmp_path / "stat").write_text(stat((1000, *IDLE[1:])))
+    (place / "cpu.stat").write_text(stat_of.format(14, 1090))
+    monitor.end()
+    found = monitor.disturbance(worker_s=0.0, server_share=0.0)
+    assert found is not None
+    assert (found.throttled_times, found.throttled_s) == (12, 0.99)
 
 
 # Where they show.
