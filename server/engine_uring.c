@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <liburing.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -69,7 +70,7 @@ static unsigned power_of_two_from(unsigned n)
 {
     unsigned power = 1;
 
-    while (power < n)
+    while (power < n && power <= UINT_MAX / 2)
         power *= 2;
     return power;
 }

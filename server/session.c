@@ -26,6 +26,7 @@
 static const uint64_t CONNECT_STALL_NS = 30 * NS_PER_S;
 static const uint64_t READY_DEADLINE_NS = 120 * NS_PER_S;
 static const uint64_t PROGRESS_NS = NS_PER_S;
+static const uint64_t REPLY_NS = 5 * NS_PER_S;
 enum { WRONG_TOKEN_MS = 100 };
 
 /* A ping thread and what it works on. */
@@ -59,19 +60,39 @@ struct test {
 
 /* ---- talking to the control client -------------------------------------------------------- */
 
-/* Send a reply of control.c and free it. Returns 0, or -ECANCELED when the client is gone. */
+/* Wait until the client takes more of a reply. Returns whether it does: not when it does not read
+ * until until_ns, nor when the server is told to end. */
+static bool await_room(const struct session *session, uint64_t until_ns)
+{
+    struct pollfd fds[] = {
+        {.fd = session->control_fd, .events = POLLOUT},
+        {.fd = session->stop_fd, .events = POLLIN},
+    };
+    uint64_t now = clock_now_ns();
+    struct timespec left = clock_until(until_ns, now);
+
+    if (now >= until_ns)
+        return false;
+    if (ppoll(fds, 2, &left, NULL) < 0)
+        return errno == EINTR;
+    return fds[0].revents != 0;
+}
+
+/* Send a reply of control.c and free it. Returns 0, or -ECANCELED when the client is gone, or has
+ * not read all of it within REPLY_NS. */
 static int send_reply(struct session *session, char *reply, size_t length)
 {
+    uint64_t until_ns = clock_now_ns() + REPLY_NS;
     size_t sent = 0;
 
     while (reply && sent < length) {
-        ssize_t n = send(session->control_fd, reply + sent, length - sent, MSG_NOSIGNAL);
+        ssize_t n =
+            send(session->control_fd, reply + sent, length - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            break; /* gone, or not reading for longer than the socket's send timeout */
-        sent += (size_t)n;
+        if (n > 0)
+            sent += (size_t)n;
+        else if (errno != EINTR && (errno != EAGAIN || !await_room(session, until_ns)))
+            break;
     }
     free(reply);
     return reply && sent == length ? 0 : -ECANCELED;
@@ -647,12 +668,16 @@ void session_run(struct session *session)
 {
     struct test *test = calloc(1, sizeof *test); /* holds histograms: too large for the stack */
     struct failure fail = {0};
+    char *reply;
     size_t length;
     int err, version;
 
     if (!test) {
         failure_set(&fail, "internal", ENOMEM, "no memory for a test");
         snprintf(session->summary, sizeof session->summary, "%s", fail.msg);
+        version = control_version(session->input, session->length);
+        reply = control_refusal(&length, version, &fail);
+        send_reply(session, reply, length);
         return;
     }
     test->session = session;
@@ -665,8 +690,7 @@ void session_run(struct session *session)
     version = test->request.version;
     test_free(test);
     if (err < 0 && fail.code) {
-        char *reply = control_refusal(&length, version, &fail);
-
+        reply = control_refusal(&length, version, &fail);
         send_reply(session, reply, length);
     }
 }
