@@ -12,6 +12,7 @@
 static const uint64_t REQUEST_NS = 10 * NS_PER_S; /* to send a request in */
 static const uint64_t WAIT_NS = 100 * NS_PER_MS;  /* for a test that is just ending */
 static const uint64_t LEAVE_NS = 2 * NS_PER_S;    /* to read the answer in */
+static const uint64_t CLOSE_NS = 500 * NS_PER_MS; /* the same, when the server ends */
 
 static void client_gone(struct client *client)
 {
@@ -20,26 +21,39 @@ static void client_gone(struct client *client)
     client->fd = -1;
 }
 
-static struct client *most_overdue(struct clients *clients)
+/* The one nearest its deadline among those who wait, or those who do not; -1: there is none. */
+static int most_overdue(const struct clients *clients, bool waiting)
 {
-    struct client *found = clients->items;
+    const struct client *items = clients->items;
+    int found = -1;
 
-    for (unsigned i = 1; i < clients->count; i++)
-        if (clients->items[i].deadline_ns < found->deadline_ns)
-            found = &clients->items[i];
+    for (unsigned i = 0; i < clients->count; i++)
+        if ((items[i].state == CLIENT_WAITING) == waiting &&
+            (found < 0 || items[i].deadline_ns < items[found].deadline_ns))
+            found = (int)i;
     return found;
+}
+
+/* Make room for one more. */
+static struct client *evict(struct clients *clients)
+{
+    int index = most_overdue(clients, false);
+    struct failure busy;
+
+    if (index < 0) {
+        index = most_overdue(clients, true);
+        failure_set(&busy, "busy", 0, "too many clients wait: try again later");
+        clients_refuse(clients, (unsigned)index, &busy);
+    }
+    client_gone(&clients->items[index]);
+    return &clients->items[index];
 }
 
 static void client_add(struct clients *clients, int fd, enum client_state state, uint64_t stay_ns)
 {
-    struct client *client;
+    struct client *client =
+        clients->count < CLIENTS_MAX ? &clients->items[clients->count++] : evict(clients);
 
-    if (clients->count < CLIENTS_MAX) {
-        client = &clients->items[clients->count++];
-    } else {
-        client = most_overdue(clients);
-        client_gone(client);
-    }
     client->fd = fd;
     client->state = state;
     client->length = 0;
@@ -162,8 +176,33 @@ void clients_tidy(struct clients *clients, uint64_t now_ns)
     clients->count = kept;
 }
 
-void clients_close(struct clients *clients)
+void clients_close(struct clients *clients, const struct failure *why)
 {
+    uint64_t until_ns = clock_now_ns() + CLOSE_NS;
+    struct pollfd fds[CLIENTS_MAX];
+    uint64_t now;
+
+    for (unsigned i = 0; i < clients->count; i++) {
+        struct client *client = &clients->items[i];
+
+        if (client->fd >= 0 && client->state == CLIENT_TALKING)
+            clients_read(clients, i); /* it may have come this moment */
+        if (client->fd >= 0 && client->state == CLIENT_WAITING)
+            clients_refuse(clients, i, why);
+        else if (client->state == CLIENT_TALKING)
+            client_gone(client);
+    }
+    clients_tidy(clients, clock_now_ns());
+    while (clients->count > 0 && (now = clock_now_ns()) < until_ns) {
+        unsigned count = clients_poll(clients, fds);
+
+        if (poll(fds, count, (int)((until_ns - now) / NS_PER_MS) + 1) < 0)
+            break;
+        for (unsigned i = 0; i < count; i++)
+            if (fds[i].revents)
+                clients_read(clients, i);
+        clients_tidy(clients, clock_now_ns());
+    }
     for (unsigned i = 0; i < clients->count; i++)
         client_gone(&clients->items[i]);
     clients->count = 0;

@@ -4,7 +4,7 @@
  *
  * Keeps an idle or slow client from holding up the others, and an answer from being lost to a
  * connection that is closed while the client still writes. Belongs to the main thread; never
- * blocks.
+ * blocks, but for a moment at the end.
  */
 #ifndef PYBENCH_CLIENTS_H
 #define PYBENCH_CLIENTS_H
@@ -37,8 +37,8 @@ struct clients {
     struct client items[CLIENTS_MAX];
 };
 
-/* Take in a freshly accepted connection; when there is no room the one nearest its deadline goes.
- */
+/* Take in a freshly accepted connection. When there is no room the one nearest its deadline goes,
+ * of those whose request is not whole or answered; when all wait, one of them, with an answer. */
 void clients_add(struct clients *clients, int fd);
 
 /* Take in a connection that has had its answer; it is closed when the client closes, or soon. */
@@ -70,7 +70,8 @@ int clients_release(struct clients *clients, unsigned index);
 /* Close who has overstayed, forget who is gone. Indices change. Does nothing to who waits. */
 void clients_tidy(struct clients *clients, uint64_t now_ns);
 
-/* Close everybody's connection. */
-void clients_close(struct clients *clients);
+/* Tell those who are not answered yet why, wait a moment until all have read it and are gone, close
+ * what is left: a connection that is closed with bytes unread takes its answer along. */
+void clients_close(struct clients *clients, const struct failure *why);
 
 #endif

@@ -38,10 +38,11 @@
  * A client that closes the control connection, or only its sending side, has gone: its test ends
  * and is not answered. So has one whose machine has been silent to TCP's own inquiries for 15 s. It
  * has 10 s to send its request in, else it is closed without a word; when more than 32 are not
- * being served, so is the one that is nearest to its limit. `ready` is awaited for 120 s after
- * `connected`, and may be sent before it. `stop` instead of `ready` ends the test with an empty
- * result; a second one is ignored; any other line is an error. After the window outstanding echoes
- * are waited for, 2 s at most, then the data connections are closed, then the result is sent.
+ * being served, so is the one of those who have not that is nearest to its limit. `ready` is
+ * awaited for 120 s after `connected`, and may be sent before it. `stop` instead of `ready` ends
+ * the test with an empty result; a second one is ignored; any other line is an error. After the
+ * window outstanding echoes are waited for, 2 s at most, then the data connections are closed, then
+ * the result is sent.
  *
  * > test: at most 32 words with the verb. Keys come in any order, each once; one that is not known
  * is an error. A number is decimal digits and nothing else, a text printable ASCII without a blank.

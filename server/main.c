@@ -30,13 +30,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { BACKLOG = 64, DEFAULT_THREADS_MAX = 3, REPLY_TIMEOUT_S = 5 };
+enum { BACKLOG = 64, DEFAULT_THREADS_MAX = 3, ACCEPT_AGAIN_MS = 100 };
 
 struct server {
     struct options options;
     int listen_fd, signal_fd;
     int parent_fd; /* readable: the parent has ended; -1: nobody asks */
     int spare_fd;  /* given up for a moment to turn a client away when no descriptor is left */
+    uint64_t accept_from_ns; /* nobody is accepted before: it has just failed, and would again */
     struct clients clients;
 
     /* the one session */
@@ -233,7 +234,6 @@ static void start_session(struct server *server, unsigned index)
 {
     struct client *client = &server->clients.items[index];
     struct session *session = &server->session;
-    const struct timeval timeout = {.tv_sec = REPLY_TIMEOUT_S};
     struct failure fail;
     int err;
 
@@ -241,7 +241,6 @@ static void start_session(struct server *server, unsigned index)
     session->length = client->length;
     session->control_fd = client->fd;
     atomic_store(&session->delaying, false);
-    setsockopt(client->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
     err = pthread_create(&server->thread, NULL, session_main, server);
     if (err) {
         failure_set(&fail, "internal", err, "pthread_create: %s", strerror(err));
@@ -268,8 +267,8 @@ static void finish_session(struct server *server)
 /* ---- the loop ----------------------------------------------------------------------------- */
 
 /* A running test may have taken every descriptor: give up the spare one to turn the client away,
- * else poll would report it for ever. */
-static void accept_without_files(struct server *server)
+ * else poll would report it for ever. Returns whether that could be done. */
+static bool accept_without_files(struct server *server)
 {
     struct failure fail;
     size_t length;
@@ -287,6 +286,7 @@ static void accept_without_files(struct server *server)
     if (fd >= 0)
         close(fd);
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return fd >= 0;
 }
 
 /* A client whose machine or network is gone sends no FIN: find out, whether or not we have anything
@@ -308,12 +308,18 @@ static void accept_client(struct server *server)
 {
     int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
-    if (fd >= 0)
+    if (fd >= 0) {
         watch_peer(fd);
-    if (fd >= 0)
         clients_add(&server->clients, fd);
-    else if (errno == EMFILE || errno == ENFILE)
-        accept_without_files(server);
+        if (server->spare_fd < 0)
+            server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        return;
+    }
+    if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+        return;
+    if ((errno == EMFILE || errno == ENFILE) && accept_without_files(server))
+        return;
+    server->accept_from_ns = clock_now_ns() + ACCEPT_AGAIN_MS * NS_PER_MS;
 }
 
 static void read_clients(struct server *server, const struct pollfd *fds, unsigned count)
@@ -353,23 +359,35 @@ static void serve_waiting(struct server *server)
     }
 }
 
-/* Wait for something to happen and do it. Returns false when a signal asked the server to end, or
- * its parent has. */
-static bool serve_once(struct server *server)
+/* Milliseconds until something is to be done though nothing happens, -1 for never. */
+static int idle_timeout_ms(const struct server *server, uint64_t now_ns)
+{
+    int timeout_ms = clients_timeout_ms(&server->clients, now_ns);
+
+    if (now_ns < server->accept_from_ns && (timeout_ms < 0 || timeout_ms > ACCEPT_AGAIN_MS))
+        return ACCEPT_AGAIN_MS;
+    return timeout_ms;
+}
+
+/* Wait for something to happen and do it. Returns 1 to go on, 0 when a signal asked the server to
+ * end or its parent has, or a negative errno. */
+static int serve_once(struct server *server)
 {
     enum { SIGNAL, PARENT, LISTENER, DONE, CLIENTS };
+    uint64_t now = clock_now_ns();
     struct pollfd fds[CLIENTS + CLIENTS_MAX] = {
         [SIGNAL] = {.fd = server->signal_fd, .events = POLLIN},
         [PARENT] = {.fd = server->parent_fd, .events = POLLIN},
-        [LISTENER] = {.fd = server->listen_fd, .events = POLLIN},
+        [LISTENER] = {.fd = now < server->accept_from_ns ? -1 : server->listen_fd,
+                      .events = POLLIN},
         [DONE] = {.fd = server->done_fd, .events = POLLIN},
     };
     unsigned clients = clients_poll(&server->clients, fds + CLIENTS);
 
-    if (poll(fds, CLIENTS + clients, clients_timeout_ms(&server->clients, clock_now_ns())) < 0)
-        return errno == EINTR;
+    if (poll(fds, CLIENTS + clients, idle_timeout_ms(server, now)) < 0)
+        return errno == EINTR || errno == EAGAIN ? 1 : -errno;
     if (fds[SIGNAL].revents || fds[PARENT].revents)
-        return false;
+        return 0;
     if (fds[DONE].revents)
         finish_session(server);
     read_clients(server, fds + CLIENTS, clients);
@@ -377,7 +395,7 @@ static bool serve_once(struct server *server)
     if (fds[LISTENER].revents)
         accept_client(server);
     clients_tidy(&server->clients, clock_now_ns());
-    return true;
+    return 1;
 }
 
 /* Let a running test end with `error code=stopped`, and the client read it. */
@@ -385,6 +403,7 @@ static void server_close(struct server *server)
 {
     uint64_t one = 1;
     struct pollfd done = {.fd = server->done_fd, .events = POLLIN};
+    struct failure stopped;
 
     if (server->running) {
         (void)!write(server->session.stop_fd, &one, sizeof one);
@@ -392,7 +411,8 @@ static void server_close(struct server *server)
             ;
         finish_session(server);
     }
-    clients_close(&server->clients);
+    failure_set(&stopped, "stopped", 0, "the load server was told to stop");
+    clients_close(&server->clients, &stopped);
     close(server->listen_fd);
     close(server->signal_fd);
     if (server->parent_fd >= 0)
@@ -407,16 +427,19 @@ int main(int argc, char **argv)
 {
     static struct server server; /* holds the clients' buffers: too large for the stack */
     bool served = false;
+    int more;
 
     open_standard_files();
     options_parse(&server.options, argc, argv);
     server_open(&server);
-    while (serve_once(&server)) {
+    while ((more = serve_once(&server)) > 0) {
         served = served || server.running;
         /* --once: leave when the test is over and its client has read the answer */
         if (server.options.once && served && !server.running && server.clients.count == 0)
             break;
     }
     server_close(&server);
+    if (more < 0)
+        die("poll: %s", strerror(-more));
     return 0;
 }
