@@ -8,14 +8,15 @@ PROBE = $(SERVER).probe
 SERVER_SOURCES = $(wildcard server/*.[ch]) server/cflags server/probe/liburing.c pybench/__init__.py
 SOURCES = setup.py pyproject.toml $(SERVER_SOURCES) $(wildcard ext/*.[ch])
 C_FILES = $(wildcard server/*.[ch] server/probe/*.c ext/*.[ch] tests/server/c/*.[ch] \
-	tests/bench/bare/*.[ch])
+	tests/bench/bare/*.[ch] tests/fuzz/*.[ch])
 SERVER_CFLAGS = $(shell cat server/cflags) $(CPPFLAGS) $(CFLAGS)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' pybench/__init__.py)
 # Short rounds instead of a long one: a worker of asyncio_proto has one of two speeds at this count.
 BENCH_ARGS ?= --func asyncio_proto,uvloop_proto,c_epoll --conns 10k --rounds 5 --runtime 2s \
 	--warmup 500ms
+FUZZ_S ?= 60
 
-.PHONY: help bench test server regression lint format asan sdist clean
+.PHONY: help bench test server regression lint format asan fuzz sdist clean
 .DEFAULT_GOAL := help
 
 help:  ## list what there is
@@ -47,6 +48,10 @@ format: $(VENV)/.for-lint  ## put every file into the house style
 
 asan: $(VENV)/.for-test  ## the server, extension and C unit tests under ASan and UBSan
 	.ci/asan $(BIN)/python
+
+fuzz:  ## requests, commands and options of the server under libFuzzer, FUZZ_S=60 seconds each
+	.ci/system-packages fuzz
+	tests/fuzz/run $(FUZZ_S)
 
 sdist: $(VENV)/.for-bench  ## a source distribution in dist/
 	$(BIN)/python -m pip install -qq build

@@ -313,6 +313,22 @@ int control_version(const char *bytes, size_t length)
     return control_parse(&request, bytes, length, &ignored) < 0 ? 2 : request.version;
 }
 
+enum control_command control_command(const char *bytes, size_t length, size_t *used)
+{
+    const char *newline = length ? memchr(bytes, '\n', length) : NULL;
+
+    *used = newline ? (size_t)(newline - bytes) + 1 : 0;
+    if (!newline && length < CONTROL_LINE_MAX)
+        return COMMAND_NONE;
+    if (!newline)
+        *used = length;
+    if (*used == 6 && memcmp(bytes, "ready\n", 6) == 0)
+        return COMMAND_READY;
+    if (*used == 5 && memcmp(bytes, "stop\n", 5) == 0)
+        return COMMAND_STOP;
+    return COMMAND_UNKNOWN;
+}
+
 /* ---- replies ----------------------------------------------------------------------------- */
 
 /* Call write with a stream and its argument; the bytes written become the reply. */

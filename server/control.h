@@ -231,6 +231,14 @@ int control_version(const char *bytes, size_t length);
 /* Parse a whole request. Returns 0, or -EINVAL with fail filled; *out is untouched then. */
 int control_parse(struct request *out, const char *bytes, size_t length, struct failure *fail);
 
+/* A line that follows a request. */
+enum control_command { COMMAND_NONE, COMMAND_READY, COMMAND_STOP, COMMAND_UNKNOWN };
+
+/* The first line of the length bytes that a client sent after its request; *used is the number of
+ * bytes that it takes, 0 with COMMAND_NONE: it is not whole yet. What is CONTROL_LINE_MAX bytes
+ * long and has no end is COMMAND_UNKNOWN. */
+enum control_command control_command(const char *bytes, size_t length, size_t *used);
+
 /* Each of these returns a malloc'ed reply, its length in *length, or NULL when memory ran out. */
 char *control_connected(size_t *length, uint32_t conns, uint64_t elapsed_ns);
 char *control_progress(size_t *length, uint64_t since_ns, uint64_t messages, uint64_t alive);

@@ -98,22 +98,12 @@ static int send_reply(struct session *session, char *reply, size_t length)
     return reply && sent == length ? 0 : -ECANCELED;
 }
 
-enum command { COMMAND_NONE, COMMAND_READY, COMMAND_STOP, COMMAND_UNKNOWN };
-
 /* Take the next whole line out of the input. */
-static enum command next_command(struct session *session)
+static enum control_command next_command(struct session *session)
 {
-    char *newline = memchr(session->input, '\n', session->length);
-    enum command command = COMMAND_UNKNOWN;
     size_t used;
+    enum control_command command = control_command(session->input, session->length, &used);
 
-    if (!newline)
-        return session->length < sizeof session->input ? COMMAND_NONE : COMMAND_UNKNOWN;
-    used = (size_t)(newline - session->input) + 1;
-    if (used == 6 && memcmp(session->input, "ready\n", 6) == 0)
-        command = COMMAND_READY;
-    else if (used == 5 && memcmp(session->input, "stop\n", 5) == 0)
-        command = COMMAND_STOP;
     session->length -= used;
     memmove(session->input, session->input + used, session->length);
     return command;

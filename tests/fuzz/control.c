@@ -1,0 +1,82 @@
+/* Requests as bytes: what is taken keeps its bounds, what is not leaves everything as it was and is
+ * answered with one clean line. */
+#include "control.h"
+
+#include "must.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void check_clean(const struct failure *fail, int version)
+{
+    size_t length = 0;
+    char *line = control_refusal(&length, version, fail);
+
+    MUST(line && length > 0 && length < CONTROL_LINE_MAX);
+    for (size_t i = 0; i + 1 < length; i++)
+        MUST(line[i] >= ' ' && line[i] <= '~');
+    MUST(version == 1 || line[length - 1] == '\n');
+    free(line);
+}
+
+static void check_request(const struct request *r)
+{
+    struct network_list nothing = {0};
+    char text[ADDRESS_TEXT];
+
+    MUST(r->version == 1 || r->version == 2);
+    MUST(r->conns >= 1 && r->conns <= 1000000);
+    MUST(r->msize >= 1 && r->msize <= CONTROL_MSIZE_MAX);
+    MUST(r->runtime_ns >= 1000000 && r->runtime_ns <= 86400000000000);
+    MUST(r->warmup_ns <= 86400000000000);
+    MUST(r->think_min_ns <= r->think_max_ns && r->think_max_ns <= 1000000000000);
+    MUST(!r->rate || !r->think_max_ns);
+    MUST(r->rate <= 1000000000 && r->busy_poll_ns <= 1000000000);
+    MUST(r->threads <= CONTROL_THREADS_MAX);
+    MUST(!*r->engine || control_is_text(r->engine, sizeof r->engine - 1));
+    MUST(!*r->token || control_is_text(r->token, sizeof r->token - 1));
+    MUST(address_port(&r->target) >= 1);
+    MUST(strlen(address_print(&r->target, true, text)) < sizeof text);
+    MUST(address_may_target(&r->target, &r->target, &nothing));
+}
+
+static void check_parse(const char *bytes, size_t length)
+{
+    struct request request, before;
+    struct failure fail;
+
+    memset(&before, 0xa5, sizeof before);
+    memcpy(&request, &before, sizeof request);
+    if (control_parse(&request, bytes, length, &fail) == 0) {
+        check_request(&request);
+        MUST(control_version(bytes, length) == request.version);
+        return;
+    }
+    MUST(memcmp(&request, &before, sizeof request) == 0);
+    MUST(strcmp(fail.code, "bad_request") == 0 && fail.err == EINVAL);
+    MUST(control_version(bytes, length) == 2);
+    check_clean(&fail, 2);
+    check_clean(&fail, 1);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    size_t length = size < CONTROL_LINE_MAX ? size : CONTROL_LINE_MAX;
+    size_t used = 0, ignored;
+    char *bytes;
+
+    if (length == 0)
+        return 0;
+    bytes = malloc(length); /* of this size and no more, so that ASan sees who reads on */
+    memcpy(bytes, data, length);
+    if (control_shape(bytes, length, &used) == CONTROL_WHOLE) {
+        MUST(used >= 1 && used <= length);
+        check_parse(bytes, used);
+    } else {
+        for (size_t part = 1; part < length; part += 1 + length / 16)
+            MUST(control_shape(bytes, part, &ignored) == CONTROL_PARTIAL);
+    }
+    free(bytes);
+    return 0;
+}
