@@ -307,10 +307,11 @@ int control_parse(struct request *out, const char *bytes, size_t length, struct 
 
 int control_version(const char *bytes, size_t length)
 {
-    struct request request;
+    struct request request = {.version = 2}; /* untouched by a failure */
     struct failure ignored;
 
-    return control_parse(&request, bytes, length, &ignored) < 0 ? 2 : request.version;
+    (void)control_parse(&request, bytes, length, &ignored);
+    return request.version;
 }
 
 enum control_command control_command(const char *bytes, size_t length, size_t *used)

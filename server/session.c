@@ -193,7 +193,7 @@ static bool same_token(const char *known, const char given[CONTROL_TOKEN_MAX + 1
     char padded[CONTROL_TOKEN_MAX + 1] = {0};
     volatile unsigned differing = 0;
 
-    memcpy(padded, known, strlen(known)); /* not longer: see options.c */
+    snprintf(padded, sizeof padded, "%s", known); /* not longer: see options.c */
     for (size_t i = 0; i < sizeof padded; i++)
         differing |= (unsigned)(padded[i] ^ given[i]);
     return differing == 0;
