@@ -47,14 +47,17 @@ class WorkerProcess:
             stack.callback(os.close, self._events)
             os.set_blocking(self._events, False)
             self._reader = Reader(self._events)
+            lifeline_fd, ours = os.pipe()  # the kernel closes our end when we end, however we do
+            stack.callback(os.close, ours)
             try:
-                self._process = _start(cell, bind, cpu, events_fd, self._output)
+                self._process = _start(cell, bind, cpu, events_fd, lifeline_fd, self._output)
                 stack.callback(self.kill)
                 self._pidfd = os.pidfd_open(self._process.pid)
             except OSError as exc:
                 raise WorkerError(f"the worker cannot be started: {exc}", code="start") from exc
             finally:
                 os.close(events_fd)
+                os.close(lifeline_fd)
             stack.callback(os.close, self._pidfd)
             self._stack = stack.pop_all()
 
@@ -158,7 +161,7 @@ class WorkerProcess:
 
 
 def _start(
-    cell: Cell, bind: str, cpu: int | None, events_fd: int, output: IO[bytes]
+    cell: Cell, bind: str, cpu: int | None, events_fd: int, lifeline_fd: int, output: IO[bytes]
 ) -> "subprocess.Popen[bytes]":
     """The worker's process, or its supervisor's. Raises OSError."""
     row = cell.row
@@ -169,7 +172,7 @@ def _start(
         "bind": bind,
         "cpu": cpu,
         "events_fd": events_fd,
-        "parent_pid": os.getpid(),
+        "lifeline_fd": lifeline_fd,
     }
     module = "pybench.worker.supervisor" if row.command else "pybench.worker.__main__"
     executable = sys.executable if cell.python is None else cell.python.path
@@ -180,6 +183,6 @@ def _start(
         stdin=subprocess.PIPE if row.command else subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
-        pass_fds=(events_fd,),
+        pass_fds=(events_fd, lifeline_fd),
         start_new_session=True,  # a Ctrl-C at the terminal is the driver's to handle
     )

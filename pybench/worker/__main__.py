@@ -1,7 +1,7 @@
 """The worker: a fresh process that runs one backend once. The system under test.
 
 Started by `driver/workerprocess.py` with one argument, SPEC in JSON:
-`{"row": {...}, "conns":, "msize":, "bind":, "cpu":, "events_fd":, "parent_pid":}`. It speaks only
+`{"row": {...}, "conns":, "msize":, "bind":, "cpu":, "events_fd":, "lifeline_fd":}`. It speaks only
 through the pipe `events_fd`, in the words of `protocol.py`. Standard output and error belong to the
 backend.
 
@@ -17,7 +17,7 @@ from typing import Any
 from pybench import backends
 from pybench.backends.interpreters import describe_self
 from pybench.worker.failure import failed
-from pybench.worker.process import cannot_bind, die_with_parent, pin, raise_file_limit
+from pybench.worker.process import cannot_bind, die_with_driver, pin, raise_file_limit
 from pybench.worker.protocol import Code, Listening, Writer
 from pybench.worker.serving import serve_once
 
@@ -62,7 +62,7 @@ def run(spec: dict[str, Any], writer: Writer) -> int:
 def main() -> None:
     """Run, and leave at once: ten thousand objects need not be torn down one by one."""
     spec = json.loads(sys.argv[1])
-    die_with_parent(spec["parent_pid"])
+    die_with_driver(spec["lifeline_fd"])
     status = run(spec, Writer(spec["events_fd"]))
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,8 +1,10 @@
 """What a worker asks of the kernel for its process: its CPU, its files, its end with the driver."""
 
 import ctypes
+import fcntl
 import os
 import resource
+import select
 import signal
 from pathlib import Path
 
@@ -19,10 +21,26 @@ def prctl(option: int, value: int) -> None:
         raise OSError(ctypes.get_errno(), f"prctl({option})")
 
 
-def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when the one that started it ends, however it ends.
+def die_with_driver(lifeline_fd: int) -> None:
+    """Have the kernel kill this process when the driver ends, however it ends.
 
-    When it has ended already, so does this process.
+    lifeline_fd: of a pipe whose other end the driver has, and nobody else. Its end is a signal, so
+    that nothing here waits for it; the parent's own (`die_with_parent`) is that of the thread that
+    started this process. When it has ended already, so does this process.
+    """
+    os.set_inheritable(lifeline_fd, False)
+    fcntl.fcntl(lifeline_fd, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline_fd, fcntl.F_SETSIG, signal.SIGKILL)
+    flags = fcntl.fcntl(lifeline_fd, fcntl.F_GETFL)
+    fcntl.fcntl(lifeline_fd, fcntl.F_SETFL, flags | os.O_ASYNC)
+    if select.select([lifeline_fd], [], [], 0)[0]:  # it ended before that took effect
+        os._exit(1)
+
+
+def die_with_parent(parent_pid: int) -> None:
+    """Have the kernel kill this process when the thread that started it ends, however it ends.
+
+    When its process it has ended already, so does this process.
     """
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # it ended before prctl took effect

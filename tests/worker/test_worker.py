@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,7 @@ from pybench.result.file import read_sections
 from pybench.spec import Cell
 from tests.conftest import SHORT, Running
 from tests.support import processes
+from tests.support.processes import wait_for
 
 LONG = ("--runtime", "60s", "--warmup", "0")
 NOTICED_S = 2.0
@@ -124,10 +127,49 @@ def listen(bind: str) -> None:
 
 
 def test_orphan_worker_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker whose driver is not its parent any more ends before it listens."""
-    monkeypatch.setattr(os, "getpid", lambda: 1)
-    with pytest.raises(WorkerError, match="exit status 1"):
-        listen("127.0.0.1")
+    """A worker whose driver has ended before it could look ends before it listens."""
+    dup, pipe, made = os.dup2, os.pipe, list[int]()
+
+    def pipe_without_a_writer() -> tuple[int, int]:
+        reader, writer = pipe()
+        made.append(writer)
+        if len(made) == 2:  # after that of its events
+            with Path(os.devnull).open("wb") as nothing:
+                dup(nothing.fileno(), writer, inheritable=False)
+        return reader, writer
+
+    monkeypatch.setattr(os, "pipe", pipe_without_a_writer)
+    cell = Cell(row=ROWS["selector"], conns=1, msize=64, runtime_ns=10**9, warmup_ns=0)
+    with WorkerProcess(cell, bind="127.0.0.1", cpu=None) as worker:
+        monkeypatch.undo()
+        wait_for("its end", lambda: worker.ended)
+        with pytest.raises(WorkerError, match="exit status 1"):
+            worker.receive()
+        assert worker.port is None
+
+
+def test_a_worker_outlives_the_thread_that_started_it() -> None:
+    """And not the driver: the kernel's own death signal is that of a thread."""
+    cell = Cell(row=ROWS["selector"], conns=1, msize=64, runtime_ns=10**9, warmup_ns=0)
+    started: list[WorkerProcess] = []
+
+    def start() -> None:
+        started.append(WorkerProcess(cell, bind="127.0.0.1", cpu=None))
+        with Interrupts() as interrupts, Watch(started[0], interrupts) as watch:
+            watch.until(lambda: started[0].port is not None, 20)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    tid = thread.native_id
+    thread.join()
+    wait_for("the end of the thread", lambda: not Path(f"/proc/self/task/{tid}").exists())
+    with started[0] as worker:
+        with socket.create_connection(("127.0.0.1", worker.port or 0)) as peer:
+            peer.sendall(b"x" * 64)
+            assert peer.recv(64)
+        wait_for("its own end", lambda: worker.ended)
+        worker.receive()
+        assert worker.usage is not None
 
 
 def test_bind_to_an_address_that_is_not_ours() -> None:
