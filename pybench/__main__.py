@@ -3,7 +3,11 @@
 import os
 import sys
 
-if sys.path[:1] == [os.path.abspath(".")]:  # noqa: PTH100 - pathlib may be found there
+try:
+    HERE = os.getcwd()  # noqa: PTH109 - pathlib may be found there
+except OSError:  # it has been removed
+    HERE = ""
+if sys.path[:1] == [HERE]:
     del sys.path[0]  # `-m` puts the current folder before the standard library
     if sys.modules["pybench"].__file__ is None:  # a folder of that name there, without code
         del sys.modules["pybench"]

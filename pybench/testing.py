@@ -69,7 +69,8 @@ def examine(target: str, *, conns: int = MANY, timeout_s: float = TIMEOUT_S) -> 
     row = backends.find(target)
     if (down := loopback_down("127.0.0.1")) is not None:
         raise PreflightError(f"no check can be made: {down}")
-    path = os.pathsep.join(folder or str(Path.cwd()) for folder in sys.path)
+    places = [folder or str(Path.cwd()) for folder in sys.path]
+    path = os.pathsep.join(folder for folder in places if Path(folder).exists())
     env = (("PYTHONPATH", path), (_INSIDE, "1"))  # what is imported here is imported there
     with _files(conns + SPARE_FILES):
         return scenarios.examine(Plan(row=row, conns=conns, timeout_s=timeout_s, env=env))

@@ -30,7 +30,7 @@ def unavailable(row: Row) -> str | None:
     if path is not None:
         return None if path.is_file() else f"{path}: no such file"
     if not _is_importable(row, module.partition(".")[0]):
-        return f"{module}: no module of that name here (looked in {Path.cwd()} and sys.path)"
+        return f"{module}: no module of that name here (looked in {_here()} and sys.path)"
     return None
 
 
@@ -53,7 +53,15 @@ def _is_importable(row: Row, module: str) -> bool:
 
 
 def _in_folder(module: str) -> ModuleSpec | None:
-    return PathFinder.find_spec(module, [str(Path.cwd())])
+    return PathFinder.find_spec(module, [_here()])
+
+
+def _here() -> str:
+    """The current folder, or what it is called where it has been removed."""
+    try:
+        return str(Path.cwd())
+    except OSError:
+        return "a folder that has been removed"
 
 
 def _how_to_add(row: Row) -> str:
@@ -123,7 +131,7 @@ def _look_in_folder(row: Row) -> None:
     The folder comes last on the path, that nothing else is found there before its own place. A
     backend's module that was named is taken from there first.
     """
-    sys.path.append(str(Path.cwd()))
+    sys.path.append(_here())
     path, module = _place(row.target)
     top = module.partition(".")[0]
     if path is not None or row.loop is not None or top in sys.modules:

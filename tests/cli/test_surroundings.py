@@ -18,12 +18,13 @@ from pybench.backends.start import python_command
 from pybench.driver.interrupts import Interrupts
 from pybench.driver.loadserver import LoadServer
 from pybench.result.file import read_sections
-from tests.conftest import SHORT, environment
+from tests.conftest import environment
 from tests.support.fakeserver import fake_server
 from tests.support.processes import child_called, wait_for
 from tests.support.rounds import Measure, cell
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+SHORT = ("--runtime", "1s", "--warmup", "0")  # others may have the CPU for a while
 PYBENCH = (sys.executable, "-m", "pybench")
 SERVE = """\
 import helper
@@ -278,3 +279,26 @@ def test_a_network_that_is_down_is_no_fault_of_a_row(words: list[str], tmp_path:
     assert "the loopback interface is down" in done.stderr.splitlines()[-1]
     assert "ip link set lo up" in done.stderr and "contract" not in done.stderr
     assert not (tmp_path / "r.jsonl").exists()
+
+
+def test_a_folder_that_has_been_removed(tmp_path: Path) -> None:
+    words = [
+        ["--version"],
+        ["--list"],
+        ["check", "selector", "--conns", "2"],
+    ]
+    script = str(Path(sys.executable).parent / "pybench")
+    for command in ([script], list(PYBENCH)):
+        for arguments in words[: 3 if command == [script] else 2]:
+            gone = tmp_path / "gone"
+            gone.mkdir()
+            done = subprocess.run(
+                ["sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", *command, *arguments],
+                capture_output=True,
+                text=True,
+                cwd=gone,
+                env={**os.environ, "PYTHONPATH": ""},
+                timeout=60,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
