@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import IO, Any
@@ -20,6 +21,7 @@ from pybench.errors import WorkerError
 from pybench.spec import Cell
 from pybench.worker.process import signal_name
 from pybench.worker.protocol import Done, Event, Failed, Listening, Reader, Ready, Usage
+from pybench.worker.tree import descendants
 
 __all__ = ["Usage", "WorkerProcess"]
 
@@ -117,9 +119,16 @@ class WorkerProcess:
             self.finish()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(PROGRAM_END_S)
+        below: list[int] = []
         if not self.ended:
+            below = list(descendants(self._process.pid))
             self._process.kill()
         self._process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # what it has forked, if it left any
+        for pid in below:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _take(self, event: Event) -> None:
         match event:

@@ -17,9 +17,17 @@ from typing import Any
 from pybench import backends
 from pybench.backends.interpreters import describe_self
 from pybench.worker.failure import failed
-from pybench.worker.process import cannot_bind, die_with_driver, pin, raise_file_limit
-from pybench.worker.protocol import Code, Listening, Writer
+from pybench.worker.process import (
+    PR_SET_CHILD_SUBREAPER,
+    cannot_bind,
+    die_with_driver,
+    pin,
+    prctl,
+    raise_file_limit,
+)
+from pybench.worker.protocol import Code, Done, Event, Listening, Writer
 from pybench.worker.serving import serve_once
+from pybench.worker.tree import end_tree
 
 MAX_BACKLOG = 65535  # the kernel lowers it to net.core.somaxconn
 
@@ -42,7 +50,14 @@ def run(spec: dict[str, Any], writer: Writer) -> int:
     Returns the exit status. Whatever goes wrong, the driver hears of it.
     """
     step: Code = "setup"
+
+    def send(event: Event) -> None:
+        if isinstance(event, Done):
+            end_tree()  # before anybody hears of the end, and ends us
+        writer.send(event)
+
     try:
+        prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a backend forks is counted, and ended, with it
         pin(spec["cpu"])
         raise_file_limit()
         row = backends.Row(**spec["row"])
@@ -52,8 +67,9 @@ def run(spec: dict[str, Any], writer: Writer) -> int:
         listener = listen(spec["bind"])
         writer.send(Listening(listener.getsockname()[1], describe_self(row.extra, row.requires)))
         step = "raised"
-        serve_once(serve, listener, spec["conns"], spec["msize"], writer.send)
+        serve_once(serve, listener, spec["conns"], spec["msize"], send)
     except BaseException as exc:
+        end_tree()
         writer.send(failed(exc, step))
         return 1
     return 0

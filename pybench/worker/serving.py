@@ -11,6 +11,7 @@ from pybench.errors import WorkerError
 from pybench.worker.failure import last_line
 from pybench.worker.process import peak_rss_kb
 from pybench.worker.protocol import Done, Event, Ready, Usage
+from pybench.worker.tree import TreeUsage, tree_usage
 
 
 def serve_once(
@@ -41,30 +42,35 @@ class Span:
 
     def __init__(self, send: Callable[[Event], None]) -> None:
         self._send = send
-        self._start: tuple[int, resource.struct_rusage] | None = None
+        self._start: tuple[int, TreeUsage, resource.struct_rusage] | None = None
         self._ready_calls = 0
 
     def ready(self) -> None:
         """The backend's callback: all connections are accepted. Usage is counted from here."""
         self._ready_calls += 1
         self._check_ready_calls()
-        self._start = (time.monotonic_ns(), resource.getrusage(resource.RUSAGE_SELF))
+        tree = tree_usage()
+        self._start = (time.monotonic_ns(), tree, resource.getrusage(resource.RUSAGE_SELF))
         self._send(Ready())
 
     def usage(self) -> Usage:
-        """What was used since `ready`. Raises WorkerError when it was not called, or twice."""
+        """What was used since `ready`, by the processes that the backend started too.
+
+        Raises WorkerError when it was not called, or twice.
+        """
         now_ns, usage = time.monotonic_ns(), resource.getrusage(resource.RUSAGE_SELF)
+        tree = tree_usage()
         if self._start is None:
             raise WorkerError(
                 "the backend returned without having called ready()", code="ready_never"
             )
         self._check_ready_calls()  # an event loop may only have logged what was raised then
-        start_ns, before = self._start
+        start_ns, tree_before, before = self._start
         return Usage(
-            user_s=usage.ru_utime - before.ru_utime,
-            sys_s=usage.ru_stime - before.ru_stime,
+            user_s=usage.ru_utime - before.ru_utime + tree.user_s - tree_before.user_s,
+            sys_s=usage.ru_stime - before.ru_stime + tree.sys_s - tree_before.sys_s,
             wall_s=(now_ns - start_ns) / 1e9,
-            max_rss_kb=peak_rss_kb(),
+            max_rss_kb=peak_rss_kb() + tree.max_rss_kb,
         )
 
     def _check_ready_calls(self) -> None:

@@ -23,8 +23,17 @@ class TreeUsage:
     max_rss_kb: int
 
 
-def descendants() -> Iterator[int]:
-    """All processes below this one, parents before their children."""
+def has_children() -> bool:
+    """Whether this process has any, ended ones included: the kernel tells at once."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def descendants(of: int | None = None) -> Iterator[int]:
+    """All processes below one, parents before their children. of: its id; None: of this one."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -32,7 +41,7 @@ def descendants() -> Iterator[int]:
         except OSError:  # it has ended meanwhile
             continue
         children.setdefault(int(fields[1]), []).append(int(path.parent.name))
-    todo = list(children.get(os.getpid(), []))
+    todo = list(children.get(os.getpid() if of is None else of, []))
     while todo:
         pid = todo.pop(0)
         yield pid
@@ -43,7 +52,7 @@ def tree_usage() -> TreeUsage:
     """CPU time so far of all processes below this one, those that have ended included."""
     ours = resource.getrusage(resource.RUSAGE_CHILDREN)
     user_s, sys_s, peak_kb = ours.ru_utime, ours.ru_stime, 0
-    for pid in descendants():
+    for pid in descendants() if has_children() else ():
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             status = Path(f"/proc/{pid}/status").read_text()
@@ -59,6 +68,8 @@ def tree_usage() -> TreeUsage:
 
 def end_tree() -> None:
     """End all processes below this one: asked first, then killed. None is left on return."""
+    if not has_children():
+        return
     deadline = time.monotonic() + TERM_S
     number = signal.SIGTERM
     signal_all(number)

@@ -1,11 +1,14 @@
 """One round, end to end: real workers, the real load server, and everything that can go wrong."""
 
+import contextlib
+import dataclasses
 import json
 import os
 import resource
 import signal
 import socket
 import time
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,7 @@ from pybench.driver.loadserver import LoadServer
 from pybench.machine.placement import Placement
 from pybench.result import Result
 from pybench.spec import HostPort
+from tests.support import processes
 from tests.support.fakeserver import AWAIT_LINE, CONNECT, Step, fake_server
 from tests.support.rounds import HASTY, IMPATIENT, Measure, cell
 
@@ -144,6 +148,31 @@ def test_waiting_for_a_worker_takes_no_processor_time(measure: Measure) -> None:
     wall, used = time.monotonic(), time.process_time()
     assert measure(cell("bad:hangs_at_end"), timeouts=IMPATIENT).status == "hung"
     assert time.process_time() - used < 0.3 * (time.monotonic() - wall)
+
+
+def _burning(mark: str) -> list[int]:
+    """Workers and their children that run that row: a child that forked has its parent's words."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if f"badbackends:{mark}".encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+    return [pid for pid in found if processes.alive(pid)]
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    ("name", "status"), [("echoes_in_a_child", "ok"), ("hangs_with_a_child", "hung")]
+)
+def test_what_a_backend_forks_is_counted_and_ended(
+    name: str, status: str, measure: Measure
+) -> None:
+    result = measure(cell(f"bad:{name}"), timeouts=dataclasses.replace(IMPATIENT, finish=4))
+    assert result.status == status, result.error
+    processes.wait_for("the end of all", lambda: not _burning(name), 2.0)
+    if status == "ok":
+        assert result.client
+        assert result.client.user_s + result.client.sys_s > 0.2 * result.client.wall_s
 
 
 def test_a_lost_or_corrupt_connection_of_a_hundred_is_stamped(measure: Measure) -> None:

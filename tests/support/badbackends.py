@@ -134,3 +134,24 @@ def swallows(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -
 def leaves_threads(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
     threading.Thread(target=threading.Event().wait).start()
     good(listener, conns, msize, ready)
+
+
+def echoes_in_a_child(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    """The child leaves the session, and when all is over burns on for ever, deaf to SIGTERM."""
+    socks = _accept(listener, conns)
+    if (child := os.fork()) == 0:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _echo(socks, lambda number, data: data)
+        while True:
+            pass
+    for sock in socks:
+        sock.close()
+    print(f"child {child}", flush=True)
+    ready()
+    threading.Event().wait(0.6)
+
+
+def hangs_with_a_child(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    echoes_in_a_child(listener, conns, msize, ready)
+    threading.Event().wait()
