@@ -13,20 +13,31 @@ NS_PER_US = 1_000
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 
-_UNITS_NS = {"us": NS_PER_US, "ms": NS_PER_MS, "s": NS_PER_S, "": NS_PER_S}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|)", re.ASCII)
-_COUNT = re.compile(r"(\d+(?:\.\d+)?)(k?)", re.ASCII)
+_UNITS_NS = {
+    "us": NS_PER_US,
+    "ms": NS_PER_MS,
+    "s": NS_PER_S,
+    "": NS_PER_S,
+    "m": 60 * NS_PER_S,
+    "min": 60 * NS_PER_S,
+    "h": 3600 * NS_PER_S,
+}
+_THOUSANDS = {"": 1, "k": 1000, "K": 1000, "M": 1_000_000, "G": 1_000_000_000}
+_BINARY = {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "kb": 1000, "mb": 1_000_000, "b": 1}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(us|ms|min|s|m|h|)", re.ASCII)
+_COUNT = re.compile(r"(\d+(?:\.\d+)?(?:[eE]\+?\d{1,2})?)([kKMG]?)", re.ASCII)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmg]i?b|b)", re.ASCII | re.IGNORECASE)
 
 
 def parse_duration_ns(text: str) -> int:
-    """A duration in ns: a number and a unit of `us ms s`; a bare number is seconds.
+    """A duration in ns: a number and a unit of `us ms s m h`; a bare number is seconds.
 
-    text: `30s`, `1.5s`, `500ms`, `20us`, `30`.
+    text: `30s`, `1.5s`, `500ms`, `20us`, `2m` (minutes, as `2min`), `30`.
     Raises UsageError for anything else, negative and sub-nanosecond values included.
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise UsageError(f"{text!r} is not a duration: write 30s, 500ms or 20us")
+        raise UsageError(f"{text!r} is not a duration: write 30s, 500ms, 20us or 2m")
     value = Decimal(match[1]) * _UNITS_NS[match[2]]
     if value != int(value):
         raise UsageError(f"{text!r} is finer than a nanosecond")
@@ -34,14 +45,32 @@ def parse_duration_ns(text: str) -> int:
 
 
 def parse_count(text: str) -> int:
-    """A whole number >= 0 that may end in `k` for thousands: `100`, `10k`, `1.5k`.
+    """A whole number >= 0: `100`, `1e4`, or in thousands `10k` or `10K`, in millions `1M`.
 
     Raises UsageError for anything else.
     """
     match = _COUNT.fullmatch(text.strip())
-    value = Decimal(match[1]) * (1000 if match[2] else 1) if match else None
+    value = Decimal(match[1]) * _THOUSANDS[match[2]] if match else None
     if value is None or value != int(value):
-        raise UsageError(f"{text!r} is not a count: write 100, 1k or 10000")
+        raise UsageError(f"{text!r} is not a count: write 100, 1k, 1M or 10000")
+    return int(value)
+
+
+def parse_size(text: str) -> int:
+    """Bytes: a count, in which k is 1000, or with a unit of its own, `64KiB` (65536) or `64kB`.
+
+    Raises UsageError for anything else.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        try:
+            return parse_count(text)
+        except UsageError:
+            raise UsageError(f"{text!r} is not a size: write 64, 64k (64000) or 64KiB") from None
+    unit = match[2].lower()
+    value = Decimal(match[1]) * (1_000_000_000 if unit == "gb" else _BINARY[unit])
+    if value != int(value):
+        raise UsageError(f"{text!r} is not a whole number of bytes")
     return int(value)
 
 

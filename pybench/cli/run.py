@@ -16,6 +16,7 @@ from pybench.cli.main import COMMANDS
 from pybench.errors import ResultFormatError, UsageError
 from pybench.spec import OPTIONS, Campaign
 from pybench.spec.file import read_campaign_file
+from pybench.units import parse_size
 
 if TYPE_CHECKING:
     from pybench.driver.campaign import Measure, Outcome
@@ -144,7 +145,7 @@ def _measure(
     token()  # what cannot be one is said before anything starts
     plan = make_plan(order.campaign, order.done)
     with _writer(order, plan, arguments) as writer:
-        _announce(plan)
+        _announce(plan, arguments)
         reporter = make_reporter(plan.expected, plan.campaign.rounds, sys.stderr)
         outcome = campaign.run(plan, reporter, writer, measure)
     _show(outcome.results, fmt)
@@ -171,8 +172,8 @@ def _writer(
         yield writer
 
 
-def _announce(plan: "Plan") -> None:
-    """What is to come, before it does."""
+def _announce(plan: "Plan", given: Sequence[str]) -> None:
+    """What is to come, before it does. given: the command line."""
     from pybench.driver.progress import short_span
 
     for warning in plan.warnings:
@@ -181,7 +182,23 @@ def _announce(plan: "Plan") -> None:
     count = len(plan.expected)
     rounds = f"{about}{count} round{'' if count == 1 else 's'}"
     span = short_span(plan.expected_s)
-    warn(f"{rounds} to measure, about {span} (seed {plan.campaign.seed})")
+    understood = f"{_understood(given)}; " if _understood(given) else ""
+    warn(f"{understood}{rounds} to measure, about {span} (seed {plan.campaign.seed})")
+
+
+def _understood(given: Sequence[str]) -> str:
+    """Sizes and counts written with a unit, as they were taken: `--msize 64k is 64000`."""
+    words = iter(given)
+    found = []
+    for word in words:
+        name, equals, text = word.partition("=")
+        if name not in ("--msize", "--conns", "--rate"):
+            continue
+        text = text if equals else next(words, "")
+        for one in text.split(","):
+            if one[-1:].isalpha() and one != "auto" and (name == "--msize" or one[-1] in "KMG"):
+                found.append(f"{name} {one} is {parse_size(one)}")
+    return ", ".join(found)
 
 
 def _explain(order: _Order, folder: Path, fmt: Format, arguments: Sequence[str]) -> int:

@@ -123,7 +123,7 @@ class RoundOptions:
     """What every round of a campaign is asked with; each cell has it."""
 
     msize: int = _option(
-        "msize", parse.count(1, MAX_MSIZE), "BYTES", "size of a message",
+        "msize", parse.size(1, MAX_MSIZE), "BYTES", "size of a message: 64, 1k (1000) or 64KiB",
         default="64", wire=_word("msize"), words="message size",
     )  # fmt: skip
     think_us: tuple[int, int] = _option(

@@ -19,6 +19,7 @@ from pybench.units import (
     parse_count,
     parse_counts,
     parse_duration_ns,
+    parse_size,
     split_list,
     unique,
 )
@@ -30,6 +31,7 @@ MAX_BUSY_POLL_NS = NS_PER_S
 EnvSet = tuple[tuple[str, str], ...]
 """Variables of an environment with their values, in the order given."""
 
+_FRACTION = re.compile(r"\d*\.\d+", re.ASCII)
 _PROGRAM = re.compile(r"(?:^|(?<=,))\s*(?:[\w.+-]+=)?exec:")
 
 
@@ -83,6 +85,10 @@ def count(low: int, high: int) -> Callable[[str], int]:
     return lambda text: _within(parse_count(text), low, high)
 
 
+def size(low: int, high: int) -> Callable[[str], int]:
+    return lambda text: _within(parse_size(text), low, high)
+
+
 def counts(low: int, high: int) -> Callable[[str], tuple[int, ...]]:
     return lambda text: unique(_within(n, low, high) for n in parse_counts(text))
 
@@ -91,6 +97,11 @@ def rates(text: str) -> tuple[tuple[int, ...], bool]:
     """Rates in pings per second, or `auto`; returns them and whether it was that."""
     if text.strip() == "auto":
         return (), True
+    if any(_FRACTION.fullmatch(word.strip()) for word in text.split(",")):
+        raise UsageError(
+            f"{text!r}: a rate is a whole number of pings/s, 1 or more, over all connections;"
+            " --think makes longer pauses"
+        )
     try:
         return counts(1, MAX_RATE)(text), False
     except UsageError as exc:

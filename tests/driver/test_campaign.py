@@ -305,3 +305,10 @@ def test_estimate_learns_what_a_round_costs_besides(monkeypatch: pytest.MonkeyPa
     estimate.finish()
     assert estimate.left_s == pytest.approx(2 * 12)
     assert estimate.fraction == pytest.approx(1 / 3)
+
+
+def test_what_was_understood_of_a_unit_is_said(invoke: Invoke) -> None:
+    done = invoke("--func", "selector", "--conns", "1k,5", "--msize", "64k", "--rate=1K")
+    assert done.returncode == 0, done.stderr
+    assert "--msize 64k is 64000, --rate 1K is 1000; 2 rounds to measure" in done.stderr
+    assert "pybench: 1 round to measure" in invoke("--func", "selector", "--conns", "5").stderr

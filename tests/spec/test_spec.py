@@ -17,13 +17,15 @@ from pybench.units import (
     parse_counts,
     parse_cpus,
     parse_duration_ns,
+    parse_size,
 )
 
 
 @pytest.mark.parametrize(
     ("text", "value_ns"),
     [("30s", 30 * 10**9), ("500ms", 5 * 10**8), ("20us", 20_000), ("2", 2 * 10**9),
-     ("1.5s", 1_500_000_000), ("0.1us", 100), ("0", 0)],
+     ("1.5s", 1_500_000_000), ("0.1us", 100), ("0", 0), ("1m", 60 * 10**9),
+     ("1.5min", 90 * 10**9), ("1h", 3600 * 10**9)],
 )  # fmt: skip
 def test_duration(text: str, value_ns: int) -> None:
     assert parse_duration_ns(text) == value_ns
@@ -31,22 +33,47 @@ def test_duration(text: str, value_ns: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "s", "-1s", "1h", "1e3", "1 s", "nan", ".5s", "0.0001us", "\u0661s"]
+    "text", ["", "s", "-1s", "1d", "1M", "1e3", "1 s", "nan", ".5s", "0.0001us", "\u0661s"]
 )
 def test_bad_duration(text: str) -> None:
     with pytest.raises(UsageError):
         parse_duration_ns(text)
 
 
-@pytest.mark.parametrize(("text", "value"), [("10", 10), ("1k", 1000), ("1.5k", 1500), ("0", 0)])
+@pytest.mark.parametrize(("text", "value"), [("10", 10), ("1k", 1000), ("1.5k", 1500), ("0", 0),
+    ("10K", 10_000), ("1M", 10**6), ("1e4", 10_000), ("1.5e3", 1500), ("1E+4", 10_000)],
+)  # fmt: skip
 def test_count(text: str, value: int) -> None:
     assert parse_count(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "k", "-1", "1.5", "1m", "1K ", "0x10", "1.0001k"])
+@pytest.mark.parametrize(
+    "text", ["", "k", "-1", "1.5", "1m", "1KiB", "0x10", "1.0001k", "1e-2", "1e999"]
+)
 def test_bad_count(text: str) -> None:
     with pytest.raises(UsageError):
-        parse_count(text) if text != "1K " else parse_count("1K")
+        parse_count(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("64", 64), ("64k", 64_000), ("64KiB", 65_536), ("64kib", 65_536), ("1MiB", 1 << 20),
+     ("64kB", 64_000), ("0.5KiB", 512), ("1M", 10**6), ("100B", 100)],
+)  # fmt: skip
+def test_size(text: str, value: int) -> None:
+    assert parse_size(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "KiB", "64Ki", "0.3KiB", "64 bytes", "-1KiB"])
+def test_bad_size(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_size(text)
+
+
+@pytest.mark.parametrize("text", ["0.5", "100,0.5", ".5"])
+def test_a_rate_below_one_is_refused_with_what_to_do(text: str) -> None:
+    with pytest.raises(UsageError, match="a whole number of pings/s, 1 or more"):
+        campaign(rate=text)
 
 
 def test_counts_and_cpus_are_lists_without_duplicates() -> None:
