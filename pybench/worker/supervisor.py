@@ -34,10 +34,11 @@ from pybench.worker.process import (
     signal_name,
 )
 from pybench.worker.protocol import Done, Listening, Ready, Usage, Writer
-from pybench.worker.tcptable import all_accepted, connections
-from pybench.worker.tree import TERM_S, end_tree, tree_usage
+from pybench.worker.tcptable import all_accepted, is_listening
+from pybench.worker.tree import TERM_S, end_tree, has_children, tree_usage
 
 POLL_FIRST_S, POLL_LAST_S = 0.005, 0.05
+POLL_SHARE = 0.2  # of the CPU: a look through a long list is followed by a longer pause
 
 
 class EndOfLoadError(Exception):
@@ -66,7 +67,7 @@ def _run(spec: dict[str, Any], writer: Writer) -> None:
     port = _free_port(spec["bind"])
     process = _start(spec, port)
     gone = os.pidfd_open(process.pid)
-    _await(gone, process, lambda: connections(port).listeners > 0)
+    _await(gone, process, lambda: is_listening(port))
     writer.send(Listening(port, pid=process.pid))
     _await(gone, process, lambda: all_accepted(port, spec["conns"]))
     before, start_ns = tree_usage(), time.monotonic_ns()
@@ -135,12 +136,14 @@ def _load_is_over(timeout_s: float, also: int | None = None) -> bool:
 def _await(gone: int, process: "subprocess.Popen[bytes]", happened: Callable[[], bool]) -> None:
     """Look again and again: nobody tells when another process listens or has accepted.
 
-    Ever more slowly: with ten thousand connections the kernel's list is long. How long it may take
+    Ever more slowly, and never for more than a share of the CPU: with ten thousand connections the
+    kernel's list is long, and whoever listens wants that CPU. How long it may take
     is the driver's to decide; it ends us.
     """
-    pause_s = POLL_FIRST_S
+    pause_s, used_s = POLL_FIRST_S, time.process_time()
     while not happened():
-        if _load_is_over(pause_s, gone):
+        looked_s, used_s = time.process_time() - used_s, time.process_time()
+        if _load_is_over(max(pause_s, looked_s / POLL_SHARE), gone):
             raise EndOfLoadError
         _check_alive(process)
         pause_s = min(POLL_LAST_S, 1.3 * pause_s)
@@ -164,8 +167,10 @@ def _check_alive(process: "subprocess.Popen[bytes]") -> None:
         return
     if code < 0:
         raise WorkerError(f"the program was killed by {signal_name(-code)}", code="killed")
+    left = " and left processes behind" if has_children() else ""
+    hint = ": it must stay in the foreground, not become a daemon" if code == 0 else ""
     raise WorkerError(
-        f"the program ended with exit status {code} before the load did", code="exited"
+        f"the program ended with exit status {code}{left} before the load did{hint}", code="exited"
     )
 
 

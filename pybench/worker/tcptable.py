@@ -50,24 +50,43 @@ def entries(port: int, name: str = "tcp") -> Iterator[Entry]:
 class Connections:
     """What the kernel knows of a local port. waiting: connections that nobody has accepted yet."""
 
-    listeners: int = 0
     waiting: int = 0
     established: int = 0
 
 
 def connections(port: int) -> Connections:
     """Of both address families: a program may listen on `[::]` for IPv4 as well."""
-    listeners = waiting = established = 0
+    waiting = established = 0
     for name in ("tcp", "tcp6"):
         for entry in entries(port, name):
             if entry.local_port != port:
                 continue
             if entry.state == LISTENING:
-                listeners += 1
                 waiting += entry.to_read
             elif entry.state == ESTABLISHED:
                 established += 1
-    return Connections(listeners, waiting, established)
+    return Connections(waiting, established)
+
+
+def is_listening(port: int) -> bool:
+    """Whether anybody listens on a local port.
+
+    Listeners come first in the kernel's list, and the rest of it is not asked for: cheap however
+    many connections there are.
+    """
+    for name in ("tcp", "tcp6"):
+        try:
+            with Path("/proc/net", name).open() as lines:
+                next(lines)
+                for line in lines:
+                    _, local, _, state, _ = line.split(maxsplit=4)
+                    if state != LISTENING:
+                        break
+                    if int(local.rpartition(":")[2], 16) == port:
+                        return True
+        except FileNotFoundError:  # no IPv6 here
+            continue
+    return False
 
 
 def all_accepted(port: int, conns: int) -> bool:

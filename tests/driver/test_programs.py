@@ -72,15 +72,39 @@ def test_programs_stand_beside_rows_in_one_table(
         ("never_listens", "hung", "did not listen within 2 s"),
         ("never_accepts", "hung", "did not accept all connections within 1 s"),
         ("exits", "failed", "exit status 3 before the load did; it last printed: no licence found"),
+        (
+            "becomes_a_daemon", "failed",
+            "exit status 0 and left processes behind before the load did: it must stay in the fore",
+        ),
         ("dies_in_mid_run", "failed", "the program was killed by signal 11 (SIGSEGV)"),
         ("stops_itself", "hung", "did not accept all"),
     ],
-)
+)  # fmt: skip
 def test_broken_programs(how: str, status: str, error: str, measure: Measure) -> None:
     what = cell(program(how), 3, runtime_ns=1_000_000_000)
     result = measure(what, timeouts=IMPATIENT_TO_LISTEN)
     assert (result.status, error in result.error) == (status, True), result.error
     assert not _running(how)
+
+
+def test_an_exec_row_that_ends_at_once_has_one_good_line(
+    run: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
+    done = run("--func", program("exits"), "--conns", "3", "--runtime", "200ms", "--warmup", "0")
+    assert done.returncode == 1
+    told = [line for line in done.stderr.splitlines() if "exit status 3" in line]
+    assert len(told) == 1 and "no licence found" in told[0]
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.alone
+def test_waiting_for_a_program_to_listen_takes_little_cpu_time(measure: Measure) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = measure(cell(program("never_listens"), 3), timeouts=IMPATIENT_TO_LISTEN)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert result.status == "hung"
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert used < 0.25 * 2 + 0.3  # with the start of two interpreters
 
 
 def _running(how: str) -> bool:

@@ -62,6 +62,13 @@ def exits(port: int) -> None:
     sys.exit(3)
 
 
+def becomes_a_daemon(port: int) -> None:
+    if os.fork() == 0:
+        os.setsid()
+        serves(port)
+    os._exit(0)
+
+
 def dies_in_mid_run(port: int) -> None:
     signal.signal(signal.SIGALRM, lambda *args: os.kill(os.getpid(), signal.SIGSEGV))
     signal.setitimer(signal.ITIMER_REAL, 0.5)
