@@ -24,8 +24,18 @@ RECEIVING: Final = 1 / 3
 echo. With a third the estimate of the share is within 0.1 of what the kernel's receive times say
 (tests/bench/queue_agreement.py --rate 4k,20k,60k)."""
 
+ONE_EVENT: Final = 1.02
+"""Events squared over events, up to which the batches count as batches of one."""
+
 FAIR_SHARE: Final = 0.5
 """Of a CPU, beside one other process that wants it."""
+
+IN_PIECES: Final = 1 << 16
+"""Bytes of a message from which on it arrives in several pieces, each an event or none, and is
+waited for by an idle load server in between."""
+
+WHOLE: Final = 1.5
+"""Events per message up to which an event counts as a message, whatever its size."""
 
 SLICE_S: Final = 0.003
 """How long another process keeps a CPU: the base slice of Linux's scheduler, about 3 ms."""
@@ -59,13 +69,18 @@ def estimated_queue_share(result: Result) -> float | None:
     distributed amounts. With x = s/c and N pings in flight the load server holds
     sum(n * x^n) / sum(x^n), n = 0..N, of them (the closed queueing network of Gordon and Newell,
     1967): all when it is much the slower one, half when both are equally slow.
-    None when the load server did not say how many events it had.
+    Where every batch is of one event, as with one connection, no echo waits behind another: the
+    half of the busy time in which the next ping is sent is not waited through by any.
+
+    None when the load server did not say how many events it had, and for messages so large that
+    each is several events: what is derived of batches does not hold for pieces.
     """
     server, latency = result.server, result.latency_ns
     if server is None or latency is None or not server.events or not result.window_s:
         return None
     in_flight = result.mps * latency.mean / 1e9
-    if in_flight <= 0:
+    pieces = result.msize >= IN_PIECES or server.events > WHOLE * result.messages
+    if in_flight <= 0 or pieces:
         return None
     cpu = server.busy_s / result.window_s
     busy = min(cpu / _left(result), float(server.threads))
@@ -81,8 +96,14 @@ def estimated_queue_share(result: Result) -> float | None:
 
 def _reading_share(result: Result) -> float:
     """The part of the load server's busy time in which echoes wait for it."""
+    server = result.server
     if not (result.rate or result.think_us[1]):
-        return 1.0
+        alone = (
+            server is not None
+            and server.engine not in BATCHES_HIDDEN
+            and server.events_squared <= ONE_EVENT * server.events
+        )
+        return 1 / 2 if alone else 1.0
     polls = result.server is not None and result.server.busy_poll_us > 0
     return RECEIVING / 2 if polls and server_busy(result) < POLLS else 1 / 2
 

@@ -182,7 +182,25 @@ def test_noise_floor(ratio: float, stamped: bool) -> None:
 
 def test_a_generator_that_reads_one_at_a_time_holds_only_that_one() -> None:
     single = changed("server", waits=1_000_000, events_squared=1_000_000)
-    assert queue_share.estimated_queue_share(single) == pytest.approx(0.5 / 100)
+    assert queue_share.estimated_queue_share(single) == pytest.approx(0.5 / 2 / 100)
+
+
+def test_with_one_connection_no_echo_waits_while_its_ping_is_sent() -> None:
+    one = {"waits": 1_000_000, "events_squared": 1_000_000}
+    alone = structs.replace(changed("server", **one), conns=1, mps=1000.0)
+    assert queue_share.estimated_queue_share(alone) == pytest.approx(0.5 / 2)
+    hidden = structs.replace(alone, server=structs.replace(alone.server, engine="uring"))
+    assert queue_share.estimated_queue_share(hidden) == pytest.approx(0.5)
+    pairs = structs.replace(alone, server=structs.replace(alone.server, events_squared=2_000_000))
+    assert queue_share.estimated_queue_share(pairs) == pytest.approx(1.0)
+
+
+def test_of_messages_that_come_in_pieces_the_queue_is_not_estimated() -> None:
+    whole = changed("server", events=1_500_000)
+    assert queue_share.estimated_queue_share(whole) is not None
+    assert queue_share.estimated_queue_share(changed("server", events=1_500_001)) is None
+    assert queue_share.estimated_queue_share(structs.replace(FULL, msize=65_535)) is not None
+    assert queue_share.estimated_queue_share(structs.replace(FULL, msize=65_536)) is None
 
 
 def test_a_busy_generator_that_finds_all_connections_ready_holds_them_all() -> None:
