@@ -6,6 +6,7 @@ without a socket. Nothing here waits without a limit: the socket does not block 
 """
 
 import dataclasses
+import ipaddress
 import os
 import re
 import selectors
@@ -399,6 +400,16 @@ def _connect(server: HostPort) -> socket.socket:
         ) from exc
 
 
+def _is_own_peer(connection: socket.socket) -> bool:
+    """Whether the other end is on this host, whatever it is called: at a loopback address, or at
+    the very address that we are at."""
+    own, peer = (
+        ipaddress.ip_address(str(name[0]).partition("%")[0])
+        for name in (connection.getsockname(), connection.getpeername())
+    )
+    return peer == own or peer.is_loopback
+
+
 class ControlConnection:
     """One connection to a load server, for one test. A context manager; leaving it ends the test.
 
@@ -409,6 +420,7 @@ class ControlConnection:
         self.server = server
         self.parser = ReplyParser()
         self._socket = _connect(server)
+        self.local = _is_own_peer(self._socket)
         self._socket.setblocking(False)
 
     def __enter__(self) -> "ControlConnection":

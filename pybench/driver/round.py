@@ -4,6 +4,7 @@ The driver only starts, watches and ends; it is not in the data path. Waiting is
 worker's process in `workerprocess.py`, the protocol in `control.py`.
 """
 
+import dataclasses
 import ipaddress
 import time
 from collections.abc import Callable
@@ -143,14 +144,12 @@ def run(
         return assemble.failed(blank, str(exc), status=status, details=exc.details)
     except (ServerError, ProtocolError) as exc:
         return assemble.failed(blank, str(exc))
-    server = assemble.Server(address=context.server, connect_s=control.connect_s)
+    address = context.server
+    if control.local and not _is_loopback(address.host):
+        address = dataclasses.replace(address, host="localhost")  # one machine has one name
+    server = assemble.Server(address=address, connect_s=control.connect_s)
     result = assemble.measured(blank, measurement, usage, cpu=cpu, server=server)
-    return assemble.with_stamps(result, monitor, local_server=_is_local(context))
-
-
-def _is_local(context: RoundContext) -> bool:
-    """Whether the load server runs on the worker's machine."""
-    return context.server.host == context.bind or _is_loopback(context.server.host)
+    return assemble.with_stamps(result, monitor, local_server=control.local)
 
 
 def _is_loopback(host: str) -> bool:

@@ -19,7 +19,7 @@ from pybench.driver.loadserver import LoadServer
 from pybench.machine.placement import Placement
 from pybench.result import Result
 from pybench.spec import HostPort
-from tests.support import processes
+from tests.support import processes, synthetic
 from tests.support.fakeserver import AWAIT_LINE, CONNECT, Step, fake_server
 from tests.support.rounds import HASTY, IMPATIENT, Measure, cell
 
@@ -173,6 +173,24 @@ def test_what_a_backend_forks_is_counted_and_ended(
     if status == "ok":
         assert result.client
         assert result.client.user_s + result.client.sys_s > 0.2 * result.client.wall_s
+
+
+def test_this_host_is_recognised_whatever_it_is_called(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *more, **how: asked("127.0.0.1" if host == "vm" else host, *more, **how),
+    )
+    with LoadServer() as server:
+        named = HostPort("vm", server.address.port)
+        result = measure(cell("c_epoll"), server=named)
+    assert result.status == "ok", result.error
+    assert result.server and result.server.address == f"localhost:{named.port}"
+    (one,) = synthetic.as_rounds([result])
+    assert one.setting.server == "local"
 
 
 def test_a_lost_or_corrupt_connection_of_a_hundred_is_stamped(measure: Measure) -> None:
