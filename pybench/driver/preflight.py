@@ -13,6 +13,7 @@ from pybench.spec import Campaign, Cell
 
 SPARE_FILES = 64  # what interpreter, libraries and the event loop open besides the connections
 SPARE_TASKS = 64
+SPARE_TRACKED = 16  # control connections, and what else this machine talks to meanwhile
 SPARE_MAPPINGS = 1000
 SLOW_BACKLOG = 128
 
@@ -39,6 +40,7 @@ def obstacles(campaign: Campaign, bind: str) -> list[Obstacle]:
     """
     files = list(limits.open_files())
     ports = [] if campaign.server or bind.startswith("127.") else list(limits.local_ports(bind))
+    tracked = list(limits.tracked_connections())
     threads, mappings = list(limits.threads()), list(limits.mappings())
     found: list[Obstacle] = []
     down = loopback_down(bind)
@@ -47,7 +49,11 @@ def obstacles(campaign: Campaign, bind: str) -> list[Obstacle]:
     for cell in campaign.cells:
         row, conns = cell.row, cell.conns
         each = f", {row.mappings_per_conn} per thread,"
-        of_all = [*_short(files, conns, SPARE_FILES), *_short(ports, conns, 0)]
+        of_all = [
+            *_short(files, conns, SPARE_FILES),
+            *_short(ports, conns, 0),
+            *_short(tracked, conns, SPARE_TRACKED),
+        ]
         of_row = [
             *_short(threads, conns * row.threads_per_conn, SPARE_TASKS),
             *_short(mappings, conns * row.mappings_per_conn, SPARE_MAPPINGS, each),

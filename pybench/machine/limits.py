@@ -75,6 +75,18 @@ def local_ports(towards: str) -> Iterator[Limit]:
         yield Limit(high - low + 1, f"local ports to connect to {towards} from", remedy)
 
 
+def tracked_connections() -> Iterator[Limit]:
+    """That the firewall can still take note of; when its table is full, packets are dropped.
+
+    Nothing where it tracks none: its table may be there and empty.
+    """
+    maximum = read_int("/proc/sys/net/netfilter/nf_conntrack_max")
+    used = read_int("/proc/sys/net/netfilter/nf_conntrack_count")
+    if maximum and used:
+        remedy = f"sysctl -w net.netfilter.nf_conntrack_max={max(262_144, 4 * maximum)}"
+        yield Limit(max(0, maximum - used), "tracked connections of the firewall", remedy)
+
+
 def threads() -> Iterator[Limit]:
     """How many more threads there can be, by everything that limits them."""
     running = _running_tasks()

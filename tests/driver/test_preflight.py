@@ -49,3 +49,15 @@ def test_a_row_under_another_name_has_the_same_needs(
 ) -> None:
     (obstacle,) = obstacles(monkeypatch, func, 1000, kernel__threads_max=500)
     assert obstacle.startswith("mine x 1000: 1064 threads needed")
+
+
+def test_a_firewall_that_tracks_connections_has_room_for_so_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = {"net__netfilter__nf_conntrack_max": 1100, "net__netfilter__nf_conntrack_count": 90}
+    (obstacle,) = obstacles(monkeypatch, "selector", 1000, **table)
+    assert "1016 tracked connections of the firewall needed, 1010 available" in obstacle
+    assert "sysctl -w net.netfilter.nf_conntrack_max=262144" in obstacle
+    assert obstacles(monkeypatch, "selector", 990, **table) == []
+    idle = table | {"net__netfilter__nf_conntrack_count": 0}
+    assert obstacles(monkeypatch, "selector", 5000, **idle) == []
