@@ -127,7 +127,7 @@ def _compare(args: argparse.Namespace) -> int:
             twice += other.notes
             new = other.groups(args.server_name)
             if (both := shared_rounds(base, new)) and args.base_func is None:
-                twice.append(f"{both} rounds are in BASE and in NEW: held against themselves")
+                twice.append(f"BASE and NEW have {both} rounds in common, held against themselves")
         comparisons = compare_groups(
             base, new, base_func=args.base_func, new_func=args.new_func, noise=args.noise
         )
