@@ -466,6 +466,25 @@ static void write_histogram(FILE *out, const char *verb, const struct histogram 
         fputc('\n', out);
 }
 
+/* The corrected latencies once more, with what the window's end cut off counted as far as it got.
+ */
+static void write_bounds(FILE *out, const struct outcome *o)
+{
+    static const struct {
+        const char *key;
+        unsigned permille;
+    } levels[] = {{"bound_p50_ns", 500}, {"bound_p75_ns", 750}, {"bound_p90_ns", 900},
+                  {"bound_p95_ns", 950}, {"bound_p99_ns", 990}, {"bound_p999_ns", 999}};
+    struct histogram all = o->corrected;
+
+    hist_merge(&all, &o->censored);
+    put(out, "censored", o->censored.total);
+    put(out, "bound_mean_ns", all.total ? all.sum_ns / all.total : 0);
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
+        put(out, levels[i].key, hist_percentile_ns(&all, levels[i].permille));
+    put(out, "bound_max_ns", all.max_ns);
+}
+
 static void write_corrected(FILE *out, uint64_t rate, const struct outcome *o)
 {
     fputs("corrected", out);
@@ -474,6 +493,7 @@ static void write_corrected(FILE *out, uint64_t rate, const struct outcome *o)
     put(out, "unsent", o->counters.unsent);
     put(out, "sum_ns", o->corrected.sum_ns);
     put(out, "max_ns", o->corrected.max_ns);
+    write_bounds(out, o);
     fputc('\n', out);
     write_histogram(out, "corrected_hist", &o->corrected);
 }

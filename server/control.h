@@ -128,10 +128,16 @@
  * < corrected, < corrected_hist: as above, with latencies from when each ping was due.
  *     rate=          as asked for
  *     late=          pings sent more than 1 ms after they were due
- *     unsent=        pings that were due before the window's end and never sent; of a schedule that
- *                    lags, also those that were due before it began
+ *     unsent=        pings that were due in the window and never sent
  *     sum_ns=
  *     max_ns=
+ *     censored=      pings without an echo at the window's end, or when their connection was lost:
+ *                    those still out, and the unsent. They have no latency and are not in the
+ *                    histogram
+ *     bound_mean_ns= bound_p50_ns= bound_p75_ns= bound_p90_ns= bound_p95_ns= bound_p99_ns=
+ *     bound_p999_ns= bound_max_ns=   of all latencies when these are counted with the time since
+ *                    they were due: the true ones are no shorter. Percentiles are upper edges of
+ *                    buckets
  *
  * < error: code and msg are always there, the others where they apply. A text in double quotes has
  * \" and \\ for a quote and a backslash; bytes that cannot be printed are '?'.

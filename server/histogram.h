@@ -48,6 +48,15 @@ static inline void hist_record(struct histogram *hist, uint64_t value_ns)
         hist->max_ns = value_ns;
 }
 
+/* Record count values of a falling sequence: first_ns, first_ns - step_ns, and so on, none below 0.
+ */
+void hist_record_falling(struct histogram *hist, uint64_t first_ns, uint64_t step_ns,
+                         uint64_t count);
+
+/* Upper edge of the bucket that holds the sample of rank ceil(total * permille / 1000), but no more
+ * than the maximum; 0 when the histogram is empty. */
+uint64_t hist_percentile_ns(const struct histogram *hist, unsigned permille);
+
 /* Smallest value of a bucket, ns; index < HIST_BUCKETS. */
 uint64_t hist_lower_ns(unsigned index);
 

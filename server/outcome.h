@@ -32,7 +32,7 @@ struct counters {
     uint64_t queue_ns;          /* kernel times only: that echoes lay here before they were read */
     uint64_t queue_samples;     /* echoes that queue_ns sums over */
     uint64_t late;   /* open loop only: pings sent more than LATE_NS after the due time */
-    uint64_t unsent; /* open loop only: pings that were due and never sent */
+    uint64_t unsent; /* open loop only: pings that were due in the window and never sent */
 };
 
 /* Add all counters of from to into. By position, so that a new member cannot be forgotten here. */
@@ -50,6 +50,8 @@ struct outcome {
     struct counters counters;
     struct histogram latency;   /* total is the number of messages */
     struct histogram corrected; /* from when each ping was due; filled in an open loop only */
+    struct histogram censored;  /* open loop only: pings without an echo, how long they were overdue
+                                   at the end of the window: what they would have taken, at least */
     struct fairness fairness;
     uint64_t connect_ns; /* to establish all connections */
     uint64_t window_ns;  /* length of the window */

@@ -162,18 +162,26 @@ struct conn *conn_pop_due(struct pinger *pinger, uint64_t now_ns)
     return NULL;
 }
 
-/* Count the connection's pings from next_ns on that were due before the end and are never sent. */
+/* Count the connection's pings from next_ns on that were due in the window and are never sent. */
 static void count_unsent(struct pinger *pinger, uint64_t next_ns)
 {
     uint64_t interval_ns = pinger->plan->interval_ns;
-    uint64_t end_ns = pinger->plan->window_end_ns;
+    uint64_t begin_ns = pinger->plan->window_begin_ns, end_ns = pinger->plan->window_end_ns;
+    uint64_t count;
 
-    if (interval_ns && next_ns < end_ns)
-        pinger->counters.unsent += (end_ns - next_ns - 1) / interval_ns + 1;
+    if (interval_ns == 0)
+        return;
+    if (next_ns < begin_ns)
+        next_ns += (begin_ns - next_ns + interval_ns - 1) / interval_ns * interval_ns;
+    if (next_ns >= end_ns)
+        return;
+    count = (end_ns - next_ns - 1) / interval_ns + 1;
+    pinger->counters.unsent += count;
+    hist_record_falling(&pinger->censored, end_ns - next_ns, interval_ns, count);
 }
 
 /* A ping is still out at until_ns or, if that is earlier, at the end of the window: the time it
- * spent inside. */
+ * spent inside and, in an open loop, how long ago it was due. */
 static void count_open(struct pinger *pinger, const struct conn *conn, uint64_t until_ns)
 {
     uint64_t begin_ns = pinger->plan->window_begin_ns, end_ns = pinger->plan->window_end_ns;
@@ -181,8 +189,11 @@ static void count_open(struct pinger *pinger, const struct conn *conn, uint64_t 
 
     if (until_ns > end_ns)
         until_ns = end_ns;
-    if (from_ns < until_ns)
-        pinger->counters.open_ns += until_ns - from_ns;
+    if (from_ns >= until_ns)
+        return;
+    pinger->counters.open_ns += until_ns - from_ns;
+    if (pinger->plan->interval_ns)
+        hist_record(&pinger->censored, until_ns - conn->due_ns);
 }
 
 void conn_lose(struct pinger *pinger, struct conn *conn, enum lost_cause cause)

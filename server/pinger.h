@@ -70,6 +70,7 @@ struct pinger {
     uint64_t user_before_ns, sys_before_ns; /* the thread's CPU times when the window began */
     struct histogram latency;
     struct histogram corrected; /* from the due time; filled in an open loop only */
+    struct histogram censored;  /* likewise: see outcome.h */
     uint64_t ended_ns;
 
     struct loop *loop; /* the engine's own state: each engine's file defines its struct loop */

@@ -574,6 +574,7 @@ static void add_up(struct outcome *o, const struct pinger *pinger)
     counters_add(&o->counters, &pinger->counters);
     hist_merge(&o->latency, &pinger->latency);
     hist_merge(&o->corrected, &pinger->corrected);
+    hist_merge(&o->censored, &pinger->censored);
 }
 
 static int send_result(struct test *test, struct failure *fail)

@@ -488,8 +488,9 @@ def _open_loop_values(result: Result) -> dict[str, float]:
     if not due:
         return {}
     values = {"late_pct": 100 * result.late / due, "unsent_pct": 100 * result.unsent / due}
-    if result.corrected_ns is not None:
-        found = result.corrected_ns
+    values["censored_pct"] = 100 * result.censored / due
+    found = result.bounded_ns or result.corrected_ns
+    if found is not None:
         values |= {"due50_ns": found.p50, "due95_ns": found.p95, "due99_ns": found.p99}
         values |= {"duemean_ns": found.mean, "duemax_ns": found.max}
     return values

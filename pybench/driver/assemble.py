@@ -114,6 +114,8 @@ def _with_corrected(result: Result, measurement: Measurement) -> Result:
         unsent=found.unsent,
         corrected_ns=_latency(found.histogram, found.sum_ns, found.max_ns),
         corrected_histogram=found.histogram,
+        censored=found.censored,
+        bounded_ns=Latency(**found.bounds) if found.bounds and found.censored else None,
     )
 
 

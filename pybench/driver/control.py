@@ -24,6 +24,7 @@ CONNECT_TIMEOUT_S = 10.0
 TOKEN_VARIABLE = "PYBENCH_TOKEN"
 TOKEN_MAX = 256
 
+BOUNDS = ("mean", "p50", "p75", "p90", "p95", "p99", "p999", "max")
 LOST_CAUSES = ("reset", "closed", "corrupt", "error")
 
 
@@ -97,6 +98,9 @@ class Corrected:
     """What an open loop measured besides: latencies from when each ping was due, in ns.
 
     late: pings sent more than 1 ms after they were due.  unsent: due in the window, never sent.
+    censored: pings without an echo at its end, the unsent among them; not in the histogram.
+    bounds: mean, p50 to p999 and max when these count with the time since they were due. None from
+    servers that do not say.
     """
 
     rate: int
@@ -105,6 +109,8 @@ class Corrected:
     sum_ns: int
     max_ns: int
     histogram: dict[int, int] = field(repr=False)
+    censored: int = 0
+    bounds: dict[str, int] | None = None
 
 
 class ReplyParser:
@@ -276,7 +282,15 @@ def _corrected(words: dict[str, str], histogram: dict[int, int]) -> Corrected:
     return Corrected(
         **{key: _number(words[key]) for key in ("rate", "late", "unsent", "sum_ns", "max_ns")},
         histogram=histogram,
+        censored=_number(words.get("censored", "0")),
+        bounds=_bounds(words),
     )
+
+
+def _bounds(words: dict[str, str]) -> dict[str, int] | None:
+    if "bound_max_ns" not in words:
+        return None
+    return {name: _number(words[f"bound_{name}_ns"]) for name in BOUNDS}
 
 
 _WORD = re.compile(r'([A-Za-z0-9_]+)=(?:"((?:[^"\\]|\\["\\])*)"|([^\s"]*))(?: +|$)')

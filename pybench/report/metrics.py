@@ -97,6 +97,14 @@ METRICS: Final[dict[str, Metric]] = {
             write=plain_text,
         ),
         Metric(
+            name="censored",
+            key="censored_pct",
+            quantity="censored_pct",
+            title="Pings without an echo at the end of the window, %",
+            unit="%",
+            write=plain_text,
+        ),
+        Metric(
             name="user",
             key="user_pct",
             quantity="user_pct",

@@ -29,6 +29,9 @@ _CLOSED: Final = _LATENCIES
 _OPEN: Final = ("due50_ns", "due99_ns", "duemax_ns", "lat50_ns", "lat99_ns")
 
 _NAMES: Final = ("Test", "Conns")
+CENSORED_PCT: Final = 0.5
+"""With more pings than that without an echo at the end, `Due` latencies are lower bounds."""
+
 _SHARES: Final = ("User %", "CPU us/msg", "Gen. queue", "Fairness")
 
 
@@ -42,7 +45,9 @@ def summary_document(results: Sequence[Result]) -> Document:
 
     Latencies are medians of the rounds, the maximum is the largest of all; the rest are means.
     `Due` latencies of an open loop count from when a ping was due, the others from when it was
-    sent. `Gen. queue` is the share of the latency that passed in the load server's own queue.
+    sent; `>=` before them: more than CENSORED_PCT of the pings had no echo at the end of the
+    window, and count as far as they got. `Gen. queue` is the share of the latency that passed in
+    the load server's own queue.
     As JSON: the object of `results` for each group, with all tables, and its cells' figures under
     `cells`; as CSV those figures, a line each.
     """
@@ -95,8 +100,11 @@ def _line(group: Group, cell: CellRounds, marks: str) -> list[str]:
     summary = cell.summary("mps")
     if summary is None:
         return name + [MISSING] * (len(_heads(group)) - len(name))
+    at_least = max(cell.values("censored_pct"), default=0) > CENSORED_PCT
     latencies = [
-        MISSING if figures[key] is None else duration_text(figures[key])
+        MISSING
+        if figures[key] is None
+        else (">=" if at_least and key in _DUE_LATENCIES else "") + duration_text(figures[key])
         for key in _latencies(group)
     ]
     speed = METRICS["mps"].cell(summary) + (f" !{marks}" if marks else "")

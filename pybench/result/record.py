@@ -196,6 +196,18 @@ class Result(Struct, frozen=True, kw_only=True):
         Count, key("open loop: sent more than 1 ms after they were due", unit="pings")
     ] = 0
     unsent: Annotated[Count, key("open loop: due in the window and never sent", unit="pings")] = 0
+    censored: Annotated[
+        Count,
+        key(
+            "open loop: without an echo at the window's end, `unsent` included",
+            unit="pings",
+            since="0.2.0",
+        ),
+    ] = 0
+    bounded_ns: Annotated[
+        Latency | None,
+        key("`corrected_ns` with the censored as far as they got: lower bounds", since="0.2.0"),
+    ] = None
     in_flight: Annotated[
         Number | None,
         key("mean number in flight, Little's L: counted, unanswered ones too", unit="pings"),

@@ -13,7 +13,7 @@ from msgspec import UNSET, convert, structs, to_builtins
 from pybench import cli
 from pybench.backends import ROWS
 from pybench.backends.names import base_row, canonical, family, row_order
-from pybench.driver.control import ReplyParser, request_line, unsupported
+from pybench.driver.control import BOUNDS, ReplyParser, request_line, unsupported
 from pybench.driver.loadserver import LoadServer
 from pybench.errors import ProtocolError, UsageError
 from pybench.machine import placement
@@ -147,6 +147,17 @@ RESULT = (
     b" starved=0 jain=1.0\nhist 10=3\n"
 )
 CORRECTED = b"corrected rate=7 late=1 unsent=2 sum_ns=60 max_ns=40\n"
+
+
+def test_what_the_end_of_the_window_cut_off_is_read() -> None:
+    bounds = {name: 10 * place for place, name in enumerate(BOUNDS, 1)}
+    more = " ".join(f"bound_{name}_ns={value}" for name, value in bounds.items())
+    parser = ReplyParser()
+    head = CORRECTED.rstrip() + f" censored=5 {more}\n".encode()
+    parser.feed(RESULT + head + b"corrected_hist 12=1 40=2\nend\n")
+    found = parser.measurement
+    assert found is not None and found.corrected is not None
+    assert (found.corrected.censored, found.corrected.bounds) == (5, bounds)
 
 
 def test_queue_and_corrected_figures_are_read() -> None:

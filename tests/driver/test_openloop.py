@@ -326,3 +326,18 @@ def test_overloaded(messages: int, late: int, unsent: int, stamped: bool) -> Non
     if warning is not None:
         assert "5,000" in warning.text and str(late) in warning.text and warning.remedy
     assert stamps.overloaded(structs.replace(result, rate=0)) is None
+
+
+@pytest.mark.parametrize(("share", "mark"), [(0.1, ">=7.0 ms"), (0.001, "7.0 ms")])
+def test_latencies_that_the_end_cut_off_are_lower_bounds(share: float, mark: str) -> None:
+    result = open_round(1000)
+    assert result.corrected_ns is not None
+    cut_off = structs.replace(
+        result,
+        censored=round(share * result.rate * result.window_s),
+        bounded_ns=structs.replace(result.corrected_ns, p99=7_000_000),
+    )
+    table = io.StringIO()
+    run_summary([cut_off], "table", table)
+    assert mark in table.getvalue(), table.getvalue()
+    assert (">=" in table.getvalue()) == (">=" in mark)

@@ -1,12 +1,21 @@
 """The schedule of an open loop, and what is counted of it."""
 
 import itertools
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.support.wire import Peer, load_server
+from tests.support.wire import Peer, load_server, server_program
+
+
+def skip_without(engine: str) -> None:
+    done = subprocess.run(
+        [server_program(), "--engine", engine, "--version"], capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        pytest.skip(done.stderr.strip())
 
 
 def switches(pid: int) -> dict[str, int]:
@@ -42,3 +51,37 @@ def test_every_thread_has_its_part_of_the_rate_all_the_time(threads):
     pinging = [task for task in samples[0] if samples[-1][task] - samples[0][task] > 20]
     assert len(pinging) == threads
     assert all(tenth[task] > 0 for tenth in slept for task in pinging), slept
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("engine", ["epoll", "uring"])
+def test_a_stall_at_the_end_counts_like_one_in_the_middle(engine):
+    """What has no echo yet has waited no less than until the end of the window."""
+    began = []
+
+    def stall(peer, connection, data):
+        began.append(time.monotonic())
+        if began[-1] - began[0] < 0.5:
+            peer.echo(connection, data)
+
+    skip_without(engine)
+    with load_server("--engine", engine) as server, Peer(stall) as peer:
+        answer = server.run(peer.port, conns=20, rate=1000, warmup_ms=0, runtime_ms=1000)
+    found = {key: int(value) for key, value in answer.words("corrected").items()}
+    assert 350 < found["censored"] < 600
+    assert found["censored"] - 20 <= found["unsent"] < found["censored"]
+    assert found["censored"] + answer.count("messages") == pytest.approx(1000, abs=3)
+    hist = answer.words("corrected_hist")
+    assert sum(map(int, hist.values())) == answer.count("messages")
+    assert 400e6 < found["bound_p99_ns"] <= found["bound_p999_ns"] <= found["bound_max_ns"] < 600e6
+    # half a second of waiting evenly spread over half of the pings
+    assert 80e6 < found["bound_mean_ns"] < 190e6
+    assert found["max_ns"] < found["bound_max_ns"]
+
+
+@pytest.mark.alone
+def test_unsent_are_the_windows_alone():
+    """Of a schedule that runs away during the warm-up too."""
+    with load_server() as server, Peer() as peer:
+        answer = server.run(peer.port, conns=2, warmup_ms=400, runtime_ms=400, rate=1_000_000)
+    assert int(answer.words("corrected")["unsent"]) <= 400_000

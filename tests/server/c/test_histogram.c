@@ -5,6 +5,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void check_every_bucket(void)
 {
@@ -45,6 +46,31 @@ static void check_sums(void)
     CHECK(other.max_ns == 1000003 && other.total == 104);
 }
 
+static void check_falling(uint64_t first, uint64_t step, uint64_t count)
+{
+    static struct histogram at_once, one_by_one;
+
+    at_once = one_by_one = (struct histogram){0};
+    hist_record_falling(&at_once, first, step, count);
+    for (uint64_t i = 0; i < count; i++)
+        hist_record(&one_by_one, first - i * step);
+    CHECK(memcmp(&at_once, &one_by_one, sizeof at_once) == 0);
+}
+
+static void check_percentiles(void)
+{
+    static struct histogram hist;
+
+    CHECK(hist_percentile_ns(&hist, 500) == 0);
+    for (uint64_t value = 1; value <= 100; value++)
+        hist_record(&hist, value);
+    CHECK(hist_percentile_ns(&hist, 500) == 50);
+    CHECK(hist_percentile_ns(&hist, 990) == 99);
+    CHECK(hist_percentile_ns(&hist, 999) == 100);
+    hist_record(&hist, 1000003);
+    CHECK(hist_percentile_ns(&hist, 999) == 1000003); /* not the bucket's upper edge */
+}
+
 static void check_golden(const char *path)
 {
     FILE *file = fopen(path, "r");
@@ -67,6 +93,11 @@ int main(int argc, char **argv)
 {
     check_every_bucket();
     check_sums();
+    check_falling(1000, 7, 0);
+    check_falling(1000, 7, 143); /* down to 6 */
+    check_falling(1999000000, 1000000, 1999);
+    check_falling(5000, 1, 5001); /* down to 0 */
+    check_percentiles();
     if (argc > 1)
         check_golden(argv[1]);
     return checks_report();
