@@ -105,6 +105,10 @@ static const char *engine_uring_unavailable(void)
         io_uring_queue_exit(&ring);
         return NULL;
     }
+    if (err == -ENOMEM)
+        return "no memory for a ring: raise the limit of locked memory (ulimit -l), or free some";
+    if (err == -EMFILE || err == -ENFILE)
+        return "no open files left for a ring: raise the limit (ulimit -n)";
     if (err == -EPERM)
         return "io_uring is forbidden here (see kernel.io_uring_disabled, or the container's "
                "seccomp profile)";

@@ -13,6 +13,7 @@
 #include "pinger.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -27,7 +28,12 @@ static const uint64_t CONNECT_STALL_NS = 30 * NS_PER_S;
 static const uint64_t READY_DEADLINE_NS = 120 * NS_PER_S;
 static const uint64_t PROGRESS_NS = NS_PER_S;
 static const uint64_t REPLY_NS = 5 * NS_PER_S;
-enum { WRONG_TOKEN_MS = 100 };
+static const char NO_FILES_REMEDY[] = "raise the open-files limit of the load server (ulimit -n)";
+
+enum {
+    WRONG_TOKEN_MS = 100,
+    DESCRIPTORS_A_THREAD = 2, /* the engine's own, and what wakes it */
+};
 
 /* A ping thread and what it works on. */
 struct ping_thread {
@@ -53,8 +59,10 @@ struct test {
     unsigned started;      /* whose thread runs */
     pthread_mutex_t gate;  /* held until all threads exist and the plan is made */
     int done_fd;           /* eventfd: counts threads that have ended */
-    uint64_t began_ns;     /* when the pinging started */
-    bool stop_asked;       /* the client wants the result now */
+    int *reserved;         /* descriptors that keep numbers free for the threads; owned */
+    unsigned reserved_count;
+    uint64_t began_ns; /* when the pinging started */
+    bool stop_asked;   /* the client wants the result now */
     struct outcome outcome;
 };
 
@@ -239,6 +247,39 @@ static int check_permission(struct test *test, struct failure *fail)
                        address_print(&test->request.target, false, to), to);
 }
 
+static unsigned threads_wanted(const struct test *test)
+{
+    unsigned wanted =
+        test->request.threads ? test->request.threads : test->session->config->threads;
+
+    return wanted < test->request.conns ? wanted : test->request.conns;
+}
+
+static void release_reserved(struct test *test)
+{
+    while (test->reserved_count > 0)
+        close(test->reserved[--test->reserved_count]);
+}
+
+/* What the ping threads will open: with too few left, that shall show before anybody connects. */
+static int reserve_descriptors(struct test *test, struct failure *fail)
+{
+    unsigned wanted = DESCRIPTORS_A_THREAD * threads_wanted(test) + 1; /* and done_fd */
+
+    test->reserved = malloc(wanted * sizeof *test->reserved);
+    if (!test->reserved)
+        return failure_set(fail, "internal", ENOMEM, "no memory for %u descriptors", wanted);
+    while (test->reserved_count < wanted) {
+        int fd = fcntl(test->session->stop_fd, F_DUPFD_CLOEXEC, 0);
+
+        if (fd < 0)
+            return failure_set(fail, "no_files", errno, "no open files left for %u threads: %s; %s",
+                               threads_wanted(test), strerror(errno), NO_FILES_REMEDY);
+        test->reserved[test->reserved_count++] = fd;
+    }
+    return 0;
+}
+
 static int open_connections(struct test *test, struct failure *fail)
 {
     const struct session *session = test->session;
@@ -258,6 +299,8 @@ static int open_connections(struct test *test, struct failure *fail)
     if (!test->fds || !test->conns)
         return failure_set(fail, "internal", ENOMEM, "no memory for %u connections",
                            (unsigned)test->request.conns);
+    if ((err = reserve_descriptors(test, fail)) < 0)
+        return err;
     if ((err = connect_all(&job, test->fds, fail)) < 0)
         return err;
     test->outcome.connect_ns = clock_now_ns() - start_ns;
@@ -363,6 +406,24 @@ static void make_plan(struct plan *plan, const struct request *request)
         plan->interval_ns = 1; /* faster than any clock: everything is late */
 }
 
+static int descriptor_failure(struct failure *fail, int err, const char *call)
+{
+    bool no_files = err == EMFILE || err == ENFILE;
+
+    return failure_set(fail, no_files ? "no_files" : "internal", err, "%s: %s; %s", call,
+                       strerror(err), no_files ? NO_FILES_REMEDY : "see the load server's machine");
+}
+
+static int engine_failure(const struct test *test, struct failure *fail, int err)
+{
+    char what[32];
+
+    snprintf(what, sizeof what, "engine %s", test->engine->name);
+    if (err == ENOSYS)
+        return failure_set(fail, "unsupported", err, "%s: %s", what, strerror(err));
+    return descriptor_failure(fail, err, what);
+}
+
 /* Number a thread's share of the connections. The threads take the numbers in turns: in an open
  * loop the schedule goes by them, and every thread shall always have its part of the rate. */
 static void number_conns(struct conn *conns, uint32_t share, unsigned index, unsigned threads)
@@ -374,17 +435,19 @@ static void number_conns(struct conn *conns, uint32_t share, unsigned index, uns
 /* Deal the connections out to the threads and ready an engine for each. */
 static int open_pingers(struct test *test, struct failure *fail)
 {
-    unsigned wanted =
-        test->request.threads ? test->request.threads : test->session->config->threads;
     uint32_t conns = test->request.conns, first = 0;
     int err;
 
     make_plan(&test->plan, &test->request);
-    test->thread_count = wanted < conns ? wanted : conns;
+    release_reserved(test);
+    test->thread_count = threads_wanted(test);
     test->threads = calloc(test->thread_count, sizeof *test->threads);
     test->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (!test->threads || test->done_fd < 0)
-        return failure_set(fail, "internal", ENOMEM, "no memory for %u threads", wanted);
+    if (test->done_fd < 0)
+        return descriptor_failure(fail, errno, "eventfd");
+    if (!test->threads)
+        return failure_set(fail, "internal", ENOMEM, "no memory for %u threads",
+                           test->thread_count);
     for (unsigned i = 0; i < test->thread_count; i++) {
         struct pinger *pinger = &test->threads[i].pinger;
         uint32_t share = conns / test->thread_count + (i < conns % test->thread_count);
@@ -394,8 +457,7 @@ static int open_pingers(struct test *test, struct failure *fail)
         number_conns(test->conns + first, share, i, test->thread_count);
         if ((err = pinger_init(pinger, &test->plan, test->conns + first, share, i)) < 0 ||
             (err = test->engine->open(pinger)) < 0)
-            return failure_set(fail, err == -ENOSYS ? "unsupported" : "internal", -err,
-                               "engine %s: %s", test->engine->name, strerror(-err));
+            return engine_failure(test, fail, -err);
         pinger->cpu = cpu_for_thread(i, test->thread_count);
         first += share;
     }
@@ -625,6 +687,8 @@ static void test_free(struct test *test)
     close_connections(test);
     if (test->done_fd >= 0)
         close(test->done_fd);
+    release_reserved(test);
+    free(test->reserved);
     free(test->fds);
     free(test->conns);
     free(test->threads);

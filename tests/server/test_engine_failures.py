@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import resource
 import struct
 import subprocess
 
@@ -65,3 +66,36 @@ def test_a_failing_ring_ends_the_test(uring, call, operation, name, conns, threa
         assert "Cannot allocate memory" in answer[-1]
         # and the server serves on
         assert server.run(peer.port, engine="epoll", conns=2).verbs[-1] == "end"
+
+
+def lower(limit):
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+
+@pytest.mark.parametrize("engine", ["epoll", "uring"])
+def test_too_few_open_files_show_before_ready(engine, request):
+    """Whatever the number that is missing: all is up and can be pinged, or none is."""
+    if engine == "uring":
+        request.getfixturevalue("uring")
+    limit, told = 48, set()
+    with load_server("--engine", engine, "--threads", "2", preexec_fn=lower(limit)) as server:
+        for conns in range(limit - 24, limit):
+            with Peer() as peer:
+                answer = server.run(peer.port, conns=conns, warmup_ms=0, runtime_ms=20)
+            assert answer[-1] == "end" or len(answer) == 1, answer
+            if answer[-1] != "end":
+                assert "code=no_files" in answer[0]
+                assert "ulimit -n" in answer[0]
+            told.add(answer[-1] == "end")
+    assert told == {True, False}
+
+
+def test_a_ring_without_memory_is_not_a_kernel_without_rings(uring):
+    done = subprocess.run(
+        [server_program(), "--engine", "uring", "--version"],
+        capture_output=True,
+        text=True,
+        preexec_fn=failing(SETUP, errno.ENOMEM),
+    )
+    assert done.returncode != 0
+    assert "ulimit -l" in done.stderr
