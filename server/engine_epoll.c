@@ -234,13 +234,13 @@ static inline void conn_ready(struct pinger *p, struct conn *c, uint32_t events)
         more = conn_pull(p, c) || unlikely(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
 }
 
-/* Send the pings that are due. A connection is stamped when its own send begins, not when the batch
- * does: what it waited here for others is no latency of the client's. */
+/* Send pings that are due, some at a time. A connection is stamped when its own send begins, not
+ * when the batch does: what it waited here for others is no latency of the client's. */
 static void fire_due(struct pinger *p, uint64_t now)
 {
     struct conn *c;
 
-    while ((c = conn_pop_due(p, now)))
+    for (int i = 0; i < DUE_IN_A_ROW && (c = conn_pop_due(p, now)); i++)
         ping(p, c, clock_now_ns());
 }
 

@@ -412,7 +412,7 @@ static void fire_due(struct pinger *p, uint64_t now)
 {
     struct conn *c;
 
-    while ((c = conn_pop_due(p, now)))
+    for (int i = 0; i < DUE_IN_A_ROW && (c = conn_pop_due(p, now)); i++)
         ping(p, c, clock_now_ns());
 }
 

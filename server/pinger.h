@@ -184,6 +184,10 @@ struct conn *conn_pop_due(struct pinger *pinger, uint64_t now_ns);
 /* Schedule the very first ping: by a think time, or by the connection's place in the schedule. */
 void conn_schedule_first(struct pinger *pinger, struct conn *conn, uint64_t now_ns);
 
+/* Due pings that are sent in a row before echoes are read again: who had one at once would find it
+ * read only after all that are due with it, and the client be blamed. */
+enum { DUE_IN_A_ROW = 64 };
+
 /* An open loop sends more than this after the due time: the ping counts as late. */
 enum { LATE_NS = 1000000 };
 

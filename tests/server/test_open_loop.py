@@ -1,6 +1,7 @@
 """The schedule of an open loop, and what is counted of it."""
 
 import itertools
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -85,3 +86,33 @@ def test_unsent_are_the_windows_alone():
     with load_server() as server, Peer() as peer:
         answer = server.run(peer.port, conns=2, warmup_ms=400, runtime_ms=400, rate=1_000_000)
     assert int(answer.words("corrected")["unsent"]) <= 400_000
+
+
+@pytest.mark.alone
+def test_echoes_are_read_between_pings_that_are_due_together(tmp_path):
+    """An echo that came at once does not wait for all other connections' pings."""
+    if not shutil.which("strace"):
+        pytest.skip("needs strace")
+    calls = tmp_path / "calls"
+    with load_server("--engine", "epoll") as server, Peer(backlog=1000) as peer:
+        command = ["strace", "-f", "-o", calls, "-e", "trace=sendto,epoll_wait,epoll_pwait2"]
+        tracer = subprocess.Popen(
+            [*command, "-p", str(server.process.pid)], stderr=subprocess.PIPE, text=True
+        )
+        try:
+            if "attached" not in tracer.stderr.readline():
+                pytest.skip("strace may not attach here")
+            answer = server.run(
+                peer.port, conns=300, threads=1, warmup_ms=0, runtime_ms=300,
+                think_min_us=20_000, think_max_us=20_000,
+            )  # fmt: skip
+        finally:
+            tracer.terminate()
+            tracer.wait()
+            tracer.stderr.close()
+    assert answer.count("messages") > 300
+    longest = row = 0
+    for line in calls.read_text().splitlines():
+        row = row + 1 if " sendto(" in line else 0
+        longest = max(longest, row)
+    assert 0 < longest <= 64 * 2
