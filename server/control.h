@@ -95,7 +95,8 @@
  *     window_ns=     its length; 0 when the test ended before it began
  *     total=         messages sent from `ready` to the end, warm-up included
  *     latency_sum_ns=   over messages is the mean; a latency counts from when the message's sending
- *                    began to when its echo had been read
+ *                    began to when its echo had been read. The engine uring sends and reads in
+ *                    batches: one time serves a batch's ends and the next one's beginnings
  *     latency_max_ns=
  *     in_flight_ns=  time that connections spent awaiting an echo, added up; of pings that the
  *                    window's ends cut in two, the part inside. Over window_ns: the mean number of

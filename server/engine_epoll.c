@@ -198,8 +198,11 @@ static inline ssize_t receive(struct pinger *p, const struct conn *c)
     return recv(c->fd, p->loop->receive_buf, RECEIVE_SIZE, 0);
 }
 
-/* Receive once. Returns whether there may be more to receive without a new edge. */
-static inline bool conn_pull(struct pinger *p, struct conn *c)
+/* What a receive leaves behind: nothing until a new edge; perhaps more; nothing even behind a
+ * hang-up that was reported. */
+enum pulled { PULLED_LAST, PULLED_MORE, PULLED_NOTHING };
+
+static inline enum pulled conn_pull(struct pinger *p, struct conn *c)
 {
     ssize_t n = receive(p, c);
 
@@ -210,28 +213,30 @@ static inline bool conn_pull(struct pinger *p, struct conn *c)
             conn_echoed(p, c);
         else if (echo == ECHO_CORRUPT)
             conn_lose(p, c, LOST_CORRUPT);
-        return n == RECEIVE_SIZE;
+        return n == RECEIVE_SIZE ? PULLED_MORE : PULLED_LAST;
     }
+    if (n < 0 && errno == EINTR)
+        return PULLED_MORE;
     if (n == 0)
         conn_lose(p, c, LOST_CLOSED);
-    else if (errno == EINTR)
-        return true;
     else if (errno != EAGAIN)
         conn_lose(p, c, lost_cause_of(errno));
-    return false;
+    return PULLED_NOTHING;
 }
 
 static inline void conn_ready(struct pinger *p, struct conn *c, uint32_t events)
 {
-    bool more = true;
+    enum pulled pulled = PULLED_MORE;
 
     if (unlikely(events & EPOLLOUT))
         conn_resume(p, c);
     if (!(events & ~(uint32_t)EPOLLOUT))
         return;
-    /* Hang-up behind data: it was reported by this edge, so read on until it shows. */
-    while (more && c->state != CONN_CLOSED)
-        more = conn_pull(p, c) || unlikely(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
+    /* Hang-up behind data: it was reported by this edge, so read on until it shows. An error that
+     * reading does not show is none of the stream's. */
+    while (c->state != CONN_CLOSED && pulled != PULLED_NOTHING &&
+           (pulled == PULLED_MORE || unlikely(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))))
+        pulled = conn_pull(p, c);
 }
 
 /* Send pings that are due, some at a time. A connection is stamped when its own send begins, not

@@ -342,6 +342,12 @@ static inline void conn_echoed(struct pinger *p, struct conn *c, uint64_t now)
         ping(p, c, now);
 }
 
+static inline void return_buffer(struct loop *loop, unsigned id)
+{
+    give_buffer(loop, id, 0);
+    io_uring_buf_ring_advance(loop->buffer_ring, 1);
+}
+
 /* Bytes of an echo lie in a provided buffer: check them, and give the buffer back. */
 static inline void conn_received(struct pinger *p, struct conn *c, const struct io_uring_cqe *cqe,
                                  uint64_t now)
@@ -358,8 +364,7 @@ static inline void conn_received(struct pinger *p, struct conn *c, const struct 
         else if (echo == ECHO_CORRUPT)
             conn_lose(p, c, LOST_CORRUPT);
     }
-    give_buffer(loop, id, 0);
-    io_uring_buf_ring_advance(loop->buffer_ring, 1);
+    return_buffer(loop, id);
 }
 
 static inline void receive_completed(struct pinger *p, struct conn *c,
@@ -369,12 +374,17 @@ static inline void receive_completed(struct pinger *p, struct conn *c,
 
     if (likely(cqe->res > 0)) {
         conn_received(p, c, cqe, now);
-    } else if (c->state != CONN_CLOSED) {
+        goto rearm;
+    }
+    if (cqe->flags & IORING_CQE_F_BUFFER) /* taken for bytes that did not come */
+        return_buffer(p->loop, cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+    if (c->state != CONN_CLOSED) {
         if (cqe->res == 0)
             conn_lose(p, c, LOST_CLOSED);
         else if (cqe->res != -ENOBUFS) /* all buffers were full for a moment */
             conn_lose(p, c, lost_cause_of(-cqe->res));
     }
+rearm:
     if (unlikely(again) && c->state != CONN_CLOSED)
         queue_receive(p, c);
 }
