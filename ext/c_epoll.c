@@ -6,6 +6,7 @@
 #include "pyserve.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,7 +18,8 @@ struct loop {
     int epoll_fd;
     int64_t messages;
     struct epoll_event events[EVENTS_PER_WAIT];
-    char buf[ECHO_BUFFER_BYTES];
+    size_t buf_bytes;
+    char *buf; /* owned */
 };
 
 /* op: EPOLL_CTL_ADD or EPOLL_CTL_MOD. Level-triggered: what is left over is reported again. */
@@ -35,6 +37,13 @@ static int loop_open(void *state, struct echo_set *set)
     struct loop *loop = state;
 
     loop->set = set;
+    loop->epoll_fd = -1;
+    loop->buf_bytes = echo_buffer_bytes(set->msize);
+    loop->buf = malloc(loop->buf_bytes);
+    if (loop->buf == NULL) {
+        set->call = "malloc";
+        return -ENOMEM;
+    }
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll_fd < 0) {
         set->call = "epoll_create1";
@@ -62,7 +71,7 @@ static int loop_handle(struct loop *loop, struct echo_conn *conn)
             echo_conn_close(loop->set, conn);
         return flushed == -EAGAIN ? 0 : flushed;
     }
-    ssize_t got = echo_turn(conn, loop->buf, sizeof loop->buf, call);
+    ssize_t got = echo_turn(conn, loop->buf, loop->buf_bytes, call);
     if (got > 0) {
         loop->messages++;
         return conn->rest == NULL ? 0 : loop_watch(loop, EPOLL_CTL_MOD, conn, EPOLLOUT);
@@ -101,6 +110,7 @@ static int64_t loop_close(void *state)
 
     if (loop->epoll_fd >= 0)
         close(loop->epoll_fd);
+    free(loop->buf);
     return loop->messages;
 }
 

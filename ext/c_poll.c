@@ -15,7 +15,8 @@ struct loop {
     struct pollfd *fds;       /* owned: the first set->alive are in use */
     struct echo_conn **conns; /* owned array: conns[i] belongs to fds[i] */
     int64_t messages;
-    char buf[ECHO_BUFFER_BYTES];
+    size_t buf_bytes;
+    char *buf; /* owned */
 };
 
 static int loop_open(void *state, struct echo_set *set)
@@ -26,7 +27,9 @@ static int loop_open(void *state, struct echo_set *set)
     loop->set = set;
     loop->fds = calloc(count, sizeof *loop->fds);
     loop->conns = calloc(count, sizeof(struct echo_conn *));
-    if (loop->fds == NULL || loop->conns == NULL) {
+    loop->buf_bytes = echo_buffer_bytes(set->msize);
+    loop->buf = malloc(loop->buf_bytes);
+    if (loop->fds == NULL || loop->conns == NULL || loop->buf == NULL) {
         set->call = "calloc";
         return -ENOMEM;
     }
@@ -56,7 +59,7 @@ static int loop_handle(struct loop *loop, int i)
     if (conn->rest != NULL)
         result = echo_flush(conn, call);
     else {
-        result = echo_turn(conn, loop->buf, sizeof loop->buf, call);
+        result = echo_turn(conn, loop->buf, loop->buf_bytes, call);
         loop->messages += result > 0;
     }
     if (result == 0) {
@@ -101,6 +104,7 @@ static int64_t loop_close(void *state)
 
     free(loop->fds);
     free(loop->conns);
+    free(loop->buf);
     return loop->messages;
 }
 

@@ -92,8 +92,8 @@ static size_t round_up(size_t bytes, size_t unit)
 /* A buffer for a whole message, within reason. Only the pages that messages reach become real. */
 static size_t choose_buffer(size_t msize, size_t page)
 {
-    if (msize > ECHO_BUFFER_BYTES)
-        return ECHO_BUFFER_BYTES;
+    if (msize > ECHO_BUFFER_LEAST)
+        return round_up(echo_buffer_bytes(msize), page);
     return round_up(msize < SMALLEST_BUFFER_BYTES ? SMALLEST_BUFFER_BYTES : msize, page);
 }
 

@@ -40,6 +40,13 @@ int echo_set_open(struct echo_set *set, int listener_fd, int conns, size_t msize
     return 0;
 }
 
+size_t echo_buffer_bytes(size_t msize)
+{
+    if (msize < ECHO_BUFFER_LEAST)
+        return ECHO_BUFFER_LEAST;
+    return msize < ECHO_BUFFER_MOST ? msize : ECHO_BUFFER_MOST;
+}
+
 /* The peer may have gone before we got to its connection: the others are still to come. */
 static bool is_transient(int err)
 {

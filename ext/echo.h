@@ -23,8 +23,9 @@
  * events never reports EINTR: without that a saturated loop would not see Ctrl-C. */
 enum { ECHO_AGAIN = 1, ECHO_TICK_MS = 200, ECHO_TICK_WAITS = 256 };
 
-/* Bytes of the receive buffer: one recv takes at most this much of a longer message. */
-enum { ECHO_BUFFER_BYTES = 64 * 1024 };
+/* Bytes of a receive buffer: as many as a message has, within these bounds. With less than a
+ * message each takes several turns, and each turn a wait, a recv and a send. */
+enum { ECHO_BUFFER_LEAST = 64 * 1024, ECHO_BUFFER_MOST = 1024 * 1024 };
 
 struct echo_rest; /* bytes received that the kernel would not take back yet */
 
@@ -62,6 +63,9 @@ int echo_set_open(struct echo_set *set, int listener_fd, int conns, size_t msize
 /* Accepts what there is. Returns 0 when all are there, ECHO_AGAIN, or a negative errno. flags: as
  * for accept4. TCP sockets get TCP_NODELAY. */
 int echo_accept(struct echo_set *set, int flags);
+
+/* Bytes of a buffer for messages of msize. */
+size_t echo_buffer_bytes(size_t msize);
 
 /* Closes every connection still open and frees the set. */
 void echo_set_close(struct echo_set *set);
