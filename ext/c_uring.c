@@ -28,7 +28,7 @@ enum {
     CQ_ENTRIES_MAX = 65536,
     BATCH = 256,
     BUFFER_MIN = 64,
-    BUFFER_MAX = 16 * 1024,
+    BUFFER_MAX = 64 * 1024,
     BUFFERS_MIN = 1024,
     BUFFERS_MAX = 32768, /* the kernel's limit of a buffer ring */
     BUFFERS_BYTES = 32 << 20,
