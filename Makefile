@@ -33,13 +33,14 @@ server: $(SERVER)  ## the load server alone, without Python, for a machine that 
 regression: $(VENV)/.for-test  ## Python rows against C rows as ratios, two minutes (REGRESSION_ARGS=...)
 	$(BIN)/python -m pytest tests/regression $(REGRESSION_ARGS)
 
-lint: $(VENV)/.for-lint  ## ruff, mypy --strict, the layers of the tree, clang-format, clang-tidy
+lint: $(VENV)/.for-lint  ## ruff, mypy --strict, the layers of the tree, clang-format, clang-tidy, -fanalyzer
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 	clang-format --dry-run --Werror $(C_FILES)
 	clang-tidy --quiet server/*.c ext/echo.c -- -std=gnu11 -DHAVE_LIBURING
+	.ci/analyze $(BIN)/python
 
 format: $(VENV)/.for-lint  ## put every file into the house style
 	$(BIN)/ruff check --fix .
