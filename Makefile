@@ -16,7 +16,7 @@ BENCH_ARGS ?= --func asyncio_proto,uvloop_proto,c_epoll --conns 10k --rounds 5 -
 	--warmup 500ms
 FUZZ_S ?= 60
 
-.PHONY: help bench test server regression lint format asan fuzz sdist clean
+.PHONY: help bench test server regression lint format asan tsan fuzz sdist clean
 .DEFAULT_GOAL := help
 
 help:  ## list what there is
@@ -53,6 +53,9 @@ asan: $(VENV)/.for-test  ## the server, extension and C unit tests under ASan an
 fuzz:  ## requests, commands and options of the server under libFuzzer, FUZZ_S=60 seconds each
 	.ci/system-packages fuzz
 	tests/fuzz/run $(FUZZ_S)
+
+tsan: $(VENV)/.for-test  ## the server and C unit tests under ThreadSanitizer
+	.ci/tsan $(BIN)/python
 
 sdist: $(VENV)/.for-bench  ## a source distribution in dist/
 	$(BIN)/python -m pip install -qq build
