@@ -35,7 +35,7 @@ CELL = ("--func", "selector", "--conns", "10")
         ("--func selector --conns 10 --msize 0", "--msize: 0 is out of range"),
         ("--func selector --conns 10 --msize 2000k", "--msize"),
         ("--func selector --conns 10 --runtime 0", "--runtime: 0 is out of range"),
-        ("--func selector --conns 10 --runtime 1h", "--runtime: '1h' is not a duration"),
+        ("--func selector --conns 10 --runtime 1d", "--runtime: '1d' is not a duration"),
         ("--func selector --conns 10 --runtime 20us", "--runtime"),
         ("--func selector --conns 10 --warmup nan", "--warmup"),
         ("--func selector --conns 10 --rounds 0", "--rounds"),

@@ -84,3 +84,12 @@ _BY_KIND: dict[type, Any] = {
     inspect.NoneType: lambda info: st.none(),
     inspect.AnyType: lambda info: PLAIN,
 }
+
+
+def without_newer(record: Any, before: Any) -> Any:
+    """The record without the keys that it had not before: adding keys is free."""
+    if isinstance(record, dict) and isinstance(before, dict):
+        return {k: without_newer(v, before[k]) for k, v in record.items() if k in before}
+    if isinstance(record, list) and isinstance(before, list) and len(record) == len(before):
+        return [without_newer(*pair) for pair in zip(record, before, strict=True)]
+    return record
