@@ -38,8 +38,9 @@ def test_cpu_time_of_threads_whose_connections_all_end_in_the_window(engine, thr
             connection.shutdown(socket.SHUT_RDWR)
         answer = client.finish()
     assert answer.count("lost") == lost
-    for key in ("user_ns", "sys_ns"):
-        assert 0 < answer.count(key) <= 1.05 * threads * answer.count("window_ns")
+    used = [answer.count(key) for key in ("user_ns", "sys_ns")]  # how they divide is a guess
+    assert sum(used) > 0
+    assert max(used) <= 1.05 * threads * answer.count("window_ns")
 
 
 @pytest.mark.alone
