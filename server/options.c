@@ -23,7 +23,7 @@ static const char HELP[] =
     "  --threads N          ping threads (default: one per CPU it may run on, at most 3)\n"
     "  --cpus LIST          run on these CPUs only, as in 1,3-5\n"
     "  --engine NAME        epoll (default) or uring, unless a request names one\n"
-    "  --source IP,IP...    local addresses to connect from, in turn as their ports run out\n"
+    "  --source IP,IP...    local addresses to connect from, in turn\n"
     "  --allow CIDR,...     networks that any control client may have connections opened to,\n"
     "                       besides its own address\n"
     "  --once               end after one test\n"
