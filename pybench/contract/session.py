@@ -277,13 +277,17 @@ class Session:
         return sent
 
     def _is_stuck(self, sock: socket.socket, sent: int) -> bool:
-        """The backend holds a part of what was sent, or reads no more."""
+        """The backend holds a part of what was sent, or reads no more.
+
+        What the other side has and has not acknowledged yet, for up to 40 ms, is still in the
+        peer's queue: that holds up nothing, and the backend may have sent back all of it.
+        """
         for _ in range(LOOKS):
             if held(sock, sent).is_nothing:
                 return False
             time.sleep(LOOK_S)
         self.settle()  # it may only have been on its way
-        return not held(sock, sent).is_nothing
+        return held(sock, sent).is_at_backend
 
     def comes_to_its_end(self, sock: socket.socket) -> None:
         """Nothing more comes, and the other side closes."""

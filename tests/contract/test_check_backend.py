@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from pybench import backends, testing
-from pybench.contract import scenarios
+from pybench.contract import scenarios, session
+from pybench.contract.kernel import Held
 from pybench.contract.plan import Plan
 from pybench.contract.printed import printed_error
 from pybench.contract.promises import CHECKS, finding_of
@@ -208,6 +209,28 @@ def test_a_module_that_hangs_or_raises_at_import(tmp_path: Path) -> None:
     assert fault.checks == ("import",)
     assert "seen: ModuleNotFoundError: No module named 'no_such_library'" in str(fault)
     assert f'File "{path}", line 1' in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("where", "stuck"),
+    [
+        (Held(arriving=31_744, unread=0, by_backend=-31_744), False),
+        (Held(arriving=31_744, unread=0, by_backend=5), True),
+        (Held(arriving=0, unread=5, by_backend=0), True),
+        (Held(arriving=0, unread=0, by_backend=0), False),
+    ],
+    ids=["not acknowledged yet", "held", "not read", "sent back"],
+)
+def test_only_what_the_backend_has_is_held_up(
+    where: Held, stuck: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel acknowledges late what it has nothing to send with: then it lies in two queues."""
+    plan = Plan(row=backends.find("selector"), conns=1, timeout_s=SHORT_S, quiet_s=QUIET_S)
+    it = session.Session(plan, 1, 64)
+    monkeypatch.setattr(session, "held", lambda sock, sent: where)
+    monkeypatch.setattr(session.Session, "settle", lambda self: None)
+    with socket.socket() as sock:
+        assert it._is_stuck(sock, 1 << 20) is stuck
 
 
 # ---- programs ----

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from pybench.contract import sockdiag
-from pybench.contract.kernel import cpu, held, is_asleep
+from pybench.contract.kernel import Held, cpu, held, is_asleep
 from pybench.contract.sockdiag import queues, queues_of_both
 from tests.support.processes import wait_for
 
@@ -39,11 +39,13 @@ def test_bytes_are_found_wherever_they_lie(pair: Pair) -> None:
     ours, theirs = pair
     assert held(ours, 0).is_nothing
     ours.send(b"hello")
-    assert (held(ours, 5).unread, held(ours, 5).is_at_backend) == (5, True)
+    wait_for("what was sent", lambda: held(ours, 5) == Held(0, unread=5, by_backend=0))
+    assert held(ours, 5).is_at_backend
     data = theirs.recv(5)
     assert (held(ours, 5).unread, held(ours, 5).by_backend) == (0, 5)
     theirs.send(data)
-    assert held(ours, 5).is_nothing and not held(ours, 5).is_at_backend
+    wait_for("what came back", lambda: held(ours, 5).is_nothing)
+    assert not held(ours, 5).is_at_backend
     sent = jam(ours)
     wait_for("all in one queue or the other", lambda: held(ours, sent + 5).by_backend == 0)
     jammed = held(ours, sent + 5)
