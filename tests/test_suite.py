@@ -1,10 +1,20 @@
-"""What `make test` says at its end is true: both parts counted, each test once."""
+"""What `make test` says at its end is true: all parts counted, each test once, and those named that
+passed only at a second try.
+"""
 
 import subprocess
-import sys
 from pathlib import Path
 
-from tests.__main__ import Case, read_cases, summary, tally
+import pytest
+
+from tests.__main__ import ALONE, BESIDE, MOST_AGAIN, Case, read_cases, run_suite, summary, tally
+from tests.support import LEAN, PYTEST
+
+
+@pytest.fixture(autouse=True)
+def _lean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(LEAN))
+
 
 TESTS = """
 import pytest
@@ -26,8 +36,9 @@ def test_fails_as_known(): assert False
 def record_of(folder: Path, text: str) -> list[Case]:
     """What is read from pytest's record of a file with that text."""
     (folder / "test_it.py").write_text(text)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junit-xml=r.xml"]
-    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=False)
+    subprocess.run(
+        [*PYTEST, "-q", "--junit-xml=r.xml"], cwd=folder, stdout=subprocess.DEVNULL, check=False
+    )
     return read_cases(folder / "r.xml")
 
 
@@ -65,3 +76,54 @@ def test_skips_are_grouped_by_their_reason() -> None:
         "FAILED tests.a::five",
         "62 s in all",
     ]
+
+
+FAILS_AT_FIRST = """
+from pathlib import Path
+def first_time(name):
+    try:
+        Path(name).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+def test_disturbed(): assert not first_time("disturbed")
+def test_alone_disturbed(): assert not first_time("alone")
+def test_broken(): assert False
+def test_good(): assert first_time("good"), "runs once"
+"""
+TWO_PARTS = {part: ("-k", words) for part, words in {BESIDE: "not alone", ALONE: "alone"}.items()}
+
+
+def test_what_failed_has_a_second_try_and_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "test_it.py").write_text(FAILS_AT_FIRST)
+    cases, broken = run_suite(tmp_path, TWO_PARTS)
+    assert not broken
+    assert tally(cases) == "3 passed, 1 failed, 0 skipped"
+    assert summary(cases, 0, 1.0) == [
+        "failed beside others, passed alone: test_it::test_disturbed",
+        "failed, passed at a second try: test_it::test_alone_disturbed",
+        "FAILED test_it::test_broken",
+        "1 s in all",
+    ]
+    assert capfd.readouterr().out.count("def test_disturbed(): assert not") == 1, "how it failed"
+
+
+def test_a_suite_that_is_broken_has_no_second_try(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text = f"""
+import pytest
+@pytest.mark.parametrize("n", range({MOST_AGAIN + 1}))
+def test_broken(n): assert False
+"""
+    (tmp_path / "test_it.py").write_text(text)
+    cases, broken = run_suite(tmp_path, {ALONE: ()})
+    assert (tally(cases), broken) == (f"0 passed, {MOST_AGAIN + 1} failed, 0 skipped", [])
+    assert "once more" not in capfd.readouterr().out
+
+
+def test_a_part_that_ran_nothing_is_told(tmp_path: Path) -> None:
+    _, [line] = run_suite(tmp_path, {ALONE: ()})
+    assert line == "the part that runs alone ended with status 5"

@@ -15,7 +15,7 @@ from pybench.contract.promises import CHECKS
 from pybench.contract.scenarios import examine
 from pybench.errors import UsageError
 from tests.conftest import SHORT
-from tests.support import ROOT
+from tests.support import PYTEST, ROOT
 from tests.support.peers import DEADLINE_S, Host
 
 if sys.version_info >= (3, 11):
@@ -86,7 +86,7 @@ def test_examples_of_the_page_keep_the_contract(spec: str, page: Path) -> None:
 
 
 def test_the_test_of_the_page_passes(page: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(page)]
+    command = [*PYTEST, "-q", str(page)]
     done = subprocess.run(command, cwd=page, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stdout
     assert "2 passed" in done.stdout

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import environment
+from tests.support import PYTEST
 
 pytest.importorskip("scipy")
 
@@ -26,7 +27,7 @@ def session(tmp_path: Path) -> Session:
 
     def run(text: str, *options: str) -> "subprocess.CompletedProcess[str]":
         (tmp_path / "test_it.py").write_text(text)
-        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *_plugin(), *options]
+        argv = [*PYTEST, *_plugin(), *options]
         return subprocess.run(
             argv, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False,
             timeout=100,

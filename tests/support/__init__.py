@@ -1,5 +1,6 @@
 """What tests share: peers, faulty backends and servers, rounds made up and rounds run for real."""
 
+import sys
 from pathlib import Path
 
 SUPPORT = Path(__file__).parent
@@ -7,3 +8,9 @@ TESTS = SUPPORT.parent
 ROOT = TESTS.parent
 DATA = TESTS / "data"
 EXAMPLES = ROOT / "docs" / "examples"
+
+LEAN = ("-p", "no:hypothesispytest", "-p", "no:anyio", "-p", "no:xdist")
+PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *LEAN)
+"""A session of pytest in a test. Plug-ins of libraries that have nothing to do with it stay out:
+they import for more than a second of CPU time.
+"""
