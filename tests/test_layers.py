@@ -12,34 +12,49 @@ import pybench
 PACKAGE = Path(pybench.__file__).parent
 
 IMPORT_EACH = """
-import contextlib, json, os, sys, traceback
-for library in ("scipy.stats", "matplotlib.figure", "plotly.offline"):
-    with contextlib.suppress(ImportError):
-        __import__(library)
-failures = {}
-for name in sys.argv[1:]:
+import contextlib, gc, importlib, json, os, sys, traceback
+
+def in_a_copy(work):
     reader, writer = os.pipe()
     if os.fork() == 0:
-        try:
-            __import__(name)
-        except ModuleNotFoundError as exc:
-            if (exc.name or "pybench").partition(".")[0] in ("pybench", *sys.modules):
-                os.write(writer, traceback.format_exc()[-4000:].encode())
-        except BaseException:
-            os.write(writer, traceback.format_exc()[-4000:].encode())
+        said = work()
+        with os.fdopen(writer, "w") as pipe:
+            pipe.write(said)
         os._exit(0)
     os.close(writer)
-    with os.fdopen(reader, "rb") as said:
-        text = said.read().decode()
+    with os.fdopen(reader) as pipe:
+        said = pipe.read()
     os.wait()
-    if text:
-        failures[name] = text
+    return said
+
+def libraries():
+    for name in sys.argv[1:]:
+        with contextlib.suppress(BaseException):
+            importlib.import_module(name)
+    return " ".join(name for name in sys.modules if name.partition(".")[0] != "pybench")
+
+def alone(name):
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as exc:
+        if (exc.name or "pybench").partition(".")[0] in ("pybench", *sys.modules):
+            return traceback.format_exc()[-4000:]
+    except BaseException:
+        return traceback.format_exc()[-4000:]
+    return ""
+
+for library in in_a_copy(libraries).split():
+    with contextlib.suppress(Exception):
+        importlib.import_module(library)
+assert not [name for name in sys.modules if name.partition(".")[0] == "pybench"]
+gc.freeze()
+failures = {name: said for name in sys.argv[1:] if (said := in_a_copy(lambda: alone(name)))}
 print(json.dumps(failures))
 """
 """A program that has imported nothing of pybench, and imports each module in a copy of itself.
 
-It has imported the libraries that take long, once for all. That one is not installed is no fault of
-the module's.
+The libraries that any of them uses it has imported, once for all. That one is not installed is no
+fault of the module's.
 """
 
 
