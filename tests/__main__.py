@@ -2,10 +2,11 @@
 
     python -m tests [--slowest N]
 
-First the tests that may run beside each other, two at a time; then those that measure something
-which others would disturb, each alone (the marker `alone`); at the end what failed, once more and
-alone. A test has failed when it fails then too; one that passes then is named: something is not as
-sure as it should be, in the test or in what it tests. What is said at the end is of all parts.
+First the tests that may run beside each other, three at a time on any machine, as many of them
+mostly wait; then those that measure something which others would disturb, each alone (the marker
+`alone`); at the end what failed, once more and alone. A test has failed when it fails then too; one
+that passes then is named: something is not as sure as it should be, in the test or in what it
+tests. What is said at the end is of all parts.
 A part of the suite is run with `python -m pytest` and the names of files or tests, as usual.
 """
 
@@ -24,7 +25,7 @@ from tests.support import ROOT
 
 BESIDE, ALONE = "beside each other", "alone"
 PARTS = {
-    BESIDE: ("-m", "parallel", "-n", "2", "--dist", "worksteal"),
+    BESIDE: ("-m", "parallel", "-n", "3", "--dist", "worksteal"),
     ALONE: ("-m", "not parallel"),
 }
 """What of the suite a run of pytest takes, and how."""

@@ -227,7 +227,6 @@ def test_a_sibling_is_not_kept_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert placement.place(campaign()).busy_poll_us == 0
 
 
-@pytest.mark.alone
 def test_idle_time_is_recorded_and_told_apart(run: Run, tmp_path: Path) -> None:
     done = run(*ROUND, "--busy-poll", "100us", "--rate", "100")
     assert done.returncode == 0, done.stderr

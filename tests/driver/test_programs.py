@@ -25,7 +25,8 @@ IMPATIENT_TO_LISTEN = dataclasses.replace(IMPATIENT, listen=2)
 
 
 def program(how: str) -> str:
-    return f"exec:{sys.executable} {PROGRAMS} {how} {{port}}"
+    """With a word that tells it from one that another run of these tests has started."""
+    return f"exec:{sys.executable} {PROGRAMS} {how} {{port}} {os.getpid()}"
 
 
 @pytest.fixture(scope="session")
@@ -108,19 +109,19 @@ def test_waiting_for_a_program_to_listen_takes_little_cpu_time(measure: Measure)
 
 
 def _running(how: str) -> bool:
-    """Whether a program of that kind runs anywhere."""
+    """Whether a program of that kind runs that was started for a test of this process."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = path.read_bytes().split(b"\0")
         except OSError:
             continue
-        if words[1:3] == [str(PROGRAMS).encode(), how.encode()]:
+        mine = [str(PROGRAMS).encode(), how.encode(), str(os.getpid()).encode()]
+        if [*words[1:3], *words[4:5]] == mine:
             found.append(int(path.parent.name))
     return any(processes.alive(pid) for pid in found)
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("how", ["ignores_sigterm", "serves_in_a_child"])
 def test_none_is_left(how: str, measure: Measure) -> None:
     assert measure(cell(program(how))).status == "ok"
@@ -165,7 +166,6 @@ def test_a_program_that_is_not_there(
         find("exec:./echo --port 7777")
 
 
-@pytest.mark.alone
 def test_driver_killed(start: Callable[..., Running]) -> None:
     """With SIGKILL, in full swing: the supervisor notices, and ends what it has started."""
     running = start(
@@ -177,5 +177,5 @@ def test_driver_killed(start: Callable[..., Running]) -> None:
         "its supervisor", lambda: processes.child_called(pid, "pybench.worker.supervisor")
     )
     os.kill(pid, signal.SIGKILL)
-    processes.wait_for("the end of the program", lambda: not _running("serves_in_a_child"), 5.0)
-    processes.wait_for("the end of its supervisor", lambda: processes.gone(supervisor), 5.0)
+    processes.wait_for("the end of the program", lambda: not _running("serves_in_a_child"))
+    processes.wait_for("the end of its supervisor", lambda: processes.gone(supervisor))

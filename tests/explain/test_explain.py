@@ -450,7 +450,6 @@ def test_cpu_time_is_sampled_and_drawn(explained: tuple[Path, str]) -> None:
     ET.fromstring(graph)
 
 
-@pytest.mark.alone
 def test_only_the_worker_counts_where_its_cpu_is_observed() -> None:
     """Two processes share a CPU that perf listens to: each one's samples can be had alone."""
     needs("sample")

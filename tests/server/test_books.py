@@ -21,7 +21,6 @@ def engine(request):
     return request.param
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(("threads", "lost"), [(1, 4), (2, 2)])
 def test_cpu_time_of_threads_whose_connections_all_end_in_the_window(engine, threads, lost):
     connections = []

@@ -126,11 +126,14 @@ def test_connecting_is_linear(options):
         pytest.skip(f"needs 16,000 open files, the hard limit is {hard}")
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
-        counts = (10_000, 15_000)
-        times = [[connect_cpu_s(options, n) for n in counts] for _ in range(3)]
+        times: list[list[float]] = []
+        while len(times) < 3:
+            times.append([connect_cpu_s(options, n) for n in (10_000, 15_000)])
+            few, many = map(min, zip(*times, strict=True))
+            if many / few < 2:
+                break
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    few, many = map(min, zip(*times, strict=True))
     assert many / few < 2, times
 
 

@@ -8,8 +8,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import pytest
-
 from tests.support.wire import TIMEOUT_S, Peer, load_server, server_program
 
 
@@ -23,7 +21,6 @@ def files_of(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-@pytest.mark.alone
 def test_a_server_without_descriptors_sleeps():
     """Not even the spare one is left: who wants in is looked at now and then, not all the time."""
     with load_server() as running:

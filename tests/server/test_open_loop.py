@@ -80,7 +80,6 @@ def test_a_stall_at_the_end_counts_like_one_in_the_middle(engine):
     assert found["max_ns"] < found["bound_max_ns"]
 
 
-@pytest.mark.alone
 def test_unsent_are_the_windows_alone():
     """Of a schedule that runs away during the warm-up too."""
     with load_server() as server, Peer() as peer:

@@ -113,7 +113,6 @@ def check(reply: str, conns: int) -> None:
     assert 0.4 * conns < in_flight < 1.1 * conns
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     ("conns", "answer", "bind"),
     [

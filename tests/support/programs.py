@@ -1,8 +1,8 @@
 """An echo server to be measured as a program, and the ways in which a program can go wrong.
 
-    python tests/support/programs.py HOW PORT
+    python tests/support/programs.py HOW PORT [MARK]
 
-HOW is the name of one of the functions at the end.
+HOW is the name of one of the functions at the end. MARK is for who looks for it among processes.
 """
 
 import os
