@@ -22,7 +22,7 @@ from pybench.spec import Campaign
 from tests.support import SUPPORT
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-SHORT = ("--runtime", "150ms", "--warmup", "0")
+SHORT = ("--runtime", "300ms", "--warmup", "0")
 
 
 def environment(folder: Path, *, libraries: bool) -> Path:

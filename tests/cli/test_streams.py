@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from pybench.result.file import read_sections
-from tests.conftest import SHORT, environment
+from tests.conftest import environment
+from tests.support import faked
 
 RESULTS = Path(__file__).parent.parent / "data" / "results_small.jsonl"
 PYBENCH = (sys.executable, "-m", "pybench")
-CELL = ("--func", "selector", "--conns", "2", *SHORT)
+FAKED = (sys.executable, faked.__file__)
+CELL = ("--func", "selector", "--conns", "2", "--runtime", "500ms", "--warmup", "0")
 COMPARE = ("compare", str(RESULTS), "--base-func", "asyncio_proto", "--new-func", "c_epoll")
 COMMANDS = [
     ["--list"],
@@ -36,10 +38,13 @@ def shell(tmp_path: Path) -> Shell:
     """Runs pybench as a shell does; redirections come behind its arguments."""
 
     def runner(
-        arguments: list[str] | tuple[str, ...], redirections: str, **extra: str
+        arguments: list[str] | tuple[str, ...],
+        redirections: str,
+        program: tuple[str, ...] = PYBENCH,
+        **extra: str,
     ) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            ["bash", "-c", f'"$@" {redirections}', "bash", *PYBENCH, *arguments],
+            ["bash", "-c", f'"$@" {redirections}', "bash", *program, *arguments],
             capture_output=True,
             text=True,
             cwd=tmp_path,
@@ -89,16 +94,15 @@ def test_closed_streams_and_a_campaign(closed: str, shell: Shell, tmp_path: Path
 
 
 def test_json_is_nothing_else_without_standard_error(shell: Shell, tmp_path: Path) -> None:
-    done = shell([*CELL, "--format", "json"], "2>&- >o.json")
+    done = shell([*CELL, "--format", "json"], "2>&- >o.json", FAKED)
     assert done.returncode == 0
     assert json.loads((tmp_path / "o.json").read_text())["schema"] == 1
 
 
 @pytest.mark.parametrize("lost", ["2>&1 | head -1", "2>/dev/full", "2>&1 >/dev/null | true"])
 def test_a_campaign_goes_on_when_nobody_listens(lost: str, shell: Shell, tmp_path: Path) -> None:
-    done = shell(
-        [*CELL, "--rounds", "4", "--output", "r.jsonl"], f"{lost}; exit ${{PIPESTATUS[0]}}"
-    )
+    words = [*CELL, "--rounds", "4", "--output", "r.jsonl"]
+    done = shell(words, f"{lost}; exit ${{PIPESTATUS[0]}}", FAKED)
     assert done.returncode == 0, done.stderr
     assert len(read_sections(tmp_path / "r.jsonl")[0].results) == 4
 
@@ -120,9 +124,9 @@ def test_forced_colours_do_not_go_into_a_file(shell: Shell, tmp_path: Path) -> N
     forced = {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "COLUMNS": "80", "NO_COLOR": ""}
     words = [*CELL, "--rounds", "2", "--output", "r.jsonl"]
     for arguments in (words, ["report", str(RESULTS)], [*COMPARE]):
-        plain = shell(arguments, ">log 2>&1")
+        plain = shell(arguments, ">log 2>&1", FAKED)
         assert plain.returncode == 0, (tmp_path / "log").read_text()
-        done = shell(arguments, ">coloured 2>&1", **forced)
+        done = shell(arguments, ">coloured 2>&1", FAKED, **forced)
         assert done.returncode == 0
         text = (tmp_path / "coloured").read_text()
         assert "\x1b" not in text and "\r" not in text

@@ -173,7 +173,7 @@ def test_more_than_can_be_done_is_overloaded(run: Run, tmp_path: Path) -> None:
 def test_a_sweep_end_to_end(run: Run, tmp_path: Path) -> None:
     done = run(
         *("--func", "asyncio_proto", "--conns", "10", "--output", "r.jsonl"),
-        *("--runtime", "60ms", "--warmup", "0s", "--rate", "auto"),
+        *("--runtime", "200ms", "--warmup", "0s", "--rate", "auto"),
     )
     assert done.returncode == 0, done.stderr
     results = read_sections(tmp_path / "r.jsonl")[0].results

@@ -349,7 +349,7 @@ def test_a_tool_that_says_nothing_is_not_waited_for(program: Program) -> None:
 
 
 def test_a_run_without_tools_measures_and_says_so(run: Run, program: Program) -> None:
-    options = ("--func", "selector", "--conns", "2", "--runtime", "100ms", "--warmup", "0")
+    options = ("--func", "selector", "--conns", "2", "--runtime", "250ms", "--warmup", "0")
     done = run(*options, "--explain", "out")
     assert done.returncode == 2
     assert "selector" in done.stdout  # the measurement

@@ -55,10 +55,10 @@ def test_outcomes_and_table(session: Session) -> None:
         f"def test_absent(pybench): pybench.measure({ABSENT!r}, conns=2)\n"
         "def test_lost(pybench): pybench.measure('no_such_module:serve', conns=2)\n"
         "def test_typo(pybench): pybench.ratio('selektor', 'c_epoll', conns=2)\n"
-        "@pytest.mark.pybench(runtime='150ms', warmup='0')\n"
+        "@pytest.mark.pybench(runtime='300ms', warmup='0')\n"
         "def test_measure(pybench):\n"
         "    result = pybench.measure('c_epoll', conns=3, msize=10)\n"
-        "    assert (result.conns, result.msize, result.runtime_s) == (3, 10, 0.15)\n",
+        "    assert (result.conns, result.msize, result.runtime_s) == (3, 10, 0.3)\n",
         "-rs",
     )
     assert done.returncode == 1
@@ -110,7 +110,7 @@ def test_baseline(session: Session, tmp_path: Path) -> None:
     assert len(json.loads((tmp_path / "c.json").read_text())["ratios"]) == 1
     done = session(
         text.replace("test_it", "test_new"), "--pybench-compare", "b.json",
-        "--pybench-fail-below", "0.5", "--pybench-runtime", "100ms",
+        "--pybench-fail-below", "0.5", "--pybench-runtime", "400ms",
     )  # fmt: skip
     assert done.returncode == 0 and " none " in done.stdout
 

@@ -49,7 +49,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_calibrating_end_to_end(
     cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in {"NOISE_RUNS": 2, "RUNTIME": "60ms", "WARMUP": "0s", "CONNS": 10}.items():
+    for name, value in {"NOISE_RUNS": 2, "RUNTIME": "150ms", "WARMUP": "0s", "CONNS": 10}.items():
         monkeypatch.setattr(calibrate, name, value)
     assert cli.main(["calibrate"]) == cli.OK
     shown = capsys.readouterr()
