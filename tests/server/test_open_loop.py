@@ -109,7 +109,7 @@ def test_echoes_are_read_between_pings_that_are_due_together(tmp_path):
             tracer.terminate()
             tracer.wait()
             tracer.stderr.close()
-    assert answer.count("messages") > 300
+    assert answer.count("total") >= 300, "each was sent a ping, all at the same time"
     longest = row = 0
     for line in calls.read_text().splitlines():
         row = row + 1 if " sendto(" in line else 0
