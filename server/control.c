@@ -98,7 +98,8 @@ static int parse_text(char *out, size_t size, const char *name, const char *text
 struct draft {
     char addr[ADDRESS_TEXT];
     uint64_t version, port, conns, msize, warmup, runtime, think_min, think_max, rate, threads;
-    uint64_t busy_poll;
+    uint64_t seed, busy_poll;
+    char arrivals[16];
     char timestamps[16];
     char engine[16];
     char token[CONTROL_TOKEN_MAX + 1];
@@ -139,6 +140,8 @@ static const struct key V2_KEYS[] = {
     NUMBER("think_min_us", think_min, 0, MAX_THINK_US, false),
     NUMBER("think_max_us", think_max, 0, MAX_THINK_US, false),
     NUMBER("rate", rate, 1, MAX_RATE, false),
+    TEXT("arrivals", arrivals, false),
+    NUMBER("seed", seed, 0, UINT32_MAX, false),
     NUMBER("busy_poll_us", busy_poll, 0, MAX_BUSY_POLL_US, false),
     TEXT("timestamps", timestamps, false),
     NUMBER("threads", threads, 1, CONTROL_THREADS_MAX, false),
@@ -187,6 +190,8 @@ static int draft_finish(struct request *out, const struct draft *draft, int vers
         .think_min_ns = draft->think_min * think_unit,
         .think_max_ns = draft->think_max * think_unit,
         .rate = draft->rate,
+        .poisson = strcmp(draft->arrivals, "poisson") == 0,
+        .seed = draft->seed,
         .busy_poll_ns = draft->busy_poll * NS_PER_US,
         .kernel_times = strcmp(draft->timestamps, "kernel") == 0,
         .threads = (unsigned)draft->threads,
@@ -196,6 +201,14 @@ static int draft_finish(struct request *out, const struct draft *draft, int vers
     if (*draft->timestamps && !request.kernel_times)
         return failure_set(fail, "bad_request", EINVAL, "timestamps=%s: there is only kernel",
                            quoted(draft->timestamps, shown));
+    if (*draft->arrivals && !request.poisson && strcmp(draft->arrivals, "even") != 0)
+        return failure_set(fail, "bad_request", EINVAL, "arrivals=%s: there are even and poisson",
+                           quoted(draft->arrivals, shown));
+    if (*draft->arrivals && !draft->rate)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "arrivals are the schedule of a rate, and there is none");
+    if (draft->seed && !request.poisson)
+        return failure_set(fail, "bad_request", EINVAL, "seed needs arrivals=poisson");
     if (draft->rate && draft->think_max)
         return failure_set(fail, "bad_request", EINVAL,
                            "rate and think times exclude each other: a rate is a schedule");

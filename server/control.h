@@ -63,6 +63,11 @@
  *     rate=          1..1000000000  none      open loop: pings per second over all connections,
  *                                             each of which has its own schedule and is late when
  *                                             an echo is; not together with think times
+ *     arrivals=      even poisson   even      the schedule of a rate. even: a connection's pings
+ * are all the same time apart, and the connections take turns. poisson: independent random gaps,
+ * exponential with that time for their mean, as from many users who know nothing of each other
+ *     seed=          0..4294967295  0         what these gaps are drawn from: the same seed gives a
+ *                                             connection the same ones; needs arrivals=poisson
  *     busy_poll_us=  0..1000000     0         look for echoes that long before sleeping
  *     timestamps=    kernel         none      ask the kernel when each echo arrived, to tell how
  *                                             long it lay unread; needs the engine epoll
@@ -211,6 +216,8 @@ struct request {
     uint64_t think_min_ns;
     uint64_t think_max_ns; /* 0: no thinking */
     uint64_t rate;         /* pings per second over all connections; 0: closed loop */
+    bool poisson;          /* they arrive at random times; else evenly */
+    uint64_t seed;         /* of these times */
     uint64_t busy_poll_ns; /* look for echoes that long before sleeping; 0: sleep at once */
     bool kernel_times;     /* ask the kernel when each echo arrived */
     unsigned threads;      /* 0: as the server was told */

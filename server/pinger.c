@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "pinger.h"
 
+#include "arrivals.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -124,13 +126,24 @@ static void wait_until(struct pinger *pinger, const struct conn *conn, uint64_t 
     timers_push(&pinger->waiting, then_ns, (uint32_t)(conn - pinger->conns));
 }
 
+/* Open loop: from when the ping before it is due to when the connection's ping number is. */
+static uint64_t gap_ns(const struct pinger *pinger, const struct conn *conn, uint32_t number)
+{
+    const struct plan *plan = pinger->plan;
+
+    if (!plan->request->poisson)
+        return plan->interval_ns;
+    return arrivals_gap_ns(arrivals_stream(plan->request->seed, conn->id), number,
+                           plan->interval_ns);
+}
+
 bool conn_schedule(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
 {
     if (pinger->plan->interval_ns == 0) {
         wait_until(pinger, conn, now_ns + think_time(pinger));
         return false;
     }
-    conn->due_ns += pinger->plan->interval_ns;
+    conn->due_ns += gap_ns(pinger, conn, conn->seq + 1);
     if (conn->due_ns <= now_ns)
         return true;
     wait_until(pinger, conn, conn->due_ns);
@@ -145,9 +158,11 @@ void conn_schedule_first(struct pinger *pinger, struct conn *conn, uint64_t now_
         wait_until(pinger, conn, now_ns + think_time(pinger));
         return;
     }
-    /* the connections take turns: no two of them are due at the same time */
-    conn->due_ns = plan->began_ns + (uint64_t)((unsigned __int128)plan->interval_ns * conn->id /
-                                               plan->request->conns);
+    if (plan->request->poisson) /* it has no memory: a whole gap from any moment on */
+        conn->due_ns = plan->began_ns + gap_ns(pinger, conn, conn->seq + 1);
+    else /* the connections take turns: no two of them are due at the same time */
+        conn->due_ns = plan->began_ns + (uint64_t)((unsigned __int128)plan->interval_ns * conn->id /
+                                                   plan->request->conns);
     wait_until(pinger, conn, conn->due_ns);
 }
 
@@ -162,8 +177,29 @@ struct conn *conn_pop_due(struct pinger *pinger, uint64_t now_ns)
     return NULL;
 }
 
-/* Count the connection's pings from next_ns on that were due in the window and are never sent. */
-static void count_unsent(struct pinger *pinger, uint64_t next_ns)
+/* Unsent pings of a connection whose random times are drawn to be counted; the rest of a schedule
+ * that is so far behind counts as if it were even, in no time and with the same mean. */
+enum { UNSENT_DRAWN = 100 };
+
+/* Count the random part of them: from *next_ns on, when ping number is due. *next_ns goes on. */
+static void count_unsent_drawn(struct pinger *pinger, const struct conn *conn, uint64_t *next_ns,
+                               uint32_t number)
+{
+    uint64_t end_ns = pinger->plan->window_end_ns;
+
+    for (int drawn = 0; *next_ns < end_ns && drawn < UNSENT_DRAWN; drawn++) {
+        if (*next_ns >= pinger->plan->window_begin_ns) {
+            pinger->counters.unsent++;
+            hist_record(&pinger->censored, end_ns - *next_ns);
+        }
+        *next_ns += gap_ns(pinger, conn, ++number);
+    }
+}
+
+/* Count the connection's pings that were due in the window and are never sent: from next_ns on,
+ * when ping number is due. */
+static void count_unsent(struct pinger *pinger, const struct conn *conn, uint64_t next_ns,
+                         uint32_t number)
 {
     uint64_t interval_ns = pinger->plan->interval_ns;
     uint64_t begin_ns = pinger->plan->window_begin_ns, end_ns = pinger->plan->window_end_ns;
@@ -171,6 +207,8 @@ static void count_unsent(struct pinger *pinger, uint64_t next_ns)
 
     if (interval_ns == 0)
         return;
+    if (pinger->plan->request->poisson)
+        count_unsent_drawn(pinger, conn, &next_ns, number);
     if (next_ns < begin_ns)
         next_ns += (begin_ns - next_ns + interval_ns - 1) / interval_ns * interval_ns;
     if (next_ns >= end_ns)
@@ -196,6 +234,14 @@ static void count_open(struct pinger *pinger, const struct conn *conn, uint64_t 
         hist_record(&pinger->censored, until_ns - conn->due_ns);
 }
 
+/* Count the pings that were to follow the one that is out. */
+static void count_unsent_after(struct pinger *pinger, const struct conn *conn)
+{
+    if (pinger->plan->interval_ns)
+        count_unsent(pinger, conn, conn->due_ns + gap_ns(pinger, conn, conn->seq + 1),
+                     conn->seq + 1);
+}
+
 void conn_lose(struct pinger *pinger, struct conn *conn, enum lost_cause cause)
 {
     if (conn->state == CONN_FLYING && pinger->phase != PHASE_DRAIN) /* else it has been counted */
@@ -208,7 +254,7 @@ void conn_finish(struct pinger *pinger, struct conn *conn)
 {
     if (pinger->phase != PHASE_DRAIN) { /* else begin_drain has counted them */
         count_open(pinger, conn, UINT64_MAX);
-        count_unsent(pinger, conn->due_ns + pinger->plan->interval_ns);
+        count_unsent_after(pinger, conn);
     }
     conn_retire(pinger, conn);
 }
@@ -221,11 +267,11 @@ static void begin_drain(struct pinger *pinger)
 
         if (conn->state == CONN_FLYING) {
             count_open(pinger, conn, UINT64_MAX);
-            count_unsent(pinger, conn->due_ns + pinger->plan->interval_ns);
+            count_unsent_after(pinger, conn);
         }
         if (conn->state != CONN_IDLE)
             continue;
-        count_unsent(pinger, conn->due_ns);
+        count_unsent(pinger, conn, conn->due_ns, conn->seq + 1);
         conn_retire(pinger, conn);
     }
 }

@@ -24,7 +24,8 @@
 struct plan {
     const struct request *request;
     bool paced;               /* a connection waits between an echo and its next ping */
-    uint64_t interval_ns;     /* open loop: between two pings of one connection; 0: closed loop */
+    uint64_t interval_ns;     /* open loop: between two pings of one connection, or the mean of it;
+                               * 0: closed loop */
     uint64_t began_ns;        /* the schedule of an open loop counts from here */
     uint64_t window_begin_ns; /* warm-up ends here */
     _Atomic uint64_t window_end_ns; /* no ping is sent from here on; may be moved forward */

@@ -6,6 +6,7 @@ two: `noise_floor` says that their difference is no larger than what this machin
 runs of the same row.
 """
 
+import math
 from collections.abc import Callable
 
 from pybench.analysis.queue_share import server_busy
@@ -26,6 +27,9 @@ THROTTLED_SHARE = 0.02
 KEPT_RATE = 0.98
 LATE_SHARE = 0.5
 PINGS_TO_BE_FAIR = 4
+DRAWN_TO_BE_FAIR = 40
+"""As many, where each connection's number of pings is drawn: Jain's index of Poisson's numbers is
+1 / (1 + 1/m), and one in exp(m) of them is 0."""
 LOST_SHARE = 0.01
 """Of the connections: with more of them lost or corrupt, the figure is one of the survivors, and
 the round has failed. Up to there it is stamped."""
@@ -206,6 +210,10 @@ def client_idle(result: Result) -> Stamp | None:
     )
 
 
+def _arrives_at_random(result: Result) -> bool:
+    return bool(result.options.get("arrivals") == "poisson")
+
+
 def unfair(result: Result) -> Stamp | None:
     """Connections served far less than others: the mean hides that some stood still.
 
@@ -217,7 +225,8 @@ def unfair(result: Result) -> Stamp | None:
         return None
     if result.think_us[1] / 1e6 * PINGS_TO_BE_FAIR > result.window_s:
         return None
-    if result.rate and result.rate * result.window_s < PINGS_TO_BE_FAIR * result.conns:
+    needed = DRAWN_TO_BE_FAIR if _arrives_at_random(result) else PINGS_TO_BE_FAIR
+    if result.rate and result.rate * result.window_s < needed * result.conns:
         return None
     return Stamp(
         code="unfair",
@@ -231,12 +240,15 @@ def overloaded(result: Result) -> Stamp | None:
     """An open loop that could not keep its schedule: more was asked for than can be done.
 
     Less than 98% of the pings that were due had their echo, more than 2% were never sent, or more
-    than half were sent late: a hiccup of the machine delays some, a schedule that is lost all.
+    than half were sent late: a hiccup of the machine delays some, a schedule that is lost all. Of
+    arrivals at random more or fewer may fall into the window, by four standard deviations.
     """
     if not result.rate or not result.ok:
         return None
     due = result.rate * result.window_s
-    kept = result.messages >= KEPT_RATE * due - 1  # a ping more or less falls into the window
+    chance = 4 * math.sqrt(due) if _arrives_at_random(result) else 0.0
+    # a ping more or less falls into the window
+    kept = result.messages >= KEPT_RATE * due - 1 - chance
     sent_in_time = result.late <= LATE_SHARE * due
     if kept and sent_in_time and result.unsent <= (1 - KEPT_RATE) * due + 1:
         return None

@@ -349,18 +349,21 @@ def _without_token(text: str) -> str:
     return text.replace(secret, "***") if secret else text
 
 
-def request_line(addr: str, port: int, *asked: object) -> bytes:
+def request_line(addr: str, port: int, *asked: object, seed: int = 0) -> bytes:
     """The request for one test of the worker that listens on addr and port.
 
     asked: the cell and, where there is one, the placement: what they have of the options that the
     load server is told of (`spec/options.py`). An option that is left to the server is no word:
-    older servers may not know it.
+    older servers may not know it.  seed: of what the load server draws at random. With that of the
+    round all rows of a round meet the same arrivals, and each round others.
     """
     words: dict[str, object] = {"v": 2, "addr": addr, "port": port}
     for option in OPTIONS.values():
         if option.wire is not None:
             values = (getattr(one, option.field) for one in asked if hasattr(one, option.field))
             words |= option.wire(next(values, None))
+    if "arrivals" in words and seed:
+        words["seed"] = seed
     if secret := token():
         words["token"] = secret
     line = " ".join(f"{key}={value}" for key, value in words.items())
@@ -467,9 +470,9 @@ class ControlConnection:
         """The result, once it is whole."""
         return self.parser.measurement
 
-    def request(self, addr: str, port: int, *asked: object) -> None:
+    def request(self, addr: str, port: int, *asked: object, seed: int = 0) -> None:
         """Ask for a test of the worker at addr and port; see `request_line`."""
-        self._send(request_line(addr, port, *asked))
+        self._send(request_line(addr, port, *asked, seed=seed))
 
     def ready(self) -> None:
         """Say that the worker has accepted all connections."""

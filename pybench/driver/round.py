@@ -128,7 +128,7 @@ def run(
             control = stack.enter_context(ControlConnection(context.server))
             watch.add(control)
             monitor.connecting()
-            control.request(context.bind, port, cell, context.placement)
+            control.request(context.bind, port, cell, context.placement, seed=number)
             _await_ready(watch, worker, control, timeouts)
             monitor.connected()
             observer.begin()

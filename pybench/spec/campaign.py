@@ -163,6 +163,11 @@ def _check_together(campaign: Campaign, names: Callable[[str], str]) -> None:
         raise UsageError(
             f"{names('rate')} and {names('think')} exclude each other: a rate is a schedule"
         )
+    if campaign.arrivals != OPTIONS["arrivals"].usual and not campaign.open_loop:
+        raise UsageError(
+            f"{names('arrivals')} {campaign.arrivals}: that is of the schedule of a"
+            f" {names('rate')}, and there is none"
+        )
     if campaign.timestamps is not None and campaign.engine not in (None, "epoll"):
         raise UsageError(
             f"{names('timestamps')} {campaign.timestamps}: the engine {campaign.engine} cannot;"

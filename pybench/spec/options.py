@@ -22,6 +22,7 @@ MAX_MSIZE: Final = 1 << 20
 MAX_TIME_NS: Final = 24 * 3600 * NS_PER_S
 ENGINES: Final = ("epoll", "uring")
 TIMESTAMPS: Final = ("kernel",)
+ARRIVALS: Final = ("even", "poisson")
 
 Wire = Callable[[Any], Mapping[str, object]]
 """A value into the words of a request, `key=value`; none where the server's default is meant."""
@@ -118,6 +119,10 @@ def _think(value_us: tuple[int, int]) -> Mapping[str, object]:
     return {"think_min_us": low, "think_max_us": high} if high else {}
 
 
+def _arrivals(value: str | None) -> Mapping[str, object]:
+    return {} if value in (None, "even") else {"arrivals": value}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoundOptions:
     """What every round of a campaign is asked with; each cell has it."""
@@ -137,6 +142,11 @@ class RoundOptions:
     warmup_ns: int = _option(
         "warmup", parse.time(0, MAX_TIME_NS), "TIME", "pings before that",
         default="1s", key="warmup_s", wire=_ms("warmup_ms"), words="warm-up",
+    )  # fmt: skip
+    arrivals: str = _option(
+        "arrivals", parse.one_of(ARRIVALS), "even|poisson",
+        "of the pings of --rate: evenly spaced, or at random times as from many users",
+        default="even", wire=_arrivals, words="arrivals",
     )  # fmt: skip
     engine: str | None = _option(
         "engine", parse.one_of(ENGINES), "NAME", "of the load server: epoll or uring",

@@ -72,6 +72,8 @@ def test_bad_variables(text: str) -> None:
         ({"engine": "turbo"}, "--engine: 'turbo' is not one of: epoll uring"),
         ({"timestamps": "user"}, "--timestamps: 'user'"),
         ({"timestamps": "kernel", "engine": "uring"}, "only --engine epoll can"),
+        ({"arrivals": "poisson"}, "--arrivals poisson: that is of the schedule of a --rate"),
+        ({"rate": "10", "arrivals": "random"}, "--arrivals: 'random' is not one of: even poisson"),
         ({"rate": "10", "think": "1ms"}, "--rate and --think exclude each other"),
         ({"busy_poll": "2s"}, "--busy_poll: 2s is out of range: 0 to 1s"),
         ({"busy_poll": "0.5us"}, "whole number of microseconds"),
@@ -90,7 +92,7 @@ def test_what_cannot_be_is_said(options: dict[str, Any], said: str) -> None:
     "options",
     [
         {"rate": "1k,2500", "engine": "uring"},
-        {"rate": "auto", "timestamps": "kernel"},
+        {"rate": "auto", "timestamps": "kernel", "arrivals": "poisson"},
         {"env": "A=1,B=2"},
         {"busy_poll": "50us"},
         {"busy_poll": "auto"},

@@ -328,6 +328,30 @@ def test_overloaded(messages: int, late: int, unsent: int, stamped: bool) -> Non
     assert stamps.overloaded(structs.replace(result, rate=0)) is None
 
 
+def test_chance_is_not_taken_for_overload_nor_for_unfairness() -> None:
+    """Of arrivals at random more or fewer fall into a window, on a connection, than are due."""
+    few = structs.replace(open_round(200), window_s=2.0, messages=370, unsent=0, late=0)
+    spread = structs.replace(synthetic.make_result("selector", 100).per_conn, jain=0.8, starved=2)
+    few = structs.replace(few, per_conn=spread)
+    drawn = structs.replace(few, options={"arrivals": "poisson"})
+    assert stamps.overloaded(few) and not stamps.overloaded(drawn)
+    assert stamps.unfair(few) and not stamps.unfair(drawn)
+    much_less = structs.replace(drawn, messages=300)
+    assert stamps.overloaded(much_less)
+    many = structs.replace(drawn, rate=5000, messages=10_000)
+    assert stamps.unfair(many)
+
+
+def test_arrivals_of_a_round_are_told_and_recorded(run: Run, tmp_path: Path) -> None:
+    options = ("--runtime", "200ms", "--warmup", "0s", "--rate", "2k", "--arrivals", "poisson")
+    done = run(*ROUND, *options, "--rounds", "2")
+    assert done.returncode == 0, done.stderr
+    (section,) = read_sections(tmp_path / "r.jsonl")
+    assert [result.options for result in section.results] == [{"arrivals": "poisson"}] * 2
+    assert "arrivals poisson" in done.stdout
+    assert Campaign.from_record(section.campaign).arrivals == "poisson"
+
+
 @pytest.mark.parametrize(("share", "mark"), [(0.1, ">=7.0 ms"), (0.001, "7.0 ms")])
 def test_latencies_that_the_end_cut_off_are_lower_bounds(share: float, mark: str) -> None:
     result = open_round(1000)

@@ -32,6 +32,8 @@ static void check_request(const struct request *r)
     MUST(r->warmup_ns <= 86400000000000);
     MUST(r->think_min_ns <= r->think_max_ns && r->think_max_ns <= 1000000000000);
     MUST(!r->rate || !r->think_max_ns);
+    MUST(!r->poisson || r->rate);
+    MUST(!r->seed || r->poisson);
     MUST(r->rate <= 1000000000 && r->busy_poll_ns <= 1000000000);
     MUST(r->threads <= CONTROL_THREADS_MAX);
     MUST(!*r->engine || control_is_text(r->engine, sizeof r->engine - 1));

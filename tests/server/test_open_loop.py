@@ -80,6 +80,45 @@ def test_a_stall_at_the_end_counts_like_one_in_the_middle(engine):
     assert found["max_ns"] < found["bound_max_ns"]
 
 
+def due(answer) -> int:
+    """The pings that were due in a window that began with the first one."""
+    return answer.count("messages") + int(answer.words("corrected")["censored"])
+
+
+POISSON = {"arrivals": "poisson", "warmup_ms": 0, "runtime_ms": 400, "conns": 20, "rate": 1000}
+
+
+@pytest.mark.parametrize("engine", ["epoll", "uring"])
+def test_arrivals_are_those_of_their_seed(engine):
+    """However many threads there are, and whether they can be sent or are only counted; their
+    distribution is test_arrivals.c's."""
+    began = []
+
+    def stall(peer, connection, data):
+        began.append(time.monotonic())
+        if began[-1] - began[0] < 0.1:
+            peer.echo(connection, data)
+
+    skip_without(engine)
+    with load_server("--engine", engine) as server, Peer() as peer, Peer(stall) as stalling:
+        first = due(server.run(peer.port, **POISSON, seed=1, threads=1))
+        assert due(server.run(peer.port, **POISSON, seed=1, threads=3)) == first
+        stalled = server.run(stalling.port, **POISSON, seed=1)
+        assert due(stalled) == first
+        assert int(stalled.words("corrected")["unsent"]) > 50
+        others = {due(server.run(peer.port, **POISSON, seed=seed)) for seed in (2, 3, 4)}
+        assert others != {first} and all(300 < other < 500 for other in others)
+        even = server.run(peer.port, **{**POISSON, "arrivals": "even"})
+        assert due(even) == pytest.approx(400, abs=1)
+
+
+def test_a_random_schedule_that_ran_away_is_counted_at_once():
+    """As if it were even, from where nobody would tell the difference."""
+    with load_server() as server, Peer() as peer:
+        answer = server.run(peer.port, **{**POISSON, "rate": 1_000_000_000, "runtime_ms": 200})
+    assert due(answer) == pytest.approx(200_000_000, rel=0.01)
+
+
 def test_unsent_are_the_windows_alone():
     """Of a schedule that runs away during the warm-up too."""
     with load_server() as server, Peer() as peer:

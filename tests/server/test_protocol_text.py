@@ -107,7 +107,7 @@ def test_request_keys_are_those_of_the_server():
 
 NUMBERS = [
     "port", "conns", "msize", "warmup_ms", "runtime_ms", "think_min_us", "think_max_us", "rate",
-    "busy_poll_us", "threads",
+    "seed", "busy_poll_us", "threads",
 ]  # fmt: skip
 
 
@@ -136,12 +136,12 @@ def test_the_driver_asks_for_what_is_named(monkeypatch):
     base = {"row": ROWS["selector"], "conns": 9, "msize": 64, "runtime_ns": 10**9, "warmup_ns": 0}
     cells = [
         Cell(**base, think_us=(5, 70), engine="epoll", timestamps="kernel"),
-        Cell(**base, rate=5),
+        Cell(**base, rate=5, arrivals="poisson"),
     ]
     placed = dataclasses.replace(FREE, server_threads=2, busy_poll_us=7)
     asked: set[str] = set()
     for cell in cells:
-        line = control.request_line("::1", 80, cell, placed).decode()
+        line = control.request_line("::1", 80, cell, placed, seed=3).decode()
         asked.update(words_of(line.rstrip("\n")))
     assert asked == set(keys("> test"))
 
