@@ -1,11 +1,13 @@
 """What a worker asks of the kernel for its process: its CPU, its files, its end with the driver."""
 
+import contextlib
 import ctypes
 import fcntl
 import os
 import resource
 import select
 import signal
+from functools import partial
 from pathlib import Path
 
 from pybench.errors import WorkerError
@@ -22,18 +24,36 @@ def prctl(option: int, value: int) -> None:
 
 
 def die_with_driver(lifeline_fd: int) -> None:
-    """Have the kernel kill this process when the driver ends, however it ends.
+    """Have the kernel kill this process when the driver ends, however it ends, with its children.
 
     lifeline_fd: of a pipe whose other end the driver has, and nobody else. Its end is a signal, so
     that nothing here waits for it; the parent's own (`die_with_parent`) is that of the thread that
     started this process. When it has ended already, so does this process.
+
+    The signal goes to the process group, which is this process's own, and so to whatever it starts.
+    Who may leave the group, a child that Python forks, asks for a signal of its own; a program that
+    is both executed and put into another session is out of reach.
     """
     os.set_inheritable(lifeline_fd, False)
-    fcntl.fcntl(lifeline_fd, fcntl.F_SETOWN, os.getpid())
-    fcntl.fcntl(lifeline_fd, fcntl.F_SETSIG, signal.SIGKILL)
-    flags = fcntl.fcntl(lifeline_fd, fcntl.F_GETFL)
-    fcntl.fcntl(lifeline_fd, fcntl.F_SETFL, flags | os.O_ASYNC)
-    if select.select([lifeline_fd], [], [], 0)[0]:  # it ended before that took effect
+    leads = os.getpgrp() == os.getpid()
+    _kill_at_end_of(lifeline_fd, -os.getpid() if leads else os.getpid())
+    os.register_at_fork(after_in_child=partial(_die_with_driver_too, lifeline_fd))
+
+
+def _die_with_driver_too(lifeline_fd: int) -> None:
+    """In a child: through an opening of the pipe of its own, each of which has one owner."""
+    with contextlib.suppress(OSError):  # it has closed what it does not know, or sees no /proc
+        own = os.open(f"/proc/self/fd/{lifeline_fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        _kill_at_end_of(own, os.getpid())
+
+
+def _kill_at_end_of(pipe_fd: int, whom: int) -> None:
+    """SIGKILL when the last writer of the pipe is gone. whom: a process; negative: its group."""
+    fcntl.fcntl(pipe_fd, fcntl.F_SETOWN, whom)
+    fcntl.fcntl(pipe_fd, fcntl.F_SETSIG, signal.SIGKILL)
+    flags = fcntl.fcntl(pipe_fd, fcntl.F_GETFL)
+    fcntl.fcntl(pipe_fd, fcntl.F_SETFL, flags | os.O_ASYNC)
+    if select.select([pipe_fd], [], [], 0)[0]:  # it ended before that took effect
         os._exit(1)
 
 

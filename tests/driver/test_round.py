@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from pybench.driver.loadserver import LoadServer
 from pybench.machine.placement import Placement
 from pybench.result import Result
 from pybench.spec import HostPort
+from tests.conftest import Running
 from tests.support import processes, synthetic
 from tests.support.fakeserver import AWAIT_LINE, CONNECT, Step, fake_server
 from tests.support.rounds import HASTY, IMPATIENT, Measure, cell
@@ -173,6 +175,21 @@ def test_what_a_backend_forks_is_counted_and_ended(
         assert result.client
         used_s = result.client.user_s + result.client.sys_s
         assert used_s > 2e-6 * result.client.messages, "no echo costs less, and the child sent all"
+
+
+@pytest.mark.parametrize("name", ["echoes_in_a_child", "runs_a_busy_program"])
+def test_what_a_backend_started_ends_with_a_driver_that_was_killed(
+    name: str, start: Callable[..., Running]
+) -> None:
+    """Though the worker has no time to see to it: the driver's end is its own."""
+    driver = start("--func", f"badbackends:{name}", "--conns", "2", "--runtime", "60s", conns=2)
+    try:
+        processes.wait_for("a worker and its child", lambda: len(_burning(name)) > 2)
+        os.kill(driver.process.pid, signal.SIGKILL)
+        processes.wait_for("the end of all", lambda: not _burning(name), 10.0)
+    finally:
+        for pid in _burning(name):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_this_host_is_recognised_whatever_it_is_called(

@@ -152,6 +152,16 @@ def echoes_in_a_child(listener: socket.socket, conns: int, msize: int, ready: Re
     threading.Event().wait(0.6)
 
 
+def runs_a_busy_program(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    """It stays in the session, and knows nothing of pybench."""
+    import subprocess
+    import sys
+
+    subprocess.Popen([sys.executable, "-c", "while True: 'badbackends:runs_a_busy_program'"])
+    ready()
+    _echo(_accept(listener, conns), lambda number, data: data)
+
+
 def hangs_with_a_child(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
     echoes_in_a_child(listener, conns, msize, ready)
     threading.Event().wait()
