@@ -97,6 +97,7 @@ static int failed(struct loop *loop, const char *call, int err)
     return err;
 }
 
+/* n: at most 2**31, the largest power there is. */
 static unsigned power_of_two_from(unsigned n)
 {
     unsigned power = 1;
@@ -130,7 +131,7 @@ static int open_ring(struct loop *loop)
         .flags = IORING_SETUP_CQSIZE | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
                  IORING_SETUP_SUBMIT_ALL,
         .cq_entries =
-            clamp(power_of_two_from(4u * (unsigned)loop->set->count), SQ_ENTRIES, CQ_ENTRIES_MAX),
+            power_of_two_from(clamp(4 * (size_t)loop->set->count, SQ_ENTRIES, CQ_ENTRIES_MAX)),
     };
     int err = io_uring_queue_init_params(SQ_ENTRIES, &loop->ring, &params);
     if (err < 0)
