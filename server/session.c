@@ -421,6 +421,9 @@ static int engine_failure(const struct test *test, struct failure *fail, int err
     snprintf(what, sizeof what, "engine %s", test->engine->name);
     if (err == ENOSYS)
         return failure_set(fail, "unsupported", err, "%s: %s", what, strerror(err));
+    if (err == ENOMEM)
+        return failure_set(fail, "internal", err, "%s: %s; free some, %s", what, strerror(err),
+                           "or raise the limit of locked memory (ulimit -l)");
     return descriptor_failure(fail, err, what);
 }
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.wire import Peer, load_server, server_program
 
 SETUP, ENTER, REGISTER = 425, 426, 427  # io_uring_*: the same numbers on every architecture
-ENABLE_RINGS = 12
+ENABLE_RINGS, REGISTER_PBUF_RING = 12, 22
 
 PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 22, 38
 LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
@@ -99,3 +99,12 @@ def test_a_ring_without_memory_is_not_a_kernel_without_rings(uring):
     )
     assert done.returncode != 0
     assert "ulimit -l" in done.stderr
+
+
+def test_a_ring_without_memory_for_its_buffers_names_the_limit(uring):
+    """The first, empty one that is tried at start-up was small enough."""
+    forbid = failing(REGISTER, errno.ENOMEM, REGISTER_PBUF_RING)
+    with load_server("--engine", "uring", preexec_fn=forbid) as server, Peer() as peer:
+        error = server.run(peer.port).words("error")
+    assert error["code"] == "internal"
+    assert "ulimit -l" in error["msg"] and "engine uring" in error["msg"]
