@@ -7,11 +7,13 @@ Needs PyYAML. What becomes of the figures is decided in `pybench/report`.
 """
 
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pybench.errors import ResultFormatError, UsageError
+from pybench.result.file import open_text
 
 _DURATION = re.compile(r"\s*(>?)\s*(\d+(?:\.\d+)?)\s*(ns|us|ms|s)\s*")
 _UNIT_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
@@ -70,9 +72,10 @@ def read_legacy(path: Path) -> list[LegacyRound]:
         raise UsageError(f"report {path}: pyyaml is not installed (pip install pyyaml)") from exc
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        blocks = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
-    except OSError as exc:
-        raise ResultFormatError(f"{path}: {exc.strerror}") from exc
+        with open_text(path) as file:
+            blocks = yaml.load(file.read().decode("utf-8-sig"), Loader=loader)
+    except (OSError, EOFError, zlib.error) as exc:
+        raise ResultFormatError(f"{path}: {getattr(exc, 'strerror', None) or exc}") from exc
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
         reason = " ".join(str(exc).split())
         raise ResultFormatError(f"{path}: neither result lines nor YAML: {reason}") from exc

@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from pybench.errors import ResultFormatError
+from pybench.result.inputs import open_input
 from pybench.result.types import SCHEMA
 
 T = TypeVar("T")
@@ -119,7 +120,8 @@ def read_document(path: Path, kind: type[T]) -> T:
 
     Raises OSError when it cannot be read, ResultFormatError with the key when it is something else.
     """
-    data = path.read_bytes()
+    with open_input(path) as file:
+        data = file.read()
     check_schema(decode(data, _Schema).schema)
     return decode(data, kind)
 

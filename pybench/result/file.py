@@ -18,6 +18,7 @@ from pybench.errors import ResultFormatError, UsageError
 from pybench.result.campaign import CampaignRecord, Header
 from pybench.result.codec import NotJsonError, check_schema, decode, encode
 from pybench.result.env import check
+from pybench.result.inputs import open_input
 from pybench.result.record import Result
 
 
@@ -217,10 +218,13 @@ def open_text(path: Path) -> BinaryIO:
 
     Raises OSError, and ResultFormatError for what is packed in other ways.
     """
-    file = path.open("rb")
+    file = open_input(path)
     try:
-        start = file.peek(8)[:8]
+        start = file.read(8)
+        file.seek(0)
         if start.startswith(_GZIP):
+            if isinstance(file, io.BytesIO):  # a pipe's
+                return cast(BinaryIO, gzip.GzipFile(fileobj=file))
             file.close()
             return cast(BinaryIO, gzip.open(path, "rb"))
         if start.startswith(_UTF_16):  # what a Windows shell makes of `>`
