@@ -34,6 +34,7 @@ class LegacyRound:
     server, bind: `host:port` of load server and client.  ctime_s: the time that `messages` took;
     utime_s, stime_s: CPU time of the client in it.  lat_*, msg_*: None where the file has none;
     msg_*perc: messages per connection.
+    place: block and record in the file, from 1; of a copy of a block, those of the first one.
     """
 
     func: str
@@ -50,6 +51,7 @@ class LegacyRound:
     lat_95: LegacyTime | None = None
     msg_5perc: float | None = None
     msg_95perc: float | None = None
+    place: tuple[int, int]
 
 
 def parse_time(text: str) -> LegacyTime:
@@ -82,13 +84,18 @@ def read_legacy(path: Path) -> list[LegacyRound]:
     if not isinstance(blocks, list):
         raise ResultFormatError(f"{path}: neither result lines nor a list of 2016 blocks")
     rounds: list[LegacyRound] = []
+    firsts: dict[str, int] = {}
     for number, block in enumerate(blocks, 1):
-        rounds += _read_block(block, f"{path}: block {number}")
+        first = firsts.setdefault(repr(block), number)  # files are joined by hand
+        rounds += _read_block(block, first, f"{path}: block {number}")
     return rounds
 
 
-def _read_block(block: Any, where: str) -> list[LegacyRound]:
-    """The records of one block; where: what an error message begins with."""
+def _read_block(block: Any, place: int, where: str) -> list[LegacyRound]:
+    """The records of one block. place: its number, or that of the one it is a copy of.
+
+    where: what an error message begins with.
+    """
     try:
         if int(block.get("timeout", 0)) != 0:
             raise ValueError("timeout is not 0: its unit is not known, so it cannot be reported")
@@ -107,7 +114,7 @@ def _read_block(block: Any, where: str) -> list[LegacyRound]:
     rounds = []
     for number, record in enumerate(records, 1):
         try:
-            rounds.append(_read_record(record, common))
+            rounds.append(_read_record(record, {**common, "place": (place, number)}))
         except KeyError as exc:
             raise ResultFormatError(f"{where}, record {number}: no {exc.args[0]!r}") from exc
         except (TypeError, ValueError, AttributeError) as exc:

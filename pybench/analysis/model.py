@@ -497,13 +497,16 @@ def _open_loop_values(result: Result) -> dict[str, float]:
 
 
 def rounds_of_legacy(records: Iterable[LegacyRound]) -> list[Round]:
-    """The rounds of a 2016 file; the n-th record of a cell is its round n."""
+    """The rounds of a 2016 file; the n-th record of a cell is its round n, and a copy of it too."""
     seen: Counter[tuple[str, str, int]] = Counter()
+    numbers: dict[tuple[int, int], int] = {}
     rounds = []
     for record in records:
         key = (record.server, record.func, record.conns)
-        seen[key] += 1
-        rounds.append(_round_of_legacy(record, seen[key]))
+        if record.place not in numbers:
+            seen[key] += 1
+            numbers[record.place] = seen[key]
+        rounds.append(_round_of_legacy(record, numbers[record.place]))
     return rounds
 
 

@@ -98,6 +98,26 @@ def test_small_file_as_groups() -> None:
     assert local.counts_with("lat50_ns") == []
 
 
+@pytest.mark.parametrize("order", ["{first}{second}{first}{first}", "{first}{first}{second}"])
+def test_a_block_that_stands_there_twice_counts_once(
+    order: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As files are joined by hand. A round may have the figures of another one and be its own."""
+    block = """-   {{workers: 10, timeout: 0, runtime: 30, msize: 64, server: a, bind_addr: b,
+      data: [{{func: selector, ctime: 30.0, messages: {n}, utime: 12.0, stime: 8.0}},
+      {{func: thread, ctime: 30.0, messages: 0, utime: 0.1, stime: 0.1}}]}}
+"""
+    blocks = {"first": block.format(n=3_000_000), "second": block.format(n=3_300_000)}
+    path = tmp_path / "raw.yaml"
+    path.write_text(order.format(**blocks))
+    loaded = load_files([path])
+    copies = order.count("{") - 2
+    mps = sorted(r.values["mps"] for r in loaded.rounds if r.func == "selector")
+    assert mps == [100_000, 110_000]
+    assert sum(r.func == "thread" for r in loaded.rounds) == 2
+    assert len(loaded.notes) == 1 and str(2 * copies) in loaded.notes[0]
+
+
 def test_small_file_through_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     argv = ["report", str(SMALL), "--server-name", "10.0.0.2", "--table", "mps,lat95"]
     assert main([*argv, "--format", "json"]) == 0
