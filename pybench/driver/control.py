@@ -21,6 +21,8 @@ from pybench.units import NS_PER_S
 
 LINE_MAX = 4096
 CONNECT_TIMEOUT_S = 10.0
+IDLE_S, PROBE_S, PROBES = 5, 5, 2
+"""How soon a load server whose machine is gone is missed: 15 s."""
 TOKEN_VARIABLE = "PYBENCH_TOKEN"
 TOKEN_MAX = 256
 
@@ -417,6 +419,19 @@ def _connect(server: HostPort) -> socket.socket:
         ) from exc
 
 
+def _watch_peer(connection: socket.socket) -> None:
+    """Have the kernel end the connection when the other machine has vanished, its cable pulled:
+    nothing comes from it then, not even an end."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, IDLE_S),
+        (socket.TCP_KEEPINTVL, PROBE_S),
+        (socket.TCP_KEEPCNT, PROBES),
+        (socket.TCP_USER_TIMEOUT, 1000 * PROBE_S * PROBES),
+    ):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 def _is_own_peer(connection: socket.socket) -> bool:
     """Whether the other end is on this host, whatever it is called: at a loopback address, or at
     the very address that we are at."""
@@ -439,6 +454,7 @@ class ControlConnection:
         self._socket = _connect(server)
         self.local = _is_own_peer(self._socket)
         self._socket.setblocking(False)
+        _watch_peer(self._socket)
 
     def __enter__(self) -> "ControlConnection":
         return self

@@ -1,4 +1,5 @@
-"""A control client that vanishes without a word, its cable pulled, holds nobody up for long."""
+"""Who vanishes without a word, the cable pulled, holds nobody up for long: neither a control client
+the server, nor a server the driver."""
 
 import subprocess
 import sys
@@ -26,6 +27,27 @@ else:
     control.sendall(f"test v=2 addr={own} port={port} conns=1 msize=64 warmup_ms=0"
                     f" runtime_ms=60000\\nready\\n".encode())
 time.sleep(60)
+"""
+
+# In the namespace `here`: a driver whose worker takes its time to be ready.
+DRIVE = """
+import selectors, socket, sys
+from pybench.driver.control import ControlConnection
+from pybench.errors import ServerError
+from pybench.spec import HostPort
+from tests.support.rounds import cell
+server, own = sys.argv[1:]
+listener = socket.create_server((own, 0))
+with ControlConnection(HostPort(server, 33333)) as control, selectors.DefaultSelector() as selector:
+    selector.register(control, selectors.EVENT_READ)
+    control.request(own, listener.getsockname()[1], cell("selector", 1))
+    try:
+        while True:
+            assert selector.select(60)
+            control.receive()
+            print("connected" * control.connected, flush=True)
+    except ServerError as exc:
+        print(exc)
 """
 
 # In the namespace `there`: one short test over loopback after the other, of each server, until none
@@ -79,8 +101,9 @@ int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
 def test_a_pulled_cable_frees_the_server(preload, tmp_path):
     """Both versions at once, each with a server of its own: one says something now and then.
 
+
     The kernel gives up 15 s after the last sign of life, from 5 s on with a question every 5 s; a
-    fifth of that here.
+    fifth of that here. A driver hears of it likewise.
     """
     log = tmp_path / "log"
     shorter = preload(SHORTER.replace("LOG", f'"{log}"'))
@@ -99,10 +122,16 @@ def test_a_pulled_cable_frees_the_server(preload, tmp_path):
                 assert server.stdout.readline()  # listens
                 ask = (sys.executable, "-c", ASK, version, there.address, here.address)
                 assert start(here, *ask).stdout.readline()  # is pinged
+            server = start(there, server_program(), "--quiet", "--listen", "0.0.0.0:33333")
+            assert server.stdout.readline()
+            drive = (sys.executable, "-c", DRIVE, there.address, here.address)
+            driver = start(here, *drive, **shorter)
+            assert driver.stdout.readline() == "connected\n"
             subprocess.run(["ip", "-n", here.name, "link", "set", "veth0", "down"], check=True)
             pulled = time.monotonic()
             tries = start(there, sys.executable, "-c", TRY, "33331", "33332")
             said = tries.communicate(timeout=TIMEOUT_S)[0].split("\n")
+            missed = driver.stdout.readline()
         finally:
             for process in started:
                 process.terminate()
@@ -111,5 +140,6 @@ def test_a_pulled_cable_frees_the_server(preload, tmp_path):
     assert time.monotonic() - pulled < 20
     assert said[:2] == ["33331 error", "33332 error"], "busy"
     assert {"33331 end", "33332 end"} <= set(said)
-    settings = {"idle_s=5", "interval_s=5", "unheard_ms=15000"}
+    assert missed.startswith(f"lost the load server at {there.address}:33333: "), missed
+    settings = {"idle_s=5", "interval_s=5", "unheard_ms=15000", "unheard_ms=10000"}
     assert set(log.read_text().split()) == settings
