@@ -425,6 +425,7 @@ static void write_totals(FILE *out, const struct request *request, const struct 
     put(out, "messages", o->latency.total);
     put(out, "window_ns", o->window_ns);
     put(out, "total", c->sent);
+    put(out, "drained", c->drained);
     put(out, "latency_sum_ns", o->latency.sum_ns);
     put(out, "latency_max_ns", o->latency.max_ns);
     put(out, "in_flight_ns", outcome_in_flight_ns(o));

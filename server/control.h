@@ -99,6 +99,7 @@
  *     messages=      echoes that arrived in it
  *     window_ns=     its length; 0 when the test ended before it began
  *     total=         messages sent from `ready` to the end, warm-up included
+ *     drained=       echoes that came after it, while the outstanding ones were waited for
  *     latency_sum_ns=   over messages is the mean; a latency counts from when the message's sending
  *                    began to when its echo had been read. The engine uring sends and reads in
  *                    batches: one time serves a batch's ends and the next one's beginnings

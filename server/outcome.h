@@ -21,6 +21,7 @@ enum lost_cause { LOST_RESET, LOST_CLOSED, LOST_CORRUPT, LOST_ERROR, LOST_CAUSES
  * counters_add. */
 struct counters {
     uint64_t sent;              /* messages from start to end, warm-up included */
+    uint64_t drained;           /* echoes that came after the window */
     uint64_t lost[LOST_CAUSES]; /* connections, from start to end */
     uint64_t early_ns, open_ns; /* of pings that the window's beginning, or its end, cut in two:
                                    what lay before it, and what lay inside */

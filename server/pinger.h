@@ -234,9 +234,12 @@ static inline void conn_record(struct pinger *pinger, struct conn *conn, uint64_
                           atomic_load_explicit(&pinger->echoes, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     conn->state = CONN_IDLE;
-    if (now_ns < plan->window_begin_ns ||
-        now_ns >= atomic_load_explicit(&plan->window_end_ns, memory_order_relaxed))
+    if (now_ns < plan->window_begin_ns)
         return;
+    if (now_ns >= atomic_load_explicit(&plan->window_end_ns, memory_order_relaxed)) {
+        pinger->counters.drained++;
+        return;
+    }
     conn->messages++;
     if (__builtin_expect(conn->sent_at_ns < plan->window_begin_ns, 0))
         pinger->counters.early_ns += plan->window_begin_ns - conn->sent_at_ns;

@@ -61,8 +61,24 @@ def measured(
     if (reason := stamps.too_many_lost(result)) is not None:
         return failed(result, reason)
     if result.latency_ns is None:
-        return failed(result, f"no echo came back in {window_s:.3g} s")
+        return failed(result, _nothing_came(measurement, window_s))
     return _with_queue(result, measurement)
+
+
+def missed_the_window(measurement: Measurement) -> bool:
+    """Whether no echo came in the window, though the row was alive: some came after it. It had no
+    CPU then, or not for long enough; that is no fault of its own."""
+    return measurement.messages == 0 and bool(measurement.drained)
+
+
+def _nothing_came(measurement: Measurement, window_s: float) -> str:
+    nothing = f"no echo came back in {window_s:.3g} s"
+    if missed_the_window(measurement):
+        return (
+            f"{nothing}, {measurement.drained} came after that: the machine is too busy for"
+            " so short a round, or the row too slow: a longer --runtime"
+        )
+    return nothing if measurement.drained is None else f"{nothing}, nor in the 2 s after"
 
 
 def _in_flight(measurement: Measurement) -> float | None:

@@ -48,6 +48,7 @@ class Measurement:
     """A whole result as the server sent it. Times in ns; counts are of the window unless `total`.
 
     total: messages sent from start to end.  histogram: lower edge in ns -> echoes.
+    drained: echoes that came after the window; None from servers that do not say.
     percentiles: 19 of messages per connection, 5% to 95%.  user_ns, sys_ns: the ping threads' CPU.
     waits, events, events_squared: of the ping threads; the last is the sum over the waits of the
     square of the ready connections that each gave.
@@ -83,6 +84,7 @@ class Measurement:
     busy_poll_us: int = 0
     idle_ns: int = 0
     in_flight_ns: int | None = None
+    drained: int | None = None
     queue: "Queue | None" = None
     corrected: "Corrected | None" = None
 
@@ -259,6 +261,7 @@ def _measurement(
         busy_poll_us=_number(result.get("busy_poll_us", "0")),
         idle_ns=_number(result.get("idle_ns", "0")),
         in_flight_ns=_number(result["in_flight_ns"]) if "in_flight_ns" in result else None,
+        drained=_number(result["drained"]) if "drained" in result else None,
         queue=_queue(result),
         corrected=corrected,
     )

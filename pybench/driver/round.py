@@ -14,6 +14,8 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from pybench.driver import assemble
 from pybench.driver.control import ControlConnection, Measurement, Progress
 from pybench.driver.interrupts import Interrupts
@@ -99,6 +101,19 @@ class Nobody:
         """See Observer."""
 
 
+ATTEMPTS = 3
+"""At a round in whose window no echo came, though some came after it: on a busy machine a short
+window may pass before the worker has had the CPU at all."""
+
+
+class _MissedError(Exception):
+    """See ATTEMPTS. Holds the result, which has failed."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(result.error)
+        self.result = result
+
+
 def run(
     cell: Cell,
     number: int,
@@ -111,8 +126,24 @@ def run(
     number: of the round, from 1.  on_progress: called about once a second while pings run.
     observer: of the worker; with one that costs time, what is measured is no measurement.
     Raises InterruptError on Ctrl-C, what the observer raises, and nothing else for a round that
-    fails. No process is left.
+    fails. No process is left. Without an observer a round that missed its window is tried again.
     """
+    attempts = ATTEMPTS if isinstance(observer, Nobody) else 1
+    for attempt in range(1, attempts + 1):
+        try:
+            result = _run_once(cell, number, context, on_progress, observer)
+        except _MissedError as exc:
+            result = exc.result
+            if attempt < attempts:
+                continue
+        return structs.replace(result, attempts=attempt) if attempt > 1 else result
+    raise AssertionError("it has returned")
+
+
+def _run_once(
+    cell: Cell, number: int, context: RoundContext, on_progress: OnProgress, observer: Observer
+) -> Result:
+    """One attempt. Raises as `run`, and _MissedError."""
     started_at = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
     blank = assemble.empty_result(cell, number, started_at, context.env)
     cpu = context.placement.worker_cpu
@@ -149,6 +180,8 @@ def run(
         address = dataclasses.replace(address, host="localhost")  # one machine has one name
     server = assemble.Server(address=address, connect_s=control.connect_s)
     result = assemble.measured(blank, measurement, usage, cpu=cpu, server=server)
+    if assemble.missed_the_window(measurement) and not result.ok:
+        raise _MissedError(result)
     return assemble.with_stamps(result, monitor, local_server=control.local)
 
 

@@ -185,6 +185,12 @@ class Result(Struct, frozen=True, kw_only=True):
         key("how a row that is not ours was asked for, `exec:COMMAND`; empty for ours"),
     ] = ""
     python: Annotated[Python, key("what the worker ran under")] = field(default_factory=dict)
+    attempts: Annotated[
+        Positive,
+        key(
+            "at the round: more than one where no echo came in the window of those before the last"
+        ),
+    ] = 1
     rate: Annotated[Count, key("asked for in an open loop; 0: a closed loop", unit="pings/s")] = 0
     corrected_ns: Annotated[
         Latency | None, key("open loop: round-trip times from when each ping was due")

@@ -1,6 +1,7 @@
 """Backends that break the contract, each in one way. Imported by workers under test."""
 
 import os
+import pathlib
 import selectors
 import signal
 import socket
@@ -150,6 +151,18 @@ def echoes_in_a_child(listener: socket.socket, conns: int, msize: int, ready: Re
     print(f"child {child}", flush=True)
     ready()
     threading.Event().wait(0.6)
+
+
+def comes_late(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    """The first worker, or every one, has an echo when the window is over."""
+    socks = _accept(listener, conns)
+    ready()
+    mark = pathlib.Path(os.environ["MARK"])
+    if not mark.exists():
+        threading.Event().wait(0.8)
+        if os.environ["SLOW"] == "once":
+            mark.touch()
+    _echo(socks, lambda number, data: data)
 
 
 def runs_a_busy_program(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
