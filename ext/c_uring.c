@@ -28,10 +28,13 @@ enum {
     CQ_ENTRIES_MAX = 65536,
     BATCH = 256,
     BUFFER_MIN = 64,
-    BUFFER_MAX = 64 * 1024,
+    BUFFER_MAX = 128 * 1024, /* more would leave too few of them */
     BUFFERS_MIN = 1024,
     BUFFERS_MAX = 32768, /* the kernel's limit of a buffer ring */
-    BUFFERS_BYTES = 32 << 20,
+    /* About a second-level cache: the kernel takes them in turn, all of them, and with 32 MiB every
+     * byte was received into, and sent from, memory that was cold. Where they run out, a receive is
+     * armed anew, which costs an entry of the queue. */
+    BUFFERS_BYTES = 2 << 20,
     GATHER_MAX = 32, /* buffers that one send takes */
     NO_BUFFER = -1,
     REQUESTS_PER_COMPLETION = 2, /* at most: a send or a receive, and a cancel */
