@@ -29,15 +29,35 @@ _COUNT = re.compile(r"(\d+(?:\.\d+)?(?:[eE]\+?\d{1,2})?)([kKMG]?)", re.ASCII)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmg]i?b|b)", re.ASCII | re.IGNORECASE)
 
 
+LONGEST_NUMBER = 100
+"""Characters; Python does not print numbers of thousands, and nobody would read them."""
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) < LONGEST_NUMBER else f"{text[:20]}..."
+
+
+def printable(text: str) -> str:
+    """A text from a file of others' for a terminal: characters that would command it are escaped.
+
+    Lone surrogates stay: they stand for bytes of a path, and streams know what to do with them.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or "\ud800" <= c <= "\udfff" else repr(c)[1:-1] for c in text
+    )
+
+
 def parse_duration_ns(text: str) -> int:
     """A duration in ns: a number and a unit of `us ms s m h`; a bare number is seconds.
 
     text: `30s`, `1.5s`, `500ms`, `20us`, `2m` (minutes, as `2min`), `30`.
     Raises UsageError for anything else, negative and sub-nanosecond values included.
     """
-    match = _DURATION.fullmatch(text.strip())
+    match = _DURATION.fullmatch(text.strip()) if len(text) < LONGEST_NUMBER else None
     if match is None:
-        raise UsageError(f"{text!r} is not a duration: write 30s, 500ms, 20us or 2m")
+        raise UsageError(f"{_shortened(text)!r} is not a duration: write 30s, 500ms, 20us or 2m")
     value = Decimal(match[1]) * _UNITS_NS[match[2]]
     if value != int(value):
         raise UsageError(f"{text!r} is finer than a nanosecond")
@@ -49,10 +69,10 @@ def parse_count(text: str) -> int:
 
     Raises UsageError for anything else.
     """
-    match = _COUNT.fullmatch(text.strip())
+    match = _COUNT.fullmatch(text.strip()) if len(text) < LONGEST_NUMBER else None
     value = Decimal(match[1]) * _THOUSANDS[match[2]] if match else None
     if value is None or value != int(value):
-        raise UsageError(f"{text!r} is not a count: write 100, 1k, 1M or 10000")
+        raise UsageError(f"{_shortened(text)!r} is not a count: write 100, 1k, 1M or 10000")
     return int(value)
 
 
@@ -61,12 +81,14 @@ def parse_size(text: str) -> int:
 
     Raises UsageError for anything else.
     """
-    match = _SIZE.fullmatch(text.strip())
+    match = _SIZE.fullmatch(text.strip()) if len(text) < LONGEST_NUMBER else None
     if match is None:
         try:
             return parse_count(text)
         except UsageError:
-            raise UsageError(f"{text!r} is not a size: write 64, 64k (64000) or 64KiB") from None
+            raise UsageError(
+                f"{_shortened(text)!r} is not a size: write 64, 64k (64000) or 64KiB"
+            ) from None
     unit = match[2].lower()
     value = Decimal(match[1]) * (1_000_000_000 if unit == "gb" else _BINARY[unit])
     if value != int(value):

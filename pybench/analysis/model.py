@@ -18,7 +18,7 @@ from pybench.backends.names import family, row_order
 from pybench.result import Result, ServerUsage, Stamp
 from pybench.result.campaign import CampaignRecord
 from pybench.spec import OPTIONS, row_label
-from pybench.units import NS_PER_US, count_label, format_duration
+from pybench.units import NS_PER_US, count_label, format_duration, printable
 
 LOCAL = "local"
 OPTION_WORDS = {option.key: option.words for option in OPTIONS.values() if option.words}
@@ -351,6 +351,8 @@ def _title(setting: Setting, settings: Sequence[Setting]) -> str:
 
 def _frozen(value: Any) -> Any:
     """A value of JSON that can be compared and hashed."""
+    if isinstance(value, dict):
+        return tuple(sorted((key, _frozen(item)) for key, item in value.items()))
     return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
@@ -415,30 +417,32 @@ def _round_of_result(
         of_python = {key: python[key] for key in _OF_PYTHON if key in python}
         env = {**env, "python": python["version"]} | of_python
     return Round(
-        func=result.func,
+        func=printable(result.func),
         conns=result.conns,
         number=result.round,
         campaign=campaign,
         setting=Setting(
-            server=server_name(server.address),
+            server=printable(server_name(server.address)),
             msize=result.msize,
             think_us=result.think_us,
             runtime_s=result.runtime_s,
             warmup_s=result.warmup_s,
             engine=server.engine,
             threads=server.threads,
-            machine=machine_name(env),
+            machine=printable(machine_name(env)),
             timestamps=server.timestamps,
             busy_poll_us=server.busy_poll_us,
             options=tuple(sorted((key, _frozen(value)) for key, value in result.options.items())),
             conns=result.conns if result.rate else 0,
         ),
         rate=result.rate,
-        python=python.get("name", ""),
-        func_anywhere=row_label(result.row or result.func, tuple(result.env_set.items())),
+        python=printable(python.get("name", "")),
+        func_anywhere=printable(
+            row_label(result.row or result.func, tuple(result.env_set.items()))
+        ),
         family=result.family,
         status="failed" if broken else result.status,
-        error=broken or result.error,
+        error=printable(broken or result.error),
         values=_values_of_result(result) if result.ok and not broken else {},
         histogram=result.histogram,
         warnings=result.warnings,

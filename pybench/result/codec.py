@@ -55,6 +55,8 @@ def _decode_slowly(data: bytes, kind: type[T]) -> T:
         infinite.append(text)
         return math.nan
 
+    if data.startswith(b"\0"):  # which json would take for a sign of UTF-32
+        raise NotJsonError("zero bytes, as a machine that crashed leaves them")
     try:
         value = json.loads(data, parse_constant=number, parse_float=number)
     except RecursionError:

@@ -95,6 +95,7 @@ def test_what_is_wrong_is_named(
     ("line", "words"),
     [
         ("null", "expected object, got null"),
+        ("\0" * 100, "zero bytes, as a machine that crashed leaves them"),
         ("[]", "expected object, got array"),
         ("{}", "neither a header nor a result line"),
         ('{"schema": 1}', "neither a header nor a result line"),
@@ -113,6 +114,28 @@ def test_lines_that_are_no_record(line: str, words: str, tmp_path: Path) -> None
     with pytest.raises(ResultFormatError) as found:
         read_sections(path)
     assert str(found.value).startswith(f"{path}:1: {words}")
+
+
+@pytest.mark.parametrize("fmt", ["table", "csv", "markdown"])
+def test_what_others_wrote_commands_no_terminal(
+    fmt: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r.jsonl"
+    bad = ROUND | {"func": "\x1b[31mred\nrow", "round": 9}
+    path.write_bytes(lines_of(HEADER, ROUND, bad))
+    assert main(["report", str(path), "--format", fmt]) == 0
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err and r"\x1b[31mred\nrow" in out
+
+
+def test_options_of_a_newer_version_may_hold_anything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r.jsonl"
+    newer = ROUND | {"options": {"burst": {"of": [1, {"two": 2}]}}, "round": 9}
+    path.write_bytes(lines_of(HEADER, ROUND, newer))
+    assert main(["report", str(path)]) == 0
+    assert "burst" in capsys.readouterr().out
 
 
 def test_a_window_of_no_length_is_no_traceback(

@@ -10,7 +10,7 @@ from pybench.errors import PybenchError, UsageError
 from pybench.machine import placement
 from pybench.result.campaign import CampaignRecord
 from pybench.result.codec import decode, encode
-from pybench.spec import Campaign, HostPort
+from pybench.spec import OPTIONS, Campaign, HostPort
 from pybench.units import (
     format_duration,
     parse_count,
@@ -74,6 +74,14 @@ def test_bad_size(text: str) -> None:
 def test_a_rate_below_one_is_refused_with_what_to_do(text: str) -> None:
     with pytest.raises(UsageError, match="a whole number of pings/s, 1 or more"):
         campaign(rate=text)
+
+
+@pytest.mark.parametrize("option", ["conns", "runtime", "msize", "seed", "rate"])
+def test_a_number_of_thousands_of_digits_is_refused_in_short(option: str) -> None:
+    """Python refuses to print it."""
+    with pytest.raises(UsageError) as found:
+        OPTIONS[option].value({option: "9" * 5000}, option)
+    assert len(str(found.value)) < 120
 
 
 def test_counts_and_cpus_are_lists_without_duplicates() -> None:
