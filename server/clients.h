@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CLIENTS_MAX = 32 };
+enum { CLIENTS_MAX = 128 }; /* more than a heat has workers, which all ask at once */
 
 enum client_state {
     CLIENT_TALKING, /* its request is not whole yet */

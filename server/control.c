@@ -98,7 +98,7 @@ static int parse_text(char *out, size_t size, const char *name, const char *text
 struct draft {
     char addr[ADDRESS_TEXT];
     uint64_t version, port, conns, msize, warmup, runtime, think_min, think_max, rate, threads;
-    uint64_t seed, busy_poll;
+    uint64_t seed, busy_poll, turns;
     char arrivals[16];
     char timestamps[16];
     char engine[16];
@@ -107,16 +107,18 @@ struct draft {
 
 struct key {
     const char *name;
-    size_t offset;
+    size_t offset;    /* in the struct that the table is of */
     size_t text_size; /* 0: a number */
     uint64_t low, high;
     bool needed;
 };
 
-#define NUMBER(name, field, low, high, needed)                    \
-    {                                                             \
-        name, offsetof(struct draft, field), 0, low, high, needed \
+#define NUMBER_OF(type, name, field, low, high, needed)   \
+    {                                                     \
+        name, offsetof(type, field), 0, low, high, needed \
     }
+#define NUMBER(name, field, low, high, needed) \
+    NUMBER_OF(struct draft, name, field, low, high, needed)
 #define TEXT(name, field, needed)                                                             \
     {                                                                                         \
         name, offsetof(struct draft, field), sizeof(((struct draft *)0)->field), 0, 0, needed \
@@ -127,6 +129,7 @@ enum {
     MAX_THINK_US = 1000000000,
     MAX_RATE = 1000000000,
     MAX_BUSY_POLL_US = 1000000,
+    MAX_TURN_US = 60000000,
 };
 
 static const struct key V2_KEYS[] = {
@@ -135,8 +138,9 @@ static const struct key V2_KEYS[] = {
     NUMBER("port", port, 1, 65535, true),
     NUMBER("conns", conns, 1, MAX_CONNS, true),
     NUMBER("msize", msize, 1, CONTROL_MSIZE_MAX, true),
-    NUMBER("warmup_ms", warmup, 0, MAX_TIME_MS, true),
-    NUMBER("runtime_ms", runtime, 1, MAX_TIME_MS, true),
+    NUMBER("warmup_ms", warmup, 0, MAX_TIME_MS, false), /* needed unless there are turns */
+    NUMBER("runtime_ms", runtime, 1, MAX_TIME_MS, false),
+    NUMBER("turns", turns, 1, 1, false),
     NUMBER("think_min_us", think_min, 0, MAX_THINK_US, false),
     NUMBER("think_max_us", think_max, 0, MAX_THINK_US, false),
     NUMBER("rate", rate, 1, MAX_RATE, false),
@@ -160,13 +164,24 @@ static const struct key V1_WORDS[] = {
     NUMBER("MSIZE", msize, 1, CONTROL_MSIZE_MAX, true),
 };
 
+/* The words of a `turn` line. */
+struct turn_draft {
+    uint64_t settle, window;
+};
+
+static const struct key TURN_KEYS[] = {
+    NUMBER_OF(struct turn_draft, "settle_us", settle, 0, MAX_TURN_US, true),
+    NUMBER_OF(struct turn_draft, "window_us", window, 1, MAX_TURN_US, true),
+};
+
 enum {
     V2_KEY_COUNT = sizeof V2_KEYS / sizeof *V2_KEYS,
     V1_WORD_COUNT = sizeof V1_WORDS / sizeof *V1_WORDS,
+    TURN_KEY_COUNT = sizeof TURN_KEYS / sizeof *TURN_KEYS,
 };
 
-static int draft_set(struct draft *draft, const struct key *key, const char *value,
-                     struct failure *fail)
+/* draft: the struct that the key's table is of. */
+static int draft_set(void *draft, const struct key *key, const char *value, struct failure *fail)
 {
     char *field = (char *)draft + key->offset;
 
@@ -194,6 +209,7 @@ static int draft_finish(struct request *out, const struct draft *draft, int vers
         .seed = draft->seed,
         .busy_poll_ns = draft->busy_poll * NS_PER_US,
         .kernel_times = strcmp(draft->timestamps, "kernel") == 0,
+        .turns = draft->turns,
         .threads = (unsigned)draft->threads,
     };
     char shown[48];
@@ -229,24 +245,31 @@ static int draft_finish(struct request *out, const struct draft *draft, int vers
     return 0;
 }
 
-static const struct key *find_key(const char *name, size_t length)
+/* A line's keys, one table of them. */
+struct keys {
+    const struct key *items;
+    unsigned count;
+};
+
+static const struct key *find_key(const struct keys *keys, const char *name, size_t length)
 {
-    for (unsigned i = 0; i < V2_KEY_COUNT; i++)
-        if (strlen(V2_KEYS[i].name) == length && memcmp(V2_KEYS[i].name, name, length) == 0)
-            return &V2_KEYS[i];
+    for (unsigned i = 0; i < keys->count; i++)
+        if (strlen(keys->items[i].name) == length && memcmp(keys->items[i].name, name, length) == 0)
+            return &keys->items[i];
     return NULL;
 }
 
-static int parse_v2(struct request *out, char *words[], unsigned count, struct failure *fail)
+/* Put words[1..count) into draft, and whether each key was there into seen. */
+static int parse_pairs(void *draft, const struct keys *keys, bool *seen, char *words[],
+                       unsigned count, struct failure *fail)
 {
-    struct draft draft = {0};
-    bool seen[V2_KEY_COUNT] = {false};
     char shown[48];
     int err;
 
     for (unsigned i = 1; i < count; i++) {
         char *equals = strchr(words[i], '=');
-        const struct key *key = equals ? find_key(words[i], (size_t)(equals - words[i])) : NULL;
+        const struct key *key =
+            equals ? find_key(keys, words[i], (size_t)(equals - words[i])) : NULL;
 
         if (!equals)
             return failure_set(fail, "bad_request", EINVAL, "'%s': expected key=value",
@@ -255,15 +278,46 @@ static int parse_v2(struct request *out, char *words[], unsigned count, struct f
         if (!key)
             return failure_set(fail, "bad_request", EINVAL, "unknown key '%s'",
                                quoted(words[i], shown));
-        if (seen[key - V2_KEYS])
+        if (seen[key - keys->items])
             return failure_set(fail, "bad_request", EINVAL, "%s is given twice", key->name);
-        seen[key - V2_KEYS] = true;
-        if ((err = draft_set(&draft, key, equals + 1, fail)) < 0)
+        seen[key - keys->items] = true;
+        if ((err = draft_set(draft, key, equals + 1, fail)) < 0)
             return err;
     }
-    for (unsigned i = 0; i < V2_KEY_COUNT; i++)
-        if (V2_KEYS[i].needed && !seen[i])
+    for (unsigned i = 0; i < keys->count; i++)
+        if (keys->items[i].needed && !seen[i])
+            return failure_set(fail, "bad_request", EINVAL, "%s is missing", keys->items[i].name);
+    return 0;
+}
+
+/* A test has its times from the request, or from each turn. */
+static int check_times(const struct draft *draft, const bool seen[V2_KEY_COUNT],
+                       struct failure *fail)
+{
+    for (unsigned i = 0; i < V2_KEY_COUNT; i++) {
+        bool is_time = V2_KEYS[i].offset == offsetof(struct draft, warmup) ||
+                       V2_KEYS[i].offset == offsetof(struct draft, runtime);
+
+        if (is_time && draft->turns && seen[i])
+            return failure_set(fail, "bad_request", EINVAL,
+                               "%s and turns exclude each other: each turn has its own times",
+                               V2_KEYS[i].name);
+        if (is_time && !draft->turns && !seen[i])
             return failure_set(fail, "bad_request", EINVAL, "%s is missing", V2_KEYS[i].name);
+    }
+    return 0;
+}
+
+static int parse_v2(struct request *out, char *words[], unsigned count, struct failure *fail)
+{
+    static const struct keys keys = {V2_KEYS, V2_KEY_COUNT};
+    struct draft draft = {0};
+    bool seen[V2_KEY_COUNT] = {false};
+    int err;
+
+    if ((err = parse_pairs(&draft, &keys, seen, words, count, fail)) < 0 ||
+        (err = check_times(&draft, seen, fail)) < 0)
+        return err;
     return draft_finish(out, &draft, 2, fail);
 }
 
@@ -327,6 +381,15 @@ int control_version(const char *bytes, size_t length)
     return request.version;
 }
 
+bool control_takes_turns(const char *bytes, size_t length)
+{
+    struct request request = {.turns = false}; /* likewise */
+    struct failure ignored;
+
+    (void)control_parse(&request, bytes, length, &ignored);
+    return request.turns;
+}
+
 enum control_command control_command(const char *bytes, size_t length, size_t *used)
 {
     const char *newline = length ? memchr(bytes, '\n', length) : NULL;
@@ -340,7 +403,35 @@ enum control_command control_command(const char *bytes, size_t length, size_t *u
         return COMMAND_READY;
     if (*used == 5 && memcmp(bytes, "stop\n", 5) == 0)
         return COMMAND_STOP;
+    if (newline && *used > 5 && memcmp(bytes, "turn ", 5) == 0)
+        return COMMAND_TURN;
     return COMMAND_UNKNOWN;
+}
+
+int control_turn(struct turn *out, const char *bytes, size_t length, struct failure *fail)
+{
+    static const struct keys keys = {TURN_KEYS, TURN_KEY_COUNT};
+    struct turn_draft draft = {0};
+    bool seen[TURN_KEY_COUNT] = {false};
+    char text[CONTROL_LINE_MAX + 1];
+    char *words[MAX_WORDS];
+    unsigned count;
+    int err;
+
+    if (length > CONTROL_LINE_MAX || memchr(bytes, '\0', length))
+        return failure_set(fail, "bad_request", EINVAL, "a turn is a line of text");
+    memcpy(text, bytes, length);
+    text[length] = '\0';
+    count = split_words(text, words);
+    if (count > MAX_WORDS)
+        return failure_set(fail, "bad_request", EINVAL, "a turn has at most %d words", MAX_WORDS);
+    if ((err = parse_pairs(&draft, &keys, seen, words, count, fail)) < 0)
+        return err;
+    *out = (struct turn){
+        .settle_ns = draft.settle * NS_PER_US,
+        .window_ns = draft.window * NS_PER_US,
+    };
+    return 0;
 }
 
 /* ---- replies ----------------------------------------------------------------------------- */
@@ -406,6 +497,37 @@ static void put_quoted(FILE *out, const char *key, const char *text)
         fputc(isprint((unsigned char)*text) ? *text : '?', out);
     }
     fputc('"', out);
+}
+
+char *control_busy(size_t *length)
+{
+    return reply_format(length, "busy\n");
+}
+
+static void write_turn(FILE *out, const void *argument)
+{
+    const struct turn_outcome *o = argument;
+
+    fputs("turn", out);
+    put(out, "n", o->number);
+    put(out, "messages", o->messages);
+    put(out, "window_ns", o->window_ns);
+    put(out, "total", o->echoes);
+    put(out, "latency_sum_ns", o->latency_sum_ns);
+    put(out, "latency_max_ns", o->latency_max_ns);
+    put(out, "idle_ns", o->counters.idle_ns);
+    put(out, "user_ns", o->counters.user_ns);
+    put(out, "sys_ns", o->counters.sys_ns);
+    put(out, "drain_ns", o->drain_ns);
+    put(out, "alive", o->alive);
+    put(out, "unanswered", o->counters.unanswered);
+    put(out, "late_echoes", o->counters.late_echoes);
+    fputc('\n', out);
+}
+
+char *control_turned(size_t *length, const struct turn_outcome *outcome)
+{
+    return reply_build(length, write_turn, outcome);
 }
 
 static void write_totals(FILE *out, const struct request *request, const struct outcome *o)

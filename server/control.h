@@ -15,8 +15,9 @@
  *           |                                             |
  *     client under test <---- conns data connections -----+
  *
- * The server speaks when it has been asked and not before. It serves one test at a time: a request
- * that comes while another test runs waits 0.1 s for its end and is then answered `busy`.
+ * The server speaks when it has been asked and not before. It serves one test at a time, or any
+ * number of tests that take turns: a request for the one while there is the other, or for a second
+ * test without turns, waits 0.1 s for its end and is then answered with the error `busy`.
  *
  * VERSION 2. Lines of ASCII, ended by one '\n' (no '\r'), of at most 4096 bytes with it: a verb,
  * then words key=value, separated by blanks. `>` is what the control client sends, `<` the server:
@@ -33,16 +34,35 @@
  *     < corrected_hist ...
  *     < end                 the server has closed its sending side
  *
- * or, at any time in place of the next line, `< error ...`, which is then the last.
+ * or, at any time in place of the next line, `< error ...`, which is then the last. With turns=1
+ * nothing is sent after `ready` but in turns, as many as the client asks for:
+ *
+ *     > test v=2 addr=127.0.0.1 port=33332 conns=1000 msize=64 turns=1
+ *     < connected ...
+ *     > ready
+ *     > turn settle_us=8000 window_us=40000
+ *     < turn ...            this turn has been taken; or
+ *     < busy                another test is being pinged: the turn was not begun
+ *     > stop
+ *     < result ...          all turns together, and so on, to
+ *     < end
+ *
+ * A turn: a ping on every connection (or its think time or schedule begins anew), the settling
+ * time, which is not counted, the window, which is; no further ping; then outstanding echoes are
+ * waited for, 2 s at most. Whoever has not answered by then has time until the next turns: it is
+ * pinged again when its echo has come. One test is pinged at a time in the whole server. Who waits
+ * for its turn costs no CPU time. Connections that end between two turns are found by the next. A
+ * `progress` line, if a turn takes that long, is about that turn.
  *
  * A client that closes the control connection, or only its sending side, has gone: its test ends
  * and is not answered. So has one whose machine has been silent to TCP's own inquiries for 15 s. It
- * has 10 s to send its request in, else it is closed without a word; when more than 32 are not
+ * has 10 s to send its request in, else it is closed without a word; when more than 128 are not
  * being served, so is the one of those who have not that is nearest to its limit. `ready` is
- * awaited for 120 s after `connected`, and may be sent before it. `stop` instead of `ready` ends
- * the test with an empty result; a second one is ignored; any other line is an error. After the
- * window outstanding echoes are waited for, 2 s at most, then the data connections are closed, then
- * the result is sent.
+ * awaited for 120 s after `connected`, and may be sent before it; `turn` for 600 s after `ready` or
+ * the last one. `stop` instead of `ready` ends the test with an empty result; within a turn it ends
+ * its window, and the turn is told before the result. A second `stop` is ignored; any other line is
+ * an error, a `turn` within a turn too. After the window outstanding echoes are waited for, 2 s at
+ * most, then the data connections are closed, then the result is sent.
  *
  * > test: at most 32 words with the verb. Keys come in any order, each once; one that is not known
  * is an error. A number is decimal digits and nothing else, a text printable ASCII without a blank.
@@ -56,7 +76,8 @@
  *     conns=         1..1000000     required  connections to open
  *     msize=         1..1048576     required  bytes of a message
  *     warmup_ms=     0..86400000    required  pinging before the window, not measured
- *     runtime_ms=    1..86400000    required  length of the window
+ *     runtime_ms=    1..86400000    required  length of the window; neither of the two with turns
+ *     turns=         1              none      ping in turns only, each with its own times
  *     think_min_us=  0..1000000000  0         before each ping a connection waits for a time drawn
  *     think_max_us=  0..1000000000  0         evenly from this range, its ends included; not at
  *                                             all when the upper one is 0
@@ -77,6 +98,10 @@
  *                                             of no effect when it has none. A wrong one is
  *                                             answered after 0.1 s, and nothing else meanwhile
  *
+ * > turn: both keys, in any order.
+ *     settle_us=     0..60000000    required  pinging before the window, not measured
+ *     window_us=     1..60000000    required  length of the window
+ *
  * Who may ask for what: addr must be the address that the control client itself comes from, or any
  * loopback address for a client on loopback, or in a network of the server's --allow. A link-local
  * address is one on the link that the client comes in by, unless it names another (fe80::1%eth1),
@@ -94,8 +119,24 @@
  *     messages=      echoes so far, warm-up included
  *     alive=         connections that are still open
  *
+ * < turn: counts and times are of its window, unless it says otherwise.
+ *     n=             its number in the session, from 1
+ *     messages=      echoes that arrived in it
+ *     window_ns=     its length: as asked for, or less when `stop` came or no connection was left,
+ *                    down to 0
+ *     total=         echoes from the turn's beginning to its end: with the settling before and the
+ *                    waiting after the window, and late ones
+ *     latency_sum_ns= latency_max_ns= idle_ns= user_ns= sys_ns=   as in a result
+ *     drain_ns=      from the end of the window until the last echo had come or was given up
+ *     alive=         connections that are still open
+ *     unanswered=    of these, those whose echo had not come when the turn ended
+ *     late_echoes=   echoes of earlier turns' pings that came in this one
+ *
+ * < busy: no words.
+ *
  * < result: counts and times are of the window, unless it says otherwise. The window begins after
- * the warm-up, and ends after the runtime, at `stop`, or when no connection is left.
+ * the warm-up, and ends after the runtime, at `stop`, or when no connection is left. With turns: of
+ * all windows together.
  *     messages=      echoes that arrived in it
  *     window_ns=     its length; 0 when the test ended before it began
  *     total=         messages sent from `ready` to the end, warm-up included
@@ -158,7 +199,8 @@
  *     bad_request    the request, or a line after it, is not as described here
  *     unsupported    this server or its kernel cannot do what engine or timestamps ask for
  *     forbidden      no token, or not the right one, or an address that may not be tested
- *     busy           another test runs, or the server has no open files left
+ *     busy           a test runs that this one cannot be beside, or the server has no open files
+ *                    left
  *     refused        the target refused a connection
  *     timeout        no further connection came up for 30 s, or no `ready` came
  *     unreachable    there is no way to the target, or a rule of this machine forbids it
@@ -221,6 +263,7 @@ struct request {
     uint64_t seed;         /* of these times */
     uint64_t busy_poll_ns; /* look for echoes that long before sleeping; 0: sleep at once */
     bool kernel_times;     /* ask the kernel when each echo arrived */
+    bool turns;            /* pings in turns, each with its own times: none of the above */
     unsigned threads;      /* 0: as the server was told */
     char engine[16];       /* empty: the default */
     char token[CONTROL_TOKEN_MAX + 1];
@@ -243,20 +286,35 @@ bool control_is_text(const char *text, size_t longest);
 /* The version of a request, 2 of one that is no request at all: its failures are answered so. */
 int control_version(const char *bytes, size_t length);
 
+/* Whether a request asks for turns; not one that is no request at all. */
+bool control_takes_turns(const char *bytes, size_t length);
+
 /* Parse a whole request. Returns 0, or -EINVAL with fail filled; *out is untouched then. */
 int control_parse(struct request *out, const char *bytes, size_t length, struct failure *fail);
 
 /* A line that follows a request. */
-enum control_command { COMMAND_NONE, COMMAND_READY, COMMAND_STOP, COMMAND_UNKNOWN };
+enum control_command { COMMAND_NONE, COMMAND_READY, COMMAND_STOP, COMMAND_TURN, COMMAND_UNKNOWN };
 
 /* The first line of the length bytes that a client sent after its request; *used is the number of
  * bytes that it takes, 0 with COMMAND_NONE: it is not whole yet. What is CONTROL_LINE_MAX bytes
  * long and has no end is COMMAND_UNKNOWN. */
 enum control_command control_command(const char *bytes, size_t length, size_t *used);
 
+/* What a `turn` line asks for. */
+struct turn {
+    uint64_t settle_ns; /* pinging before the window, not counted */
+    uint64_t window_ns;
+};
+
+/* Parse a line that is a COMMAND_TURN. Returns 0, or -EINVAL with fail filled; *out is untouched
+ * then. */
+int control_turn(struct turn *out, const char *bytes, size_t length, struct failure *fail);
+
 /* Each of these returns a malloc'ed reply, its length in *length, or NULL when memory ran out. */
 char *control_connected(size_t *length, uint32_t conns, uint64_t elapsed_ns);
 char *control_progress(size_t *length, uint64_t since_ns, uint64_t messages, uint64_t alive);
+char *control_turned(size_t *length, const struct turn_outcome *outcome);
+char *control_busy(size_t *length);
 char *control_result(size_t *length, const struct request *request, const struct outcome *outcome);
 char *control_error(size_t *length, const struct failure *fail);
 

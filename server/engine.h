@@ -20,8 +20,10 @@ struct engine {
      * (-ENOSYS: this kernel cannot); close is right after either. */
     int (*open)(struct pinger *pinger);
 
-    /* Ping until the plan says stop, or no connection is left. Returns 0, or a negative errno when
-     * the loop itself failed, *call (static) naming what: nothing of the test is worth anything. */
+    /* Ping until the plan says stop, or no connection is left. Called once for each turn, always in
+     * the same thread; what comes between two turns is found by the next. Returns 0, or a negative
+     * errno when the loop itself failed, *call (static) naming what: nothing of the test is worth
+     * anything. */
     int (*run)(struct pinger *pinger, const char **call);
 
     void (*close)(struct pinger *pinger);

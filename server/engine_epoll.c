@@ -312,6 +312,8 @@ static void start_all(struct pinger *p)
     for (uint32_t i = 0; i < p->count; i++) {
         uint64_t now = clock_now_ns();
 
+        if (p->conns[i].state != CONN_IDLE)
+            continue; /* lost, or still without the echo of an earlier turn */
         if (p->plan->paced)
             conn_schedule_first(p, &p->conns[i], now);
         else

@@ -55,6 +55,7 @@ struct gather {
 struct loop {
     struct io_uring ring;
     bool ring_made;
+    bool started;                          /* the ping thread has taken the ring over */
     struct io_uring_buf_ring *buffer_ring; /* mmap'ed */
     unsigned char *buffers;                /* buffer_count of buffer_size bytes */
     unsigned buffer_count, buffer_size;
@@ -435,14 +436,29 @@ static int ring_enable(struct io_uring *ring)
     return done < 0 ? -errno : 0;
 }
 
-static void start_all(struct pinger *p)
+/* The first turn only: the thread takes its ring over, and asks to hear of everything. */
+static int ring_start(struct pinger *p)
 {
+    struct loop *loop = p->loop;
+    int err = ring_enable(&loop->ring);
+
+    if (err < 0)
+        return err;
+    give_all_buffers(loop);
     queue_wake(p);
     for (uint32_t i = 0; i < p->count; i++)
         queue_receive(p, &p->conns[i]);
+    loop->started = true;
+    return 0;
+}
+
+static void start_all(struct pinger *p)
+{
     for (uint32_t i = 0; i < p->count; i++) {
         uint64_t now = clock_now_ns();
 
+        if (p->conns[i].state != CONN_IDLE)
+            continue; /* lost, or still without the echo of an earlier turn */
         if (p->plan->paced)
             conn_schedule_first(p, &p->conns[i], now);
         else
@@ -534,10 +550,9 @@ static int engine_uring_run(struct pinger *p, const char **call)
 
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); /* the default lets a due ping be 50 us late */
     *call = "io_uring_register";
-    if ((err = ring_enable(&loop->ring)) < 0)
+    if (!loop->started && (err = ring_start(p)) < 0)
         return err;
     *call = "io_uring_enter";
-    give_all_buffers(loop);
     start_all(p);
     now = clock_now_ns();
     while (pinger_advance(p, now), !pinger_done(p, now)) {

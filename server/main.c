@@ -1,9 +1,10 @@
 /* main.c - pybench-server: start-up, signals, and the control listener.
  *
  * Place: accepts control clients, keeps them in clients.c until their request is whole, and starts
- * a session for one at a time; whoever asks meanwhile is told that the server is busy. Threads: the
- * main thread runs this file and clients.c and never blocks but in poll; the session has a thread
- * of its own. Signals are blocked everywhere and read here from a signalfd.
+ * a session for each: for one test at a time, or for any number that take turns; whoever wants the
+ * other meanwhile is told that the server is busy. Threads: the main thread runs this file and
+ * clients.c and never blocks but in poll; each session has a thread of its own. Signals are blocked
+ * everywhere and read here from a signalfd.
  */
 #define _GNU_SOURCE
 #include "clients.h"
@@ -30,7 +31,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { BACKLOG = 64, DEFAULT_THREADS_MAX = 3, ACCEPT_AGAIN_MS = 100 };
+enum { BACKLOG = 256, DEFAULT_THREADS_MAX = 3, ACCEPT_AGAIN_MS = 100 };
 
 struct server {
     struct options options;
@@ -40,11 +41,17 @@ struct server {
     uint64_t accept_from_ns; /* nobody is accepted before: it has just failed, and would again */
     struct clients clients;
 
-    /* the one session */
-    bool running;
+    struct running *sessions; /* one alone, or any number that take turns; the newest first */
+    _Atomic bool pinging;     /* one of these pings */
+    int changed_fd;           /* eventfd: one of them has changed its state */
+    int stop_fd;              /* eventfd: all shall end */
+};
+
+/* A session and its thread. */
+struct running {
+    struct running *next; /* owned */
     pthread_t thread;
     struct session session;
-    int done_fd; /* eventfd: the session has ended */
 };
 
 static _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -208,11 +215,10 @@ static void server_open(struct server *server)
     raise_file_limit();
     server->signal_fd = open_signals();
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    server->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    server->session.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (server->done_fd < 0 || server->session.stop_fd < 0)
+    server->changed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    server->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (server->changed_fd < 0 || server->stop_fd < 0)
         die("eventfd: %s", strerror(errno));
-    server->session.config = &options->session;
     server->listen_fd = open_listener(options->host, options->port);
     announce(server);
 }
@@ -221,47 +227,92 @@ static void server_open(struct server *server)
 
 static void *session_main(void *argument)
 {
-    struct server *server = argument;
-    uint64_t one = 1;
+    struct running *running = argument;
 
-    session_run(&server->session);
-    (void)!write(server->done_fd, &one, sizeof one);
+    session_run(&running->session);
     return NULL;
+}
+
+/* Whether it is just being looked at who one of them is. One at a time, for the sake of the token:
+ * else it could be guessed at in parallel. */
+static bool is_entering(const struct server *server)
+{
+    for (const struct running *one = server->sessions; one; one = one->next)
+        if (atomic_load(&one->session.state) == SESSION_ENTERING)
+            return true;
+    return false;
+}
+
+/* Whether a session can start beside those that there are: a test is alone, takers of turns are
+ * among themselves. */
+static bool may_start(const struct server *server, bool turns)
+{
+    return !server->sessions || (turns && server->sessions->session.turns && !is_entering(server));
+}
+
+static struct running *session_new(struct server *server, const struct client *client)
+{
+    struct running *running = calloc(1, sizeof *running);
+    struct session *session;
+
+    if (!running)
+        return NULL;
+    session = &running->session;
+    memcpy(session->input, client->input, client->length);
+    session->length = client->length;
+    session->turns = control_takes_turns(client->input, client->length);
+    session->config = &server->options.session;
+    session->pinging = &server->pinging;
+    session->control_fd = client->fd;
+    session->stop_fd = server->stop_fd;
+    session->changed_fd = server->changed_fd;
+    atomic_init(&session->state, SESSION_ENTERING);
+    return running;
 }
 
 /* Serve a client whose request is whole. */
 static void start_session(struct server *server, unsigned index)
 {
-    struct client *client = &server->clients.items[index];
-    struct session *session = &server->session;
+    struct running *running = session_new(server, &server->clients.items[index]);
     struct failure fail;
-    int err;
+    int err = running ? pthread_create(&running->thread, NULL, session_main, running) : ENOMEM;
 
-    memcpy(session->input, client->input, client->length);
-    session->length = client->length;
-    session->control_fd = client->fd;
-    atomic_store(&session->delaying, false);
-    err = pthread_create(&server->thread, NULL, session_main, server);
     if (err) {
+        free(running);
         failure_set(&fail, "internal", err, "pthread_create: %s", strerror(err));
         clients_refuse(&server->clients, index, &fail);
         return;
     }
     clients_release(&server->clients, index);
     clients_prolong(&server->clients, clock_now_ns()); /* it may be over soon */
-    server->running = true;
+    running->next = server->sessions;
+    server->sessions = running;
 }
 
-static void finish_session(struct server *server)
+/* Take *link out of the list: its session is over. */
+static void finish_session(struct server *server, struct running **link)
 {
+    struct running *running = *link;
+
+    pthread_join(running->thread, NULL);
+    if (!server->options.quiet)
+        log_line("%s", running->session.summary);
+    clients_dismiss(&server->clients, running->session.control_fd);
+    *link = running->next;
+    free(running);
+}
+
+static void finish_sessions(struct server *server)
+{
+    struct running **link = &server->sessions;
     uint64_t count;
 
-    (void)!read(server->done_fd, &count, sizeof count);
-    pthread_join(server->thread, NULL);
-    server->running = false;
-    if (!server->options.quiet)
-        log_line("%s", server->session.summary);
-    clients_dismiss(&server->clients, server->session.control_fd);
+    (void)!read(server->changed_fd, &count, sizeof count);
+    while (*link)
+        if (atomic_load(&(*link)->session.state) == SESSION_OVER)
+            finish_session(server, link);
+        else
+            link = &(*link)->next;
 }
 
 /* ---- the loop ----------------------------------------------------------------------------- */
@@ -339,16 +390,28 @@ static void refuse_busy(struct server *server, unsigned index, const struct fail
     clients_refuse(&server->clients, index, busy);
 }
 
-/* One test at a time: serve one of those who wait, tell those who waited in vain. */
+/* Start who can be served. Which of them that is changes with each. */
+static void start_waiting(struct server *server)
+{
+    for (unsigned i = 0; i < server->clients.count; i++) {
+        int first = clients_waiting(&server->clients);
+        const struct client *client = &server->clients.items[first < 0 ? 0 : first];
+        bool turns = first >= 0 && control_takes_turns(client->input, client->length);
+
+        if (first < 0 || !may_start(server, turns))
+            return;
+        start_session(server, (unsigned)first);
+    }
+}
+
+/* Serve those who wait, tell those who waited in vain. */
 static void serve_waiting(struct server *server)
 {
     uint64_t now = clock_now_ns();
     struct failure busy;
-    int first = clients_waiting(&server->clients);
 
-    if (first >= 0 && !server->running)
-        start_session(server, (unsigned)first);
-    if (server->running && atomic_load(&server->session.delaying))
+    start_waiting(server);
+    if (is_entering(server))
         clients_prolong(&server->clients, now); /* that is no test: nobody is refused for it */
     failure_set(&busy, "busy", 0, "another test is running; one at a time: try again later");
     for (unsigned i = 0; i < server->clients.count; i++) {
@@ -373,14 +436,14 @@ static int idle_timeout_ms(const struct server *server, uint64_t now_ns)
  * end or its parent has, or a negative errno. */
 static int serve_once(struct server *server)
 {
-    enum { SIGNAL, PARENT, LISTENER, DONE, CLIENTS };
+    enum { SIGNAL, PARENT, LISTENER, CHANGED, CLIENTS };
     uint64_t now = clock_now_ns();
+    bool listening = now >= server->accept_from_ns && !is_entering(server);
     struct pollfd fds[CLIENTS + CLIENTS_MAX] = {
         [SIGNAL] = {.fd = server->signal_fd, .events = POLLIN},
         [PARENT] = {.fd = server->parent_fd, .events = POLLIN},
-        [LISTENER] = {.fd = now < server->accept_from_ns ? -1 : server->listen_fd,
-                      .events = POLLIN},
-        [DONE] = {.fd = server->done_fd, .events = POLLIN},
+        [LISTENER] = {.fd = listening ? server->listen_fd : -1, .events = POLLIN},
+        [CHANGED] = {.fd = server->changed_fd, .events = POLLIN},
     };
     unsigned clients = clients_poll(&server->clients, fds + CLIENTS);
 
@@ -388,8 +451,8 @@ static int serve_once(struct server *server)
         return errno == EINTR || errno == EAGAIN ? 1 : -errno;
     if (fds[SIGNAL].revents || fds[PARENT].revents)
         return 0;
-    if (fds[DONE].revents)
-        finish_session(server);
+    if (fds[CHANGED].revents)
+        finish_sessions(server);
     read_clients(server, fds + CLIENTS, clients);
     serve_waiting(server);
     if (fds[LISTENER].revents)
@@ -398,27 +461,25 @@ static int serve_once(struct server *server)
     return 1;
 }
 
-/* Let a running test end with `error code=stopped`, and the client read it. */
+/* Let running tests end with `error code=stopped`, and the clients read it. */
 static void server_close(struct server *server)
 {
     uint64_t one = 1;
-    struct pollfd done = {.fd = server->done_fd, .events = POLLIN};
+    struct pollfd changed = {.fd = server->changed_fd, .events = POLLIN};
     struct failure stopped;
 
-    if (server->running) {
-        (void)!write(server->session.stop_fd, &one, sizeof one);
-        while (poll(&done, 1, -1) < 0 && errno == EINTR)
-            ;
-        finish_session(server);
-    }
+    (void)!write(server->stop_fd, &one, sizeof one);
+    while (server->sessions)
+        if (poll(&changed, 1, -1) > 0)
+            finish_sessions(server);
     failure_set(&stopped, "stopped", 0, "the load server was told to stop");
     clients_close(&server->clients, &stopped);
     close(server->listen_fd);
     close(server->signal_fd);
     if (server->parent_fd >= 0)
         close(server->parent_fd);
-    close(server->done_fd);
-    close(server->session.stop_fd);
+    close(server->changed_fd);
+    close(server->stop_fd);
     if (server->spare_fd >= 0)
         close(server->spare_fd);
 }
@@ -433,9 +494,9 @@ int main(int argc, char **argv)
     options_parse(&server.options, argc, argv);
     server_open(&server);
     while ((more = serve_once(&server)) > 0) {
-        served = served || server.running;
+        served = served || server.sessions;
         /* --once: leave when the test is over and its client has read the answer */
-        if (server.options.once && served && !server.running && server.clients.count == 0)
+        if (server.options.once && served && !server.sessions && server.clients.count == 0)
             break;
     }
     server_close(&server);

@@ -32,8 +32,10 @@ struct counters {
                                    batch that the average message was read in */
     uint64_t queue_ns;          /* kernel times only: that echoes lay here before they were read */
     uint64_t queue_samples;     /* echoes that queue_ns sums over */
-    uint64_t late;   /* open loop only: pings sent more than LATE_NS after the due time */
-    uint64_t unsent; /* open loop only: pings that were due in the window and never sent */
+    uint64_t late;        /* open loop only: pings sent more than LATE_NS after the due time */
+    uint64_t unsent;      /* open loop only: pings that were due in the window and never sent */
+    uint64_t unanswered;  /* pings without an echo at the end of a turn, lost ones left out */
+    uint64_t late_echoes; /* theirs, when they came in a later turn: in no latency */
 };
 
 /* Add all counters of from to into. By position, so that a new member cannot be forgotten here. */
@@ -45,6 +47,28 @@ static inline void counters_add(struct counters *into, const struct counters *fr
     for (size_t i = 0; i < sizeof *into / sizeof *sums; i++)
         sums[i] += terms[i];
 }
+
+/* Take all counters of what away from those of from, which has counted on since. */
+static inline void counters_subtract(struct counters *from, const struct counters *what)
+{
+    uint64_t *sums = (uint64_t *)from;
+    const uint64_t *terms = (const uint64_t *)what;
+
+    for (size_t i = 0; i < sizeof *from / sizeof *sums; i++)
+        sums[i] -= terms[i];
+}
+
+/* What one turn measured, all threads together. */
+struct turn_outcome {
+    uint64_t number;   /* in its session, from 1 */
+    uint64_t messages; /* echoes in its window */
+    uint64_t echoes;   /* from its beginning to its end, late ones of earlier turns included */
+    uint64_t window_ns;
+    uint64_t latency_sum_ns, latency_max_ns;
+    uint64_t drain_ns; /* from the window's end until the last echo had come, or was given up */
+    uint64_t alive;    /* connections that are left */
+    struct counters counters;
+};
 
 /* The result of a test, all threads together. */
 struct outcome {

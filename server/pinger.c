@@ -15,6 +15,8 @@
  */
 static const uint64_t DRAIN_NS = 2 * NS_PER_S;
 
+static uint64_t before_first(const struct plan *plan, const struct conn *conn);
+
 int pinger_init(struct pinger *pinger, const struct plan *plan, struct conn *conns, uint32_t count,
                 unsigned index)
 {
@@ -43,6 +45,25 @@ void pinger_free(struct pinger *pinger)
     timers_free(&pinger->waiting);
 }
 
+void pinger_begin(struct pinger *pinger)
+{
+    const struct plan *plan = pinger->plan;
+
+    pinger->phase = PHASE_WARMUP;
+    pinger->out = 0;
+    pinger->waiting.count = 0;
+    atomic_store_explicit(&pinger->echoes, 0, memory_order_relaxed);
+    for (uint32_t i = 0; i < pinger->count; i++) {
+        struct conn *conn = &pinger->conns[i];
+
+        if (conn->state == CONN_HOME)
+            conn->state = CONN_IDLE;
+        /* its echo is still to come: what comes after that is the first ping of its schedule */
+        if (conn->state == CONN_FLYING && plan->interval_ns)
+            conn->due_ns = before_first(plan, conn);
+    }
+}
+
 static uint64_t timeval_ns(struct timeval time)
 {
     return (uint64_t)time.tv_sec * NS_PER_S + (uint64_t)time.tv_usec * NS_PER_US;
@@ -67,8 +88,8 @@ static void end_window(struct pinger *pinger)
     if (pinger->phase != PHASE_WINDOW)
         return;
     getrusage(RUSAGE_THREAD, &usage);
-    pinger->counters.user_ns = timeval_ns(usage.ru_utime) - pinger->user_before_ns;
-    pinger->counters.sys_ns = timeval_ns(usage.ru_stime) - pinger->sys_before_ns;
+    pinger->counters.user_ns += timeval_ns(usage.ru_utime) - pinger->user_before_ns;
+    pinger->counters.sys_ns += timeval_ns(usage.ru_stime) - pinger->sys_before_ns;
 }
 
 bool pinger_done(const struct pinger *pinger, uint64_t now_ns)
@@ -77,7 +98,8 @@ bool pinger_done(const struct pinger *pinger, uint64_t now_ns)
 
     return atomic_load_explicit(&pinger->alive, memory_order_relaxed) == 0 ||
            atomic_load_explicit(&plan->abandoned, memory_order_relaxed) ||
-           (pinger->phase == PHASE_DRAIN && now_ns >= plan->window_end_ns + DRAIN_NS);
+           (pinger->phase == PHASE_DRAIN &&
+            (pinger->out == 0 || now_ns >= plan->window_end_ns + DRAIN_NS));
 }
 
 void conn_close(struct conn *conn)
@@ -150,6 +172,17 @@ bool conn_schedule(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
     return false;
 }
 
+/* A gap before the connection's first ping of a schedule. At random times that is the beginning: a
+ * whole gap from any moment on, for it has no memory. Else the connections take turns: no two of
+ * them are due at the same time. */
+static uint64_t before_first(const struct plan *plan, const struct conn *conn)
+{
+    if (plan->request->poisson)
+        return plan->began_ns;
+    return plan->began_ns - plan->interval_ns +
+           (uint64_t)((unsigned __int128)plan->interval_ns * conn->id / plan->request->conns);
+}
+
 void conn_schedule_first(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
 {
     const struct plan *plan = pinger->plan;
@@ -158,11 +191,7 @@ void conn_schedule_first(struct pinger *pinger, struct conn *conn, uint64_t now_
         wait_until(pinger, conn, now_ns + think_time(pinger));
         return;
     }
-    if (plan->request->poisson) /* it has no memory: a whole gap from any moment on */
-        conn->due_ns = plan->began_ns + gap_ns(pinger, conn, conn->seq + 1);
-    else /* the connections take turns: no two of them are due at the same time */
-        conn->due_ns = plan->began_ns + (uint64_t)((unsigned __int128)plan->interval_ns * conn->id /
-                                                   plan->request->conns);
+    conn->due_ns = before_first(plan, conn) + gap_ns(pinger, conn, conn->seq + 1);
     wait_until(pinger, conn, conn->due_ns);
 }
 
@@ -219,7 +248,7 @@ static void count_unsent(struct pinger *pinger, const struct conn *conn, uint64_
 }
 
 /* A ping is still out at until_ns or, if that is earlier, at the end of the window: the time it
- * spent inside and, in an open loop, how long ago it was due. */
+ * spent inside and, in an open loop, how long ago it was due; that once, in its own turn. */
 static void count_open(struct pinger *pinger, const struct conn *conn, uint64_t until_ns)
 {
     uint64_t begin_ns = pinger->plan->window_begin_ns, end_ns = pinger->plan->window_end_ns;
@@ -230,7 +259,7 @@ static void count_open(struct pinger *pinger, const struct conn *conn, uint64_t 
     if (from_ns >= until_ns)
         return;
     pinger->counters.open_ns += until_ns - from_ns;
-    if (pinger->plan->interval_ns)
+    if (pinger->plan->interval_ns && conn->sent_at_ns >= pinger->plan->began_ns)
         hist_record(&pinger->censored, until_ns - conn->due_ns);
 }
 
@@ -246,17 +275,31 @@ void conn_lose(struct pinger *pinger, struct conn *conn, enum lost_cause cause)
 {
     if (conn->state == CONN_FLYING && pinger->phase != PHASE_DRAIN) /* else it has been counted */
         count_open(pinger, conn, clock_now_ns());
+    if (conn->state == CONN_FLYING && pinger->phase == PHASE_DRAIN)
+        pinger->out--;
     pinger->counters.lost[cause]++;
     conn_retire(pinger, conn);
 }
 
+void conn_record_late(struct pinger *pinger, const struct conn *conn, uint64_t now_ns)
+{
+    pinger->counters.late_echoes++;
+    if (pinger->phase != PHASE_DRAIN && pinger_sending(pinger, now_ns))
+        count_open(pinger, conn, now_ns); /* else begin_drain has, or conn_finish will */
+}
+
 void conn_finish(struct pinger *pinger, struct conn *conn)
 {
-    if (pinger->phase != PHASE_DRAIN) { /* else begin_drain has counted them */
+    if (pinger->phase == PHASE_DRAIN) { /* begin_drain has counted it */
+        pinger->out--;
+    } else {
         count_open(pinger, conn, UINT64_MAX);
         count_unsent_after(pinger, conn);
     }
-    conn_retire(pinger, conn);
+    if (pinger->plan->turns)
+        conn->state = CONN_HOME;
+    else
+        conn_retire(pinger, conn);
 }
 
 /* The window is over: who has nothing in flight has nothing to wait for. */
@@ -266,13 +309,15 @@ static void begin_drain(struct pinger *pinger)
         struct conn *conn = &pinger->conns[i];
 
         if (conn->state == CONN_FLYING) {
+            pinger->out++;
             count_open(pinger, conn, UINT64_MAX);
             count_unsent_after(pinger, conn);
         }
         if (conn->state != CONN_IDLE)
             continue;
         count_unsent(pinger, conn, conn->due_ns, conn->seq + 1);
-        conn_retire(pinger, conn);
+        if (!pinger->plan->turns)
+            conn_retire(pinger, conn);
     }
 }
 
@@ -290,5 +335,6 @@ void pinger_advance(struct pinger *pinger, uint64_t now_ns)
 void pinger_end(struct pinger *pinger, uint64_t now_ns)
 {
     end_window(pinger);
+    pinger->counters.unanswered += pinger->out;
     pinger->ended_ns = now_ns;
 }

@@ -20,19 +20,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What all threads of a test share. */
+/* What all threads of a test share. The times are of the turn that is on; a test that was not asked
+ * for turns is one long turn. Between two turns, when no engine runs, they are set anew. */
 struct plan {
     const struct request *request;
     bool paced;               /* a connection waits between an echo and its next ping */
+    bool turns;               /* connections stay open after the window: another turn may come */
     uint64_t interval_ns;     /* open loop: between two pings of one connection, or the mean of it;
                                * 0: closed loop */
-    uint64_t began_ns;        /* the schedule of an open loop counts from here */
+    uint64_t began_ns;        /* the turn began here; the schedule of an open loop counts from it */
     uint64_t window_begin_ns; /* warm-up ends here */
     _Atomic uint64_t window_end_ns; /* no ping is sent from here on; may be moved forward */
     _Atomic bool abandoned;         /* nobody waits for the result: leave at once */
 };
 
-enum conn_state { CONN_IDLE, CONN_FLYING, CONN_CLOSED };
+/* Home: its last echo of a turn has come, and all is counted. A ping that is in flight when its
+ * turn ends may stay so over any number of turns. */
+enum conn_state { CONN_IDLE, CONN_FLYING, CONN_HOME, CONN_CLOSED };
 
 /* One data connection. 48 bytes: 10,000 of them stay in the second-level cache. */
 struct conn {
@@ -61,6 +65,7 @@ struct pinger {
     struct message message;
     struct timers waiting; /* connections whose next ping is due later */
     uint64_t random;
+    uint32_t out; /* in the drain: pings still in flight */
 
     /* read by the session while the test runs */
     _Atomic uint64_t echoes;
@@ -77,6 +82,10 @@ struct pinger {
     struct loop *loop; /* the engine's own state: each engine's file defines its struct loop */
 };
 
+/* A turn has been planned: what the last one has left is put in order. Before each run of the
+ * engine, in the pinger's thread. */
+void pinger_begin(struct pinger *pinger);
+
 /* Fill a zeroed pinger. Returns 0 or a negative errno; pinger_free is right after either. */
 int pinger_init(struct pinger *pinger, const struct plan *plan, struct conn *conns, uint32_t count,
                 unsigned index);
@@ -85,8 +94,7 @@ void pinger_free(struct pinger *pinger);
 /* Notice that a boundary of the plan has been passed: takes the CPU times of the window. */
 void pinger_advance(struct pinger *pinger, uint64_t now_ns);
 
-/* The thread's last call here, when its engine has nothing left to do, in whatever phase that is.
- */
+/* The last call of a turn, when the engine has nothing left to do, in whatever phase that is. */
 void pinger_end(struct pinger *pinger, uint64_t now_ns);
 
 /* Count a wait that gave n ready connections, if it lies in the window. */
@@ -166,7 +174,7 @@ void conn_lose(struct pinger *pinger, struct conn *conn, enum lost_cause cause);
  * reference to it, and the peer shall see the end now. */
 void conn_close(struct conn *conn);
 
-/* The connection has its echo and the window is over: close it. */
+/* The connection has its echo and the window is over: close it, unless another turn may come. */
 void conn_finish(struct pinger *pinger, struct conn *conn);
 
 /* Close a connection because the test is over. */
@@ -223,6 +231,9 @@ static inline enum echo conn_check(struct pinger *pinger, struct conn *conn,
     return conn->echoed == pinger->message.size ? ECHO_WHOLE : ECHO_PARTIAL;
 }
 
+/* Record an echo whose ping was sent in an earlier turn: it is no latency of this one. */
+void conn_record_late(struct pinger *pinger, const struct conn *conn, uint64_t now_ns);
+
 /* Record a whole echo. now_ns serves as the end of this ping and, without think time, as the start
  * of the next: the times of a connection then leave no gap, and Little's law holds exactly. */
 static inline void conn_record(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
@@ -234,6 +245,10 @@ static inline void conn_record(struct pinger *pinger, struct conn *conn, uint64_
                           atomic_load_explicit(&pinger->echoes, memory_order_relaxed) + 1,
                           memory_order_relaxed);
     conn->state = CONN_IDLE;
+    if (__builtin_expect(conn->sent_at_ns < plan->began_ns, 0)) {
+        conn_record_late(pinger, conn, now_ns);
+        return;
+    }
     if (now_ns < plan->window_begin_ns)
         return;
     if (now_ns >= atomic_load_explicit(&plan->window_end_ns, memory_order_relaxed)) {

@@ -26,6 +26,7 @@
 
 static const uint64_t CONNECT_STALL_NS = 30 * NS_PER_S;
 static const uint64_t READY_DEADLINE_NS = 120 * NS_PER_S;
+static const uint64_t TURN_DEADLINE_NS = 600 * NS_PER_S; /* between two turns */
 static const uint64_t PROGRESS_NS = NS_PER_S;
 static const uint64_t REPLY_NS = 5 * NS_PER_S;
 static const char NO_FILES_REMEDY[] = "raise the open-files limit of the load server (ulimit -n)";
@@ -57,12 +58,20 @@ struct test {
     unsigned thread_count; /* asked for */
     unsigned opened;       /* whose pinger was initialised */
     unsigned started;      /* whose thread runs */
-    pthread_mutex_t gate;  /* held until all threads exist and the plan is made */
-    int done_fd;           /* eventfd: counts threads that have ended */
+    int done_fd;           /* eventfd: a thread has ended its part of the turn */
     int *reserved;         /* descriptors that keep numbers free for the threads; owned */
     unsigned reserved_count;
-    uint64_t began_ns; /* when the pinging started */
-    bool stop_asked;   /* the client wants the result now */
+    bool stop_asked; /* the client wants the result now */
+
+    /* where the threads wait for a turn, asleep; a test without turns is one */
+    pthread_mutex_t gate; /* of the members up to the next line; the plan is changed under it */
+    pthread_cond_t opened_gate;
+    uint64_t turn;  /* the one that is on, or was last, from 1 */
+    unsigned ended; /* threads that have done their part of it */
+    bool over;      /* there is no other: threads leave */
+
+    struct turn_outcome told; /* what all turns until now have added up to */
+    uint64_t latency_max_ns;  /* of these */
     struct outcome outcome;
 };
 
@@ -106,14 +115,19 @@ static int send_reply(struct session *session, char *reply, size_t length)
     return reply && sent == length ? 0 : -ECANCELED;
 }
 
+static void drop_input(struct session *session, size_t used)
+{
+    session->length -= used;
+    memmove(session->input, session->input + used, session->length);
+}
+
 /* Take the next whole line out of the input. */
 static enum control_command next_command(struct session *session)
 {
     size_t used;
     enum control_command command = control_command(session->input, session->length, &used);
 
-    session->length -= used;
-    memmove(session->input, session->input + used, session->length);
+    drop_input(session, used);
     return command;
 }
 
@@ -161,7 +175,22 @@ static int unknown_command(struct failure *fail)
     return failure_set(fail, "bad_request", EINVAL, "expected a line 'ready' or 'stop'");
 }
 
+static void change_state(struct session *session, enum session_state state)
+{
+    uint64_t one = 1;
+
+    atomic_store(&session->state, state);
+    (void)!write(session->changed_fd, &one, sizeof one);
+}
+
 /* ---- the stages --------------------------------------------------------------------------- */
+
+/* This client may have what it wants. */
+static int enter(struct test *test)
+{
+    change_state(test->session, SESSION_RUNNING);
+    return 0;
+}
 
 static int choose_engine(struct test *test, struct failure *fail)
 {
@@ -170,8 +199,8 @@ static int choose_engine(struct test *test, struct failure *fail)
     const char *why;
 
     if (!found)
-        return failure_set(fail, "unsupported", EINVAL, "engine=%s: there are epoll and uring",
-                           asked);
+        return failure_set(fail, "unsupported", EINVAL,
+                           "engine=%s: there are epoll and uring", asked);
     if ((why = found->unavailable()))
         return failure_set(fail, "unsupported", ENOSYS, "engine %s: %s", found->name, why);
     if (test->request.kernel_times && !found->kernel_times)
@@ -190,8 +219,7 @@ static int read_request(struct test *test, struct failure *fail)
     control_shape(session->input, session->length, &used);
     if ((err = control_parse(&test->request, session->input, used, fail)) < 0)
         return err;
-    session->length -= used;
-    memmove(session->input, session->input + used, session->length);
+    drop_input(session, used);
     return 0;
 }
 
@@ -214,10 +242,8 @@ static int check_token(const struct test *test, struct failure *fail)
 
     if (!session->config->token || same_token(session->config->token, test->request.token))
         return 0;
-    if (*test->request.token) { /* a guess, ten a second at most: nobody else is heard meanwhile */
-        atomic_store(&session->delaying, true);
+    if (*test->request.token) /* a guess, ten a second at most: nobody else is heard meanwhile */
         poll(&stop, 1, WRONG_TOKEN_MS);
-    }
     return failure_set(fail, "forbidden", EACCES,
                        "this server asks for a token: set PYBENCH_TOKEN as it has it");
 }
@@ -340,6 +366,7 @@ static int await_ready(struct test *test, struct failure *fail)
         case COMMAND_STOP:
             test->stop_asked = true;
             return 0;
+        case COMMAND_TURN:
         case COMMAND_UNKNOWN:
             return unknown_command(fail);
         case COMMAND_NONE:
@@ -356,28 +383,68 @@ static int await_ready(struct test *test, struct failure *fail)
 
 /* ---- pinging ------------------------------------------------------------------------------ */
 
-static void wake_threads(struct test *test);
+static void wake_threads(struct test *test)
+{
+    uint64_t one = 1;
+
+    for (unsigned i = 0; i < test->started; i++)
+        (void)!write(test->threads[i].pinger.wake_fd, &one, sizeof one);
+}
+
+/* Nobody wants the result: the threads leave their engines at once. */
+static void abandon(struct test *test)
+{
+    atomic_store(&test->plan.abandoned, true);
+    wake_threads(test);
+}
+
+/* Sleep until the turn of that number begins. Returns whether it does: not when there is none. */
+static bool await_turn(struct test *test, uint64_t turn)
+{
+    bool begins;
+
+    pthread_mutex_lock(&test->gate);
+    while (test->turn < turn && !test->over)
+        pthread_cond_wait(&test->opened_gate, &test->gate);
+    begins = !test->over;
+    pthread_mutex_unlock(&test->gate);
+    return begins;
+}
+
+static void end_part(struct test *test)
+{
+    uint64_t one = 1;
+
+    pthread_mutex_lock(&test->gate);
+    test->ended++;
+    pthread_mutex_unlock(&test->gate);
+    (void)!write(test->done_fd, &one, sizeof one);
+}
+
+static void run_on(int cpu)
+{
+    cpu_set_t set;
+
+    if (cpu < 0)
+        return;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)cpu, &set);
+    sched_setaffinity(0, sizeof set, &set);
+}
 
 static void *thread_main(void *argument)
 {
     struct ping_thread *self = argument;
-    uint64_t one = 1;
+    struct test *test = self->test;
 
-    pthread_mutex_lock(&self->test->gate); /* until all threads are there */
-    pthread_mutex_unlock(&self->test->gate);
-    if (self->pinger.cpu >= 0) {
-        cpu_set_t set;
-
-        CPU_ZERO(&set);
-        CPU_SET((size_t)self->pinger.cpu, &set);
-        sched_setaffinity(0, sizeof set, &set);
+    run_on(self->pinger.cpu);
+    for (uint64_t turn = 1; self->err == 0 && await_turn(test, turn); turn++) {
+        pinger_begin(&self->pinger);
+        self->err = test->engine->run(&self->pinger, &self->call);
+        if (self->err < 0)
+            abandon(test); /* then the others' work is for nothing */
+        end_part(test);
     }
-    self->err = self->test->engine->run(&self->pinger, &self->call);
-    if (self->err < 0) { /* then the others' work is for nothing */
-        atomic_store(&self->test->plan.abandoned, true);
-        wake_threads(self->test);
-    }
-    (void)!write(self->test->done_fd, &one, sizeof one);
     return NULL;
 }
 
@@ -400,6 +467,7 @@ static void make_plan(struct plan *plan, const struct request *request)
 {
     plan->request = request;
     plan->paced = request->rate || request->think_max_ns;
+    plan->turns = request->turns;
     if (request->rate)
         plan->interval_ns = (request->conns * NS_PER_S + request->rate / 2) / request->rate;
     if (request->rate && plan->interval_ns == 0)
@@ -467,11 +535,11 @@ static int open_pingers(struct test *test, struct failure *fail)
     return 0;
 }
 
+/* They wait for a turn. */
 static int start_threads(struct test *test, struct failure *fail)
 {
     int err = 0;
 
-    pthread_mutex_lock(&test->gate);
     while (err == 0 && test->started < test->thread_count) {
         struct ping_thread *thread = &test->threads[test->started];
 
@@ -479,23 +547,37 @@ static int start_threads(struct test *test, struct failure *fail)
         test->started += err == 0;
     }
     if (err)
-        atomic_store(&test->plan.abandoned, true);
-    test->began_ns = clock_now_ns();
-    test->plan.began_ns = test->began_ns;
-    test->plan.window_begin_ns = test->began_ns + test->request.warmup_ns;
-    atomic_store(&test->plan.window_end_ns, test->plan.window_begin_ns + test->request.runtime_ns);
-    pthread_mutex_unlock(&test->gate);
-    if (err)
         return failure_set(fail, "internal", err, "pthread_create: %s", strerror(err));
     return 0;
 }
 
-static void wake_threads(struct test *test)
+static void begin_turn(struct test *test, const struct turn *turn)
 {
-    uint64_t one = 1;
+    struct plan *plan = &test->plan;
 
+    pthread_mutex_lock(&test->gate);
     for (unsigned i = 0; i < test->started; i++)
-        (void)!write(test->threads[i].pinger.wake_fd, &one, sizeof one);
+        test->threads[i].pinger.latency.max_ns = 0; /* each turn has its own */
+    plan->began_ns = clock_now_ns();
+    plan->window_begin_ns = plan->began_ns + turn->settle_ns;
+    atomic_store(&plan->window_end_ns, plan->window_begin_ns + turn->window_ns);
+    test->ended = 0;
+    test->turn++;
+    pthread_cond_broadcast(&test->opened_gate);
+    pthread_mutex_unlock(&test->gate);
+}
+
+/* Whether all threads have done their part of the turn. */
+static bool turn_has_ended(struct test *test)
+{
+    uint64_t count;
+    bool ended;
+
+    (void)!read(test->done_fd, &count, sizeof count);
+    pthread_mutex_lock(&test->gate);
+    ended = test->ended == test->started;
+    pthread_mutex_unlock(&test->gate);
+    return ended;
 }
 
 static int send_progress(struct test *test, uint64_t now)
@@ -508,7 +590,7 @@ static int send_progress(struct test *test, uint64_t now)
         messages += atomic_load_explicit(&test->threads[i].pinger.echoes, memory_order_relaxed);
         alive += atomic_load_explicit(&test->threads[i].pinger.alive, memory_order_relaxed);
     }
-    reply = control_progress(&length, now - test->began_ns, messages, alive);
+    reply = control_progress(&length, now - test->plan.began_ns, messages, alive);
     return send_reply(test->session, reply, length);
 }
 
@@ -551,20 +633,20 @@ static int obey_commands(struct test *test, struct failure *fail)
  * the client. Returns when all threads have ended, or with a reason to end them. */
 static int watch_threads(struct test *test, struct failure *fail)
 {
-    uint64_t progress_ns = test->began_ns + PROGRESS_NS;
-    uint64_t then_ns = next_deadline(test, test->began_ns, progress_ns);
-    uint64_t ended = 0;
+    uint64_t began_ns = test->plan.began_ns;
+    uint64_t progress_ns = began_ns + PROGRESS_NS;
+    uint64_t then_ns = next_deadline(test, began_ns, progress_ns);
 
-    while (ended < test->started) {
-        uint64_t now, count = 0;
+    for (;;) {
         bool some_ended = false;
+        uint64_t now;
         int err;
 
         if ((err = await_input(test, then_ns, test->done_fd, &some_ended)) < 0 ||
             (err = obey_commands(test, fail)) < 0)
             return err;
-        if (some_ended && read(test->done_fd, &count, sizeof count) == sizeof count)
-            ended += count;
+        if (some_ended && turn_has_ended(test))
+            return 0;
         now = clock_now_ns();
         if (now >= then_ns)
             wake_threads(test);
@@ -575,14 +657,164 @@ static int watch_threads(struct test *test, struct failure *fail)
         }
         then_ns = next_deadline(test, now, progress_ns);
     }
+}
+
+/* Length of the window: as planned, or until the last thread had nothing left to ping. ended_ns:
+ * when that was. */
+static uint64_t window_length(const struct test *test, uint64_t ended_ns)
+{
+    uint64_t begin_ns = test->plan.window_begin_ns;
+    uint64_t end_ns = atomic_load(&test->plan.window_end_ns);
+
+    if (ended_ns < end_ns)
+        end_ns = ended_ns;
+    return end_ns > begin_ns ? end_ns - begin_ns : 0;
+}
+
+/* What the turn that has ended has added to what there was before. */
+static struct turn_outcome turn_outcome(struct test *test)
+{
+    struct turn_outcome now = {.number = test->turn}, turn;
+    uint64_t ended_ns = 0, end_ns = atomic_load(&test->plan.window_end_ns);
+
+    for (unsigned i = 0; i < test->started; i++) {
+        const struct pinger *pinger = &test->threads[i].pinger;
+
+        counters_add(&now.counters, &pinger->counters);
+        now.messages += pinger->latency.total;
+        now.latency_sum_ns += pinger->latency.sum_ns;
+        if (pinger->latency.max_ns > now.latency_max_ns)
+            now.latency_max_ns = pinger->latency.max_ns;
+        if (pinger->ended_ns > ended_ns)
+            ended_ns = pinger->ended_ns;
+        now.echoes += atomic_load_explicit(&pinger->echoes, memory_order_relaxed);
+        now.alive += atomic_load_explicit(&pinger->alive, memory_order_relaxed);
+    }
+    now.window_ns = window_length(test, ended_ns);
+    now.drain_ns = ended_ns > end_ns ? ended_ns - end_ns : 0;
+    turn = now;
+    counters_subtract(&turn.counters, &test->told.counters);
+    turn.messages -= test->told.messages;
+    turn.latency_sum_ns -= test->told.latency_sum_ns;
+    test->told = now;
+    return turn;
+}
+
+static void await_rest(struct test *test)
+{
+    struct pollfd done = {.fd = test->done_fd, .events = POLLIN};
+
+    while (!turn_has_ended(test))
+        poll(&done, 1, -1);
+}
+
+/* Ping for one turn. On failure the threads may still be at it. */
+static int ping_turn(struct test *test, const struct turn *asked, struct turn_outcome *outcome,
+                     struct failure *fail)
+{
+    int err;
+
+    begin_turn(test, asked);
+    if ((err = watch_threads(test, fail)) < 0)
+        return err;
+    *outcome = turn_outcome(test);
+    test->outcome.window_ns += outcome->window_ns;
+    if (outcome->latency_max_ns > test->latency_max_ns)
+        test->latency_max_ns = outcome->latency_max_ns;
     return 0;
 }
 
-/* Wait for the threads' end. Returns 0, or what made an engine fail. */
+/* A session that takes turns: the next line of its client. Returns its command, COMMAND_NONE with
+ * *err set when there is none. */
+static enum control_command await_command(struct test *test, struct turn *turn, int *err,
+                                          struct failure *fail)
+{
+    struct session *session = test->session;
+    uint64_t deadline_ns = clock_now_ns() + TURN_DEADLINE_NS;
+
+    for (;;) {
+        size_t used;
+        enum control_command command = control_command(session->input, session->length, &used);
+
+        *err = command == COMMAND_TURN ? control_turn(turn, session->input, used, fail) : 0;
+        drop_input(session, used);
+        if (*err < 0)
+            return COMMAND_NONE;
+        if (command != COMMAND_NONE)
+            return command;
+        if (clock_now_ns() >= deadline_ns) {
+            *err = failure_set(fail, "timeout", ETIMEDOUT, "no 'turn' came for %llu s",
+                               (unsigned long long)(TURN_DEADLINE_NS / NS_PER_S));
+            return COMMAND_NONE;
+        }
+        if ((*err = await_input(test, deadline_ns, -1, NULL)) < 0)
+            return COMMAND_NONE;
+    }
+}
+
+/* Take one turn, unless another session does; tell the client either way. */
+static int take_turn(struct test *test, const struct turn *asked, struct failure *fail)
+{
+    _Atomic bool *pinging = test->session->pinging;
+    struct turn_outcome outcome;
+    size_t length;
+    char *reply;
+    int err;
+
+    if (atomic_exchange(pinging, true)) {
+        reply = control_busy(&length);
+        return send_reply(test->session, reply, length);
+    }
+    err = ping_turn(test, asked, &outcome, fail);
+    if (err < 0) {
+        abandon(test);
+        await_rest(test);
+    }
+    atomic_store(pinging, false); /* before it is told: whoever hears of it may begin the next */
+    if (err < 0)
+        return err;
+    if (atomic_load(&test->plan.abandoned)) { /* an engine failed: join_threads will say how */
+        test->stop_asked = true;
+        return 0;
+    }
+    reply = control_turned(&length, &outcome);
+    return send_reply(test->session, reply, length);
+}
+
+/* Turn by turn as the client says, until it says stop. */
+static int take_turns(struct test *test, struct failure *fail)
+{
+    while (!test->stop_asked) {
+        struct turn turn;
+        int err;
+
+        switch (await_command(test, &turn, &err, fail)) {
+        case COMMAND_TURN:
+            err = take_turn(test, &turn, fail);
+            break;
+        case COMMAND_STOP:
+            test->stop_asked = true;
+            break;
+        case COMMAND_NONE:
+            break;
+        default:
+            err = failure_set(fail, "bad_request", EINVAL, "expected a line 'turn' or 'stop'");
+        }
+        if (err < 0)
+            return err;
+    }
+    return 0;
+}
+
+/* Let the threads leave and wait until they have. Returns 0, or what made an engine fail. */
 static int join_threads(struct test *test, struct failure *fail)
 {
     const struct ping_thread *failed = NULL;
 
+    pthread_mutex_lock(&test->gate);
+    test->over = true;
+    pthread_cond_broadcast(&test->opened_gate);
+    pthread_mutex_unlock(&test->gate);
     for (unsigned i = 0; i < test->started; i++) {
         pthread_join(test->threads[i].thread, NULL);
         if (test->threads[i].err < 0 && !failed)
@@ -598,6 +830,8 @@ static int join_threads(struct test *test, struct failure *fail)
 
 static int ping(struct test *test, struct failure *fail)
 {
+    const struct turn whole = {test->request.warmup_ns, test->request.runtime_ns};
+    struct turn_outcome ignored;
     int err;
 
     if (test->stop_asked)
@@ -605,11 +839,10 @@ static int ping(struct test *test, struct failure *fail)
     if ((err = open_pingers(test, fail)) < 0)
         return err;
     if ((err = start_threads(test, fail)) == 0)
-        err = watch_threads(test, fail);
-    if (err < 0) {
-        atomic_store(&test->plan.abandoned, true);
-        wake_threads(test);
-    }
+        err =
+            test->request.turns ? take_turns(test, fail) : ping_turn(test, &whole, &ignored, fail);
+    if (err < 0)
+        abandon(test);
     if (err < 0)
         join_threads(test, &(struct failure){0});
     else
@@ -618,21 +851,6 @@ static int ping(struct test *test, struct failure *fail)
 }
 
 /* ---- the result --------------------------------------------------------------------------- */
-
-/* Length of the window: as planned, or until the last thread had nothing left to ping. */
-static uint64_t window_length(const struct test *test)
-{
-    uint64_t begin_ns = test->plan.window_begin_ns;
-    uint64_t end_ns = atomic_load(&test->plan.window_end_ns);
-    uint64_t last_ns = 0;
-
-    for (unsigned i = 0; i < test->started; i++)
-        if (test->threads[i].pinger.ended_ns > last_ns)
-            last_ns = test->threads[i].pinger.ended_ns;
-    if (last_ns < end_ns)
-        end_ns = last_ns;
-    return end_ns > begin_ns ? end_ns - begin_ns : 0;
-}
 
 static void add_up(struct outcome *o, const struct pinger *pinger)
 {
@@ -657,7 +875,7 @@ static int send_result(struct test *test, struct failure *fail)
     free(counts);
     for (unsigned i = 0; i < test->started; i++)
         add_up(o, &test->threads[i].pinger);
-    o->window_ns = window_length(test);
+    o->latency.max_ns = test->latency_max_ns;
     o->threads = test->started;
     o->engine = test->engine->name;
     reply = control_result(&length, &test->request, o);
@@ -672,6 +890,7 @@ static int run_stages(struct test *test, struct failure *fail)
 
     if ((err = read_request(test, fail)) < 0 ||     /* what is wanted */
         (err = check_permission(test, fail)) < 0 || /* may this client have it */
+        (err = enter(test)) < 0 ||                  /* from here on it is a test */
         (err = choose_engine(test, fail)) < 0 ||    /* can it be had here */
         (err = open_connections(test, fail)) < 0 || /* connect to the client under test */
         (err = await_ready(test, fail)) < 0 ||      /* until it has accepted all */
@@ -696,6 +915,7 @@ static void test_free(struct test *test)
     free(test->conns);
     free(test->threads);
     pthread_mutex_destroy(&test->gate);
+    pthread_cond_destroy(&test->opened_gate);
     free(test);
 }
 
@@ -704,15 +924,18 @@ static void summarize(const struct test *test, int err, const struct failure *fa
 {
     char *out = test->session->summary;
     size_t size = sizeof test->session->summary;
-    char target[ADDRESS_TEXT];
+    char target[ADDRESS_TEXT], turns[40] = "";
 
-    if (err < 0)
+    if (err < 0) {
         snprintf(out, size, "%s", fail->code ? fail->msg : "the control client went away");
-    else
-        snprintf(out, size, "%u connections to %s: %llu messages in %.3f s",
-                 (unsigned)test->request.conns, address_print(&test->request.target, true, target),
-                 (unsigned long long)test->outcome.latency.total,
-                 (double)test->outcome.window_ns / (double)NS_PER_S);
+        return;
+    }
+    if (test->request.turns)
+        snprintf(turns, sizeof turns, " of %llu turns", (unsigned long long)test->turn);
+    snprintf(out, size, "%u connections to %s: %llu messages in %.3f s%s",
+             (unsigned)test->request.conns, address_print(&test->request.target, true, target),
+             (unsigned long long)test->outcome.latency.total,
+             (double)test->outcome.window_ns / (double)NS_PER_S, turns);
 }
 
 static bool is_readable(int fd)
@@ -722,25 +945,29 @@ static bool is_readable(int fd)
     return poll(&poll_fd, 1, 0) > 0;
 }
 
-void session_run(struct session *session)
+static void refuse_for_memory(struct session *session)
 {
-    struct test *test = calloc(1, sizeof *test); /* holds histograms: too large for the stack */
+    struct failure fail;
+    char *reply;
+    size_t length;
+
+    failure_set(&fail, "internal", ENOMEM, "no memory for a test");
+    snprintf(session->summary, sizeof session->summary, "%s", fail.msg);
+    reply = control_refusal(&length, control_version(session->input, session->length), &fail);
+    send_reply(session, reply, length);
+}
+
+static void run_test(struct session *session, struct test *test)
+{
     struct failure fail = {0};
     char *reply;
     size_t length;
     int err, version;
 
-    if (!test) {
-        failure_set(&fail, "internal", ENOMEM, "no memory for a test");
-        snprintf(session->summary, sizeof session->summary, "%s", fail.msg);
-        version = control_version(session->input, session->length);
-        reply = control_refusal(&length, version, &fail);
-        send_reply(session, reply, length);
-        return;
-    }
     test->session = session;
     test->done_fd = -1;
     pthread_mutex_init(&test->gate, NULL);
+    pthread_cond_init(&test->opened_gate, NULL);
     err = run_stages(test, &fail);
     if (err == -ECANCELED && is_readable(session->stop_fd))
         failure_set(&fail, "stopped", 0, "the load server was told to stop");
@@ -751,4 +978,15 @@ void session_run(struct session *session)
         reply = control_refusal(&length, version, &fail);
         send_reply(session, reply, length);
     }
+}
+
+void session_run(struct session *session)
+{
+    struct test *test = calloc(1, sizeof *test); /* holds histograms: too large for the stack */
+
+    if (test)
+        run_test(session, test);
+    else
+        refuse_for_memory(session);
+    change_state(session, SESSION_OVER);
 }

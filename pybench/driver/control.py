@@ -1,8 +1,10 @@
 """The control protocol, version 2, from the driver's side: the only Python file that knows it.
 
-`ControlConnection` is one test: send the request, `ready`, perhaps `stop`; `receive` turns what has
-arrived into its `connected`, `progress` and `measurement`. `ReplyParser` is the protocol alone,
-without a socket. Nothing here waits without a limit: the socket does not block once connected.
+`ControlConnection` is one test: send the request, `ready`, perhaps `stop`; `receive` makes of what
+has arrived its `connected`, `progress` and `measurement`. A test that takes turns is pinged with
+each `turn` that is sent, and not else; `turned` and `busy` are the answers. `ReplyParser` is the
+protocol alone, without a socket. Nothing here waits without a limit: the socket does not block once
+connected.
 """
 
 import dataclasses
@@ -27,6 +29,7 @@ TOKEN_VARIABLE = "PYBENCH_TOKEN"
 TOKEN_MAX = 256
 
 BOUNDS = ("mean", "p50", "p75", "p90", "p95", "p99", "p999", "max")
+TIMES = ("warmup_ms", "runtime_ms")  # of a request; a turn has its own
 LOST_CAUSES = ("reset", "closed", "corrupt", "error")
 
 
@@ -41,6 +44,34 @@ class Progress:
     t_ms: int
     messages: int
     alive: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What one turn measured. Times in ns; counts are of its window unless they say otherwise.
+
+    n: its number, from 1.  total: echoes from the turn's beginning to its end: what the worker's
+    CPU time over the turn was spent on.  window_ns: as asked for; less, down to 0, when the last
+    connection was lost.  idle_ns: of the ping threads' CPU time (user_ns, sys_ns) what was spent
+    looking in vain.  drain_ns: from the window's end until the last echo was there, or given up.
+    alive: connections still there.  unanswered: of these, those whose echo had not come by the
+    turn's end; it is awaited in the next turns.  late_echoes: such that came in this turn; in
+    total, in nothing else.
+    """
+
+    n: int
+    messages: int
+    window_ns: int
+    total: int
+    latency_sum_ns: int
+    latency_max_ns: int
+    idle_ns: int
+    user_ns: int
+    sys_ns: int
+    drain_ns: int
+    alive: int
+    unanswered: int
+    late_echoes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +154,8 @@ class ReplyParser:
     def __init__(self) -> None:
         self.connect_ns: int | None = None
         self.progress: Progress | None = None
+        self.turned: Turn | None = None
+        self.busy = False
         self.measurement: Measurement | None = None
         self._rest = b""
         self._result: dict[str, str] | None = None
@@ -133,6 +166,8 @@ class ReplyParser:
         self._verbs: dict[str, Callable[[dict[str, str]], None]] = {
             "connected": self._on_connected,
             "progress": self._on_progress,
+            "turn": self._on_turn,
+            "busy": self._on_busy,
             "result": self._on_result,
             "fairness": self._on_fairness,
             "hist": self._on_hist,
@@ -179,6 +214,14 @@ class ReplyParser:
     def _on_progress(self, words: dict[str, str]) -> None:
         self._check_connected()
         self.progress = Progress(*(_number(words[key]) for key in ("t_ms", "messages", "alive")))
+
+    def _on_turn(self, words: dict[str, str]) -> None:
+        self._check_connected()
+        self.turned = Turn(**{f.name: _number(words[f.name]) for f in dataclasses.fields(Turn)})
+
+    def _on_busy(self, words: dict[str, str]) -> None:
+        self._check_connected()
+        self.busy = True
 
     def _on_result(self, words: dict[str, str]) -> None:
         self._check_connected()
@@ -354,19 +397,24 @@ def _without_token(text: str) -> str:
     return text.replace(secret, "***") if secret else text
 
 
-def request_line(addr: str, port: int, *asked: object, seed: int = 0) -> bytes:
+def request_line(
+    addr: str, port: int, *asked: object, turns: bool = False, seed: int = 0
+) -> bytes:
     """The request for one test of the worker that listens on addr and port.
 
     asked: the cell and, where there is one, the placement: what they have of the options that the
     load server is told of (`spec/options.py`). An option that is left to the server is no word:
-    older servers may not know it.  seed: of what the load server draws at random. With that of the
-    round all rows of a round meet the same arrivals, and each round others.
+    older servers may not know it.  turns: the times are told with each turn, not here.
+    seed: of what the load server draws at random. With that of the round all rows of a round meet
+    the same arrivals, and each round others.
     """
     words: dict[str, object] = {"v": 2, "addr": addr, "port": port}
     for option in OPTIONS.values():
         if option.wire is not None:
             values = (getattr(one, option.field) for one in asked if hasattr(one, option.field))
             words |= option.wire(next(values, None))
+    if turns:
+        words = {key: words[key] for key in words if key not in TIMES} | {"turns": 1}
     if "arrivals" in words and seed:
         words["seed"] = seed
     if secret := token():
@@ -489,13 +537,34 @@ class ControlConnection:
         """The result, once it is whole."""
         return self.parser.measurement
 
-    def request(self, addr: str, port: int, *asked: object, seed: int = 0) -> None:
+    @property
+    def turned(self) -> Turn | None:
+        """What the turn that was asked for last measured, once it is over."""
+        return self.parser.turned
+
+    @property
+    def busy(self) -> bool:
+        """Whether the turn that was asked for last was refused: another test was being pinged."""
+        return self.parser.busy
+
+    def request(
+        self, addr: str, port: int, *asked: object, turns: bool = False, seed: int = 0
+    ) -> None:
         """Ask for a test of the worker at addr and port; see `request_line`."""
-        self._send(request_line(addr, port, *asked, seed=seed))
+        self._send(request_line(addr, port, *asked, turns=turns, seed=seed))
 
     def ready(self) -> None:
         """Say that the worker has accepted all connections."""
         self._send(b"ready\n")
+
+    def turn(self, settle_us: int, window_us: int) -> None:
+        """Ask for one turn: pings for settle_us that do not count, then for window_us.
+
+        Its answer is `turned` or `busy`, both of which are empty until it is there. One turn at a
+        time; the test has been asked for with turns and is `ready`.
+        """
+        self.parser.turned, self.parser.busy = None, False
+        self._send(f"turn settle_us={settle_us} window_us={window_us}\n".encode())
 
     def stop(self) -> None:
         """Ask the server to end the test now; a result still comes."""

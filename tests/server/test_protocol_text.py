@@ -74,6 +74,13 @@ def words_of(line: str) -> list[str]:
     return list(control.parse_words(line.partition(" ")[2]))
 
 
+def example(turns: bool) -> list[str]:
+    """The verbs that the server says in the example without turns, or in the one with them."""
+    text_of_both = "\n".join(text()).partition("A turn: ")[0]
+    part = text_of_both.partition("With turns=1")[2 if turns else 0]
+    return re.findall(r"^    < (\w+)", part, re.MULTILINE)
+
+
 @pytest.fixture(scope="module")
 def server():
     with load_server("--engine", "epoll") as running:
@@ -87,6 +94,18 @@ def everything(server) -> list[str]:
         answer = server.run(peer.port, runtime_ms=1200, rate=500, timestamps="kernel")
     assert answer[-1] == "end"
     return list(answer)
+
+
+@pytest.fixture(scope="module")
+def turns(server) -> list[str]:
+    """The replies to a session of two turns."""
+    with Peer() as peer, server.client() as client:
+        client.request_turns(peer.port)
+        lines = ["connected"]  # it has been read
+        for _ in range(2):
+            client.ask_turn()
+            lines.append(client.line().rstrip("\n"))
+        return [*lines, *client.stop()]
 
 
 def complaint(server, request: dict[str, str]) -> str:
@@ -129,6 +148,10 @@ def test_required_keys_are_those_of_the_server(server):
     for key in required:
         rest = {k: v for k, v in GOOD.items() if k != key}
         assert complaint(server, rest) == f"{key} is missing"
+    turns = {k: v for k, v in GOOD.items() if k not in control.TIMES} | {"turns": "1"}
+    for key in control.TIMES:
+        said = complaint(server, {**turns, key: GOOD[key]})
+        assert said == f"{key} and turns exclude each other: each turn has its own times"
 
 
 def test_the_driver_asks_for_what_is_named(monkeypatch):
@@ -143,7 +166,9 @@ def test_the_driver_asks_for_what_is_named(monkeypatch):
     for cell in cells:
         line = control.request_line("::1", 80, cell, placed, seed=3).decode()
         asked.update(words_of(line.rstrip("\n")))
-    assert asked == set(keys("> test"))
+    line = control.request_line("::1", 80, cells[0], placed, turns=True).decode()
+    assert asked | set(words_of(line.rstrip("\n"))) == set(keys("> test"))
+    assert not set(words_of(line.rstrip("\n"))) & set(control.TIMES)
 
 
 def test_version_1_ranges(server):
@@ -161,9 +186,46 @@ def test_version_1_ranges(server):
 
 
 def test_verbs_come_in_the_order_of_the_text(everything):
-    order = [line.split()[1] for line in text() if re.match(r"    < \w", line)]
     sent = [line.split(" ", 1)[0] for line in everything]
-    assert list(dict.fromkeys(sent)) == order
+    assert list(dict.fromkeys(sent)) == example(turns=False)
+
+
+def test_verbs_of_turns_are_those_of_the_text(turns):
+    connected, turned, busy, *result = example(turns=True)
+    sent = [line.split(" ", 1)[0] for line in turns]
+    assert sent == [connected, turned, turned, *sent[3:]]
+    assert (sent[3], sent[-1], busy) == (result[0], result[-1], "busy")
+
+
+def test_reply_keys_of_a_turn_are_those_of_the_server(turns):
+    assert words_of(turns[1]) == keys("< turn")
+    assert [f.name for f in dataclasses.fields(control.Turn)] == keys("< turn")
+
+
+def test_keys_of_the_turn_command_are_those_of_the_server(server):
+    source = (SERVER / "control.c").read_text()
+    table = source.partition("TURN_KEYS[] = {")[2].partition("};")[0]
+    assert keys("> turn") == re.findall(r'"(\w+)"', table)
+    with Peer() as peer:
+        for key in keys("> turn"):
+            (row,) = (row for row in sections()["> turn"] if row.startswith(f"{key}="))
+            _, values, default, *_ = re.split(r"  +", row)
+            low, high = values.split("..")
+            asked = {"settle_us": "0", "window_us": "1"}
+            assert default == "required"
+            assert complaint_of_turn(
+                server, peer, {k: v for k, v in asked.items() if k != key}
+            ) == (f"{key} is missing")
+            assert complaint_of_turn(server, peer, asked | {key: "x"}) == (
+                f"{key}=x: expected a whole number from {low} to {high}"
+            )
+
+
+def complaint_of_turn(server, peer: Peer, words: dict[str, str]) -> str:
+    with server.client() as client:
+        client.request_turns(peer.port)
+        client.send("turn " + " ".join(f"{k}={v}" for k, v in words.items()) + "\n")
+        return client.finish().words("error")["msg"]
 
 
 @pytest.mark.parametrize("verb", ["connected", "progress", "result", "fairness", "corrected"])

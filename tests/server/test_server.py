@@ -532,7 +532,7 @@ def test_one_test_at_a_time(any_server):
 
 def test_idle_clients_hold_nobody_up(any_server):
     with contextlib.ExitStack() as stack:
-        for _ in range(40):  # more than are kept waiting
+        for _ in range(150):  # more than are kept waiting
             stack.enter_context(any_server.client())
         with Peer() as peer:
             assert any_server.run(peer.port).count("messages") > 0

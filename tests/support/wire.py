@@ -130,6 +130,30 @@ class ControlClient:
         }
         self.send("test " + " ".join(f"{k}={v}" for k, v in words.items()) + "\n")
 
+    def request_turns(self, port: int, **options: object) -> None:
+        """A session that takes turns, ready for the first."""
+        words = {"v": 2, "addr": "127.0.0.1", "port": port, "conns": 10, "msize": 64, "turns": 1}
+        self.send("test " + " ".join(f"{k}={v}" for k, v in (words | options).items()) + "\n")
+        self.await_verb("connected")
+        self.send("ready\n")
+
+    def ask_turn(self, settle_us: int = 2000, window_us: int = 20_000) -> None:
+        self.send(f"turn settle_us={settle_us} window_us={window_us}\n")
+
+    def turn(self, settle_us: int = 2000, window_us: int = 20_000) -> dict[str, int]:
+        """The words of one turn."""
+        self.ask_turn(settle_us, window_us)
+        return self.turned()
+
+    def turned(self) -> dict[str, int]:
+        words = self.await_verb("turn ").split()[1:]
+        return {key: int(value) for key, value in (word.split("=") for word in words)}
+
+    def stop(self) -> "Answer":
+        """The rest of the session, after `stop`."""
+        self.send("stop\n")
+        return self.finish()
+
     def line(self) -> str:
         return self.file.readline()
 
