@@ -93,7 +93,9 @@
  *     timestamps=    kernel         none      ask the kernel when each echo arrived, to tell how
  *                                             long it lay unread; needs the engine epoll
  *     threads=       1..64          server's  ping threads, at most one a connection
- *     engine=        epoll uring    server's  what moves the bytes
+ *     engine=        epoll uring null   server's  what moves the bytes; with null nothing does:
+ *                                             each ping is its own echo, at once, and the test
+ *                                             measures the load server alone
  *     token=         text           none      1 to 256 characters: the server's PYBENCH_TOKEN;
  *                                             of no effect when it has none. A wrong one is
  *                                             answered after 0.1 s, and nothing else meanwhile

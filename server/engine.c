@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const struct engine *const ENGINES[] = {&engine_epoll, &engine_uring};
+static const struct engine *const ENGINES[] = {&engine_epoll, &engine_uring, &engine_null};
 
 const struct engine *engine_find(const char *name)
 {

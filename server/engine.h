@@ -34,5 +34,6 @@ const struct engine *engine_find(const char *name);
 
 extern const struct engine engine_epoll; /* engine_epoll.c */
 extern const struct engine engine_uring; /* engine_uring.c */
+extern const struct engine engine_null;  /* engine_null.c */
 
 #endif

@@ -22,7 +22,8 @@ static const char HELP[] =
     "                       picks one; [ADDR]:PORT for IPv6)\n"
     "  --threads N          ping threads (default: one per CPU it may run on, at most 3)\n"
     "  --cpus LIST          run on these CPUs only, as in 1,3-5\n"
-    "  --engine NAME        epoll (default) or uring, unless a request names one\n"
+    "  --engine NAME        epoll (default) or uring, unless a request names one;\n"
+    "                       null moves no bytes: what a ping costs the server itself\n"
     "  --source IP,IP...    local addresses to connect from, in turn\n"
     "  --allow CIDR,...     networks that any control client may have connections opened to,\n"
     "                       besides its own address\n"
@@ -101,7 +102,7 @@ static void parse_engine(struct options *options, const char *text)
     const struct engine *engine = engine_find(text);
 
     if (!engine)
-        usage_error("--engine %s: there are epoll and uring", text);
+        usage_error("--engine %s: there are epoll, uring and null", text);
     if (engine->unavailable())
         usage_error("--engine %s: %s", text, engine->unavailable());
     options->session.engine = engine->name;

@@ -200,7 +200,7 @@ static int choose_engine(struct test *test, struct failure *fail)
 
     if (!found)
         return failure_set(fail, "unsupported", EINVAL,
-                           "engine=%s: there are epoll and uring", asked);
+                           "engine=%s: there are epoll, uring and null", asked);
     if ((why = found->unavailable()))
         return failure_set(fail, "unsupported", ENOSYS, "engine %s: %s", found->name, why);
     if (test->request.kernel_times && !found->kernel_times)

@@ -148,6 +148,19 @@ def corrupt(result: Result) -> Stamp | None:
     )
 
 
+def null_engine(result: Result) -> Stamp | None:
+    """No ping reached the row: each was its own echo inside the load server."""
+    if result.server is None or result.server.engine != "null":
+        return None
+    cost_ns = 1e9 * (result.server.user_s + result.server.sys_s) / max(result.messages, 1)
+    return Stamp(
+        code="null_engine",
+        text="the null engine moves no bytes: the load server itself spends"
+        f" {cost_ns:.0f} ns of CPU time on a message, and the row did nothing",
+        remedy="--engine epoll or uring to measure the row",
+    )
+
+
 def generator_bound(result: Result) -> Stamp | None:
     """Echoes waited for the load server more than for anything else to be believed: it is the
     bottleneck, and the row could do more.
@@ -376,6 +389,7 @@ Check = Callable[[Result], Stamp | None]
 CHECKS: tuple[Check, ...] = (
     corrupt,
     lost,
+    null_engine,
     generator_bound,
     overloaded,
     client_idle,

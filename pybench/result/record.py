@@ -79,7 +79,7 @@ class ServerUsage(Struct, frozen=True, kw_only=True, gc=False):
     """The load server and what it used inside the window."""
 
     address: Annotated[str, key("`host:port` of its control connection")]
-    engine: Annotated[str, key("`epoll` or `uring`")]
+    engine: Annotated[str, key("`epoll`, `uring` or `null`")]
     threads: Annotated[Count, key("ping threads")]
     user_s: Annotated[Number, key("CPU time of its ping threads in user mode", unit="s")]
     sys_s: Annotated[Number, key("CPU time of its ping threads in the kernel", unit="s")]

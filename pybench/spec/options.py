@@ -21,6 +21,8 @@ MAX_CONNS: Final = 1_000_000
 MAX_MSIZE: Final = 1 << 20
 MAX_TIME_NS: Final = 24 * 3600 * NS_PER_S
 ENGINES: Final = ("epoll", "uring")
+NULL_ENGINE: Final = "null"
+"""Moves no bytes: measures the load server and not the row."""
 TIMESTAMPS: Final = ("kernel",)
 ARRIVALS: Final = ("even", "poisson")
 
@@ -149,7 +151,8 @@ class RoundOptions:
         default="even", wire=_arrivals, words="arrivals",
     )  # fmt: skip
     engine: str | None = _option(
-        "engine", parse.one_of(ENGINES), "NAME", "of the load server: epoll or uring",
+        "engine", parse.one_of((*ENGINES, NULL_ENGINE)), "NAME",
+        "of the load server: epoll or uring; null moves no bytes and measures the tool itself",
         group="where", wire=_word("engine"), words="server engine",
     )  # fmt: skip
     timestamps: str | None = _option(

@@ -87,6 +87,7 @@ IDLE_CLIENT = {"user_s": 5.0, "sys_s": 4.89}
             changed("disturbance", throttled_s=0.021 * FULL.window_s, throttled_times=7),
             "7 times",
         ),
+        ("null_engine", FULL, changed("server", engine="null"), "ns of CPU time on a message"),
         ("backlog", FULL, changed("disturbance", listen_overflows=3), "3 times"),
         ("backlog", FULL, changed("disturbance", listen_drops=4), "4"),
         (
@@ -120,8 +121,8 @@ def test_both_sides_of_each_threshold(
 
 def test_the_list_is_closed() -> None:
     """Every code that a result can bear is one that the reports and the README speak of."""
-    known = "corrupt lost generator_bound overloaded client_idle littles_law unfair shared_core"
-    known += " steal busy_machine throttled frequency backlog short_run"
+    known = "corrupt lost null_engine generator_bound overloaded client_idle littles_law unfair"
+    known += " shared_core steal busy_machine throttled frequency backlog short_run"
     assert [check.__name__ for check in stamps.CHECKS] == known.split()
 
 

@@ -348,6 +348,15 @@ def compare_cpu(bench: Bench, conns: int, rounds: int) -> None:
         )
 
 
+def null_cost(bench: Bench, conns: int, rounds: int) -> None:
+    """Print what a message costs the generator before any byte is moved: the null engine's."""
+    costs = [bench.run(Pair("null", "c_epoll"), conns)[1] for _ in range(rounds)]
+    print(
+        f"{conns:>6}  null engine: {statistics.median(costs):,.0f} ns of CPU time per message"
+        f"  ({min(costs):,.0f} to {max(costs):,.0f})"
+    )
+
+
 def profile(bench: Bench, conns: int) -> None:
     """What share of each engine's CPU time is TCP itself, which no engine can spare, from perf."""
     for engine in ("epoll", "uring"):
@@ -420,6 +429,7 @@ def main() -> int:
             reached &= compare_all(bench, counts, options.rounds)
             for conns in counts:
                 compare_cpu(bench, conns, options.rounds)
+                null_cost(bench, conns, min(options.rounds, 3))
             print(flush=True)
             if options.profile:
                 for conns in counts:

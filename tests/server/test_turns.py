@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -54,6 +55,19 @@ def code_of(client: ControlClient) -> str:
     return client.finish().words("error")["code"]
 
 
+@contextmanager
+def watched_peer() -> Iterator[tuple[Peer, threading.Event]]:
+    """One that echoes, and what is set when the first ping has come."""
+    pinged = threading.Event()
+
+    def echo(peer, connection, data):
+        pinged.set()
+        peer.echo(connection, data)
+
+    with Peer(echo) as peer:
+        yield peer, pinged
+
+
 def ask_until_answered(client: ControlClient) -> None:
     """A turn as soon as nobody else is pinged."""
     deadline = time.monotonic() + TIMEOUT_S
@@ -78,15 +92,16 @@ def test_the_result_is_of_all_turns_together(server, threads):
         peer.echo(connection, data)
 
     with Peer(count) as peer, session(server, peer.port, conns=12, threads=threads) as client:
-        turns = [client.turn(window_us=window) for window in (30_000, 10_000, 20_000)]
+        turns = [client.turn(50_000, window) for window in (80_000, 40_000, 60_000)]
         answer = client.stop()
         peer.await_closed(12)
     assert [turn["n"] for turn in turns] == [1, 2, 3]
-    assert [turn["window_ns"] for turn in turns] == [30_000_000, 10_000_000, 20_000_000]
+    assert [turn["window_ns"] for turn in turns] == [80_000_000, 40_000_000, 60_000_000]
     for turn in turns:
         assert turn["alive"] == 12
         assert turn["unanswered"] == turn["late_echoes"] == 0
-        assert 0 < turn["messages"] <= turn["total"]
+        assert turn["messages"] <= turn["total"] >= 12
+    assert answer.count("messages") > 0
     for key in SUMS:
         assert answer.count(key) == sum(turn[key] for turn in turns), key
     assert answer.count("latency_max_ns") == max(turn["latency_max_ns"] for turn in turns)
@@ -95,34 +110,37 @@ def test_the_result_is_of_all_turns_together(server, threads):
     assert received == 64 * answer.count("total") == 64 * sum(turn["total"] for turn in turns)
     # Little's law over three windows
     in_flight = answer.count("in_flight_ns") / answer.count("window_ns")
-    assert in_flight == pytest.approx(12, rel=0.01)
+    assert in_flight == pytest.approx(12, rel=0.1)
     assert answer.verbs[-1] == "end"
 
 
 def test_a_ping_without_an_echo_is_awaited_over_turns(server):
     """It does not hold up the turn for ever, and its echo is neither lost nor a latency."""
     held = []
+    pinged_again = []
 
     def hold_one(peer, connection, data):
         if not held:
             held.append((connection, data))
-        else:
-            peer.echo(connection, data)
+            return
+        if connection is held[0][0]:
+            pinged_again.append(data)
+        peer.echo(connection, data)
 
     with Peer(hold_one) as peer, session(server, peer.port, conns=4, threads=1) as client:
-        first = client.turn()
+        first = client.turn(50_000)
         assert (first["unanswered"], first["alive"], first["late_echoes"]) == (1, 4, 0)
         assert first["drain_ns"] >= 2_000_000_000
         held[0][0].send(held[0][1])
-        second = client.turn()
+        second = client.turn(50_000)
         assert (second["unanswered"], second["alive"], second["late_echoes"]) == (0, 4, 1)
         answer = client.stop()
     assert answer.count("lost") == 0
-    assert answer.words("fairness")["starved"] == "0"  # it was pinged again
+    assert pinged_again
     assert answer.count("latency_max_ns") < 2_000_000_000
     assert answer.count("total") == first["total"] + second["total"]
     in_flight = answer.count("in_flight_ns") / answer.count("window_ns")
-    assert in_flight == pytest.approx(4, rel=0.01)
+    assert in_flight == pytest.approx(4, rel=0.1)
 
 
 def test_connections_lost_between_turns_are_found_by_the_next(server):
@@ -138,7 +156,7 @@ def test_connections_lost_between_turns_are_found_by_the_next(server):
             peer.drop(connection, reset=True)
         last = client.turn()
         assert last["alive"] == 0
-        assert last["window_ns"] < 20_000_000
+        assert last["window_ns"] < 50_000_000
         assert client.turn()["messages"] == 0
         answer = client.stop()
     assert answer.count("lost") == 4
@@ -165,9 +183,10 @@ def test_think_time_and_schedule_begin_anew_with_each_turn(server, peer, pace):
             time.sleep(0.1)  # 200 pings would be due
             turn = client.turn(settle_us=0, window_us=60_000)
             # 2000 a second, or six every 3 ms; and one each that was due with the window's end
-            assert 0 < turn["messages"] <= 120 + 6
+            assert turn["messages"] <= 120 + 6
         answer = client.stop()
     assert answer.count("lost") == 0
+    assert answer.count("messages") > 0
     if "rate" in pace:
         corrected = answer.words("corrected")
         most = 3 * (120 + 6)
@@ -178,15 +197,20 @@ def test_think_time_and_schedule_begin_anew_with_each_turn(server, peer, pace):
 
 
 def test_one_of_many_is_pinged_at_a_time(server, peer):
-    with session(server, peer.port) as one, session(server, peer.port) as other:
-        one.ask_turn(window_us=400_000)
-        other.ask_turn()
-        assert other.line() == "busy\n"
+    with (
+        watched_peer() as (watched, pinged),
+        session(server, watched.port) as one,
+        session(server, peer.port) as other,
+    ):
+        one.ask_turn(window_us=60_000_000)
+        assert pinged.wait(TIMEOUT_S)
+        for _ in range(2):
+            other.ask_turn()
+            assert other.line() == "busy\n"
+        one.send("stop\n")
         assert one.turned()["n"] == 1
         assert other.turn()["n"] == 1  # a turn that was refused is none
-        assert one.turn()["n"] == 2
-        assert other.stop().count("messages") > 0
-        assert one.turn()["n"] == 3
+        assert other.stop().count("total") >= 10
 
 
 @pytest.mark.alone
@@ -206,7 +230,7 @@ def test_who_waits_costs_no_cpu_time(server, peer):
                 break
         used_ns, times = activity(server.process.pid, after_s=0.5)
         assert (used_ns - before[0], times - before[1]) == (0, 0)
-        assert clients[-1].turn()["messages"] > 0
+        assert clients[-1].turn()["n"] == 3
 
 
 def activity(pid: int, after_s: float = 0.0) -> tuple[int, int]:
@@ -234,7 +258,7 @@ def test_a_test_of_its_own_and_takers_of_turns_exclude_each_other(any_server, pe
         with any_server.client() as alone:
             alone.request(peer.port)
             assert code_of(alone) == "busy"
-        assert taker.turn()["messages"] > 0
+        assert taker.turn()["n"] == 1
         assert taker.stop()[-1] == "end"
     with any_server.client() as alone:
         alone.request(peer.port, runtime_ms=60_000)
@@ -272,15 +296,16 @@ def test_who_goes_between_turns_or_in_one_leaves_the_others_alone(server):
         assert stays.stop().count("lost") == 0
 
 
-def test_stop_in_a_turn_ends_its_window(server, peer):
-    with session(server, peer.port) as client:
+def test_stop_in_a_turn_ends_its_window(server):
+    with watched_peer() as (peer, pinged), session(server, peer.port) as client:
         client.ask_turn(settle_us=0, window_us=60_000_000)
-        assert client.await_verb("progress")
+        assert pinged.wait(TIMEOUT_S)
         client.send("stop\n")
         turn = client.turned()
         answer = client.finish()
-    assert 0 < turn["window_ns"] < 50_000_000_000
-    assert answer.count("messages") == turn["messages"] > 0
+    assert turn["window_ns"] < 50_000_000_000
+    assert answer.count("window_ns") == turn["window_ns"]
+    assert answer.count("messages") == turn["messages"]
     assert answer[-1] == "end"
 
 
@@ -291,10 +316,14 @@ def test_stop_without_a_turn_is_an_empty_result(server, peer):
 
 
 def test_all_are_told_when_the_server_ends(engine):
-    with load_server("--engine", engine) as running, Peer() as peer, ExitStack() as stack:
+    with (
+        load_server("--engine", engine) as running,
+        watched_peer() as (peer, pinged),
+        ExitStack() as stack,
+    ):
         clients = [stack.enter_context(session(running, peer.port)) for _ in range(3)]
         clients[0].ask_turn(window_us=60_000_000)
-        clients[0].await_verb("progress")
+        assert pinged.wait(TIMEOUT_S)
         running.process.send_signal(signal.SIGTERM)
         assert [code_of(client) for client in clients] == ["stopped"] * 3
         assert running.process.wait(TIMEOUT_S) == 0
@@ -306,7 +335,7 @@ def test_once_ends_when_the_last_has_gone(peer):
         with session(running, peer.port) as one, session(running, peer.port) as other:
             one.turn()
             assert one.stop()[-1] == "end"
-            assert other.turn()["messages"] > 0
+            assert other.turn()["n"] == 1
         assert running.process.wait(TIMEOUT_S) == 0
 
 
@@ -345,3 +374,25 @@ def test_turns_without_turns_are_no_command(any_server, peer):
         client.await_verb("connected")
         client.send("ready\nturn settle_us=0 window_us=5\n")
         assert code_of(client) == "bad_request"
+
+
+def test_the_null_engine_measures_the_server_alone(any_server):
+    received = []
+    with (
+        Peer(lambda _, __, data: received.append(data)) as peer,
+        session(any_server, peer.port, conns=7, engine="null", threads=2) as client,
+    ):
+        turn = client.turn()
+        answer = client.stop()
+    assert turn["messages"] > 1000
+    assert answer.words("result")["engine"] == "null"
+    assert answer.count("lost") == 0
+    assert received == []
+
+
+def test_the_null_engine_keeps_a_schedule(any_server, peer):
+    answer = any_server.run(peer.port, engine="null", rate=200, warmup_ms=0, runtime_ms=200)
+    assert 0 < answer.count("messages") <= 40
+    assert int(answer.words("corrected")["rate"]) == 200
+    answer = any_server.run(peer.port, engine="null", warmup_ms=100, runtime_ms=100)
+    assert answer.count("in_flight_ns") / answer.count("window_ns") == pytest.approx(10, rel=0.1)

@@ -137,10 +137,10 @@ class ControlClient:
         self.await_verb("connected")
         self.send("ready\n")
 
-    def ask_turn(self, settle_us: int = 2000, window_us: int = 20_000) -> None:
+    def ask_turn(self, settle_us: int = 2000, window_us: int = 50_000) -> None:
         self.send(f"turn settle_us={settle_us} window_us={window_us}\n")
 
-    def turn(self, settle_us: int = 2000, window_us: int = 20_000) -> dict[str, int]:
+    def turn(self, settle_us: int = 2000, window_us: int = 50_000) -> dict[str, int]:
         """The words of one turn."""
         self.ask_turn(settle_us, window_us)
         return self.turned()
