@@ -1,14 +1,18 @@
-"""The control protocol's words and order, without a socket; with one it is in test_driver.py."""
+"""The control protocol's words and order, without a socket but for turns; more in test_round.py."""
 
+import select
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from pybench.backends import ROWS
-from pybench.driver.control import ReplyParser, parse_words, request_line
+from pybench.driver.control import ControlConnection, ReplyParser, parse_words, request_line
+from pybench.driver.loadserver import LoadServer
 from pybench.errors import ProtocolError, ServerError
 from pybench.spec import Cell
 from tests.support.rounds import FREE
+from tests.support.wire import Peer
 
 CELL = Cell(row=ROWS["selector"], conns=9, msize=64, runtime_ns=1_500_000_000, warmup_ns=0)
 
@@ -46,6 +50,64 @@ def test_request_has_think_time_and_threads_only_when_there_are_any() -> None:
     full = request_line("::1", 80, replace(CELL, think_us=(5, 70)), replace(FREE, server_threads=2))
     more = {"think_min_us": "5", "think_max_us": "70", "threads": "2"}
     assert asked(full) == plain | more
+
+
+TURN = (
+    b"turn n=3 messages=7 window_ns=40000000 total=9 latency_sum_ns=50 latency_max_ns=20 idle_ns=1"
+    b" user_ns=2 sys_ns=3 drain_ns=4 alive=8 unanswered=1 late_echoes=2 of_tomorrow=5\n"
+)
+
+
+def test_a_request_for_turns_has_no_times_of_its_own() -> None:
+    plain = asked(request_line("::1", 80, CELL))
+    turns = asked(request_line("::1", 80, CELL, FREE, turns=True))
+    assert plain.keys() - turns.keys() == {"warmup_ms", "runtime_ms"}
+    assert turns["turns"] == "1"
+
+
+def test_a_turn_and_busy_are_read() -> None:
+    parser = ReplyParser()
+    with pytest.raises(ProtocolError, match="before 'connected'"):
+        parser.feed(TURN)
+    parser.feed(b"connected n=1 elapsed_ns=5\n")
+    parser.feed(b"busy\n")
+    assert parser.busy and parser.turned is None
+    parser.feed(TURN)
+    assert parser.turned is not None
+    assert (parser.turned.n, parser.turned.total, parser.turned.late_echoes) == (3, 9, 2)
+    with pytest.raises(ProtocolError, match="lacks messages"):
+        parser.feed(b"turn n=4\n")
+
+
+def test_a_connection_takes_turns(load_server: LoadServer) -> None:
+    """With a real server: two tests at once, and the answer to each turn alone."""
+    with (
+        Peer() as peer,
+        ControlConnection(load_server.address) as one,
+        ControlConnection(load_server.address) as other,
+    ):
+        for control in (one, other):
+            control.request("127.0.0.1", peer.port, CELL, turns=True)
+            _await(control, lambda control=control: control.connected)
+            control.ready()
+        for n in (1, 2):
+            for control in (one, other):
+                control.turn(settle_us=1000, window_us=5000)
+                assert control.turned is None
+                assert not control.busy
+                _await(control, lambda control=control: control.turned is not None)
+                assert control.turned is not None
+                assert (control.turned.n, control.turned.alive) == (n, CELL.conns)
+        one.stop()
+        _await(one, lambda: one.measurement is not None)
+        assert one.measurement is not None
+        assert one.measurement.window_ns == 10_000_000
+
+
+def _await(control: ControlConnection, done: Callable[[], bool]) -> None:
+    while not done():
+        assert select.select([control], [], [], 30)[0]
+        control.receive()
 
 
 def test_error_line_becomes_its_code_and_message() -> None:

@@ -1,7 +1,9 @@
-/* What follows a request: each line is one command, wherever the segments were cut. */
+/* What follows a request: each line is one command, wherever the segments were cut; a turn that is
+ * taken keeps its bounds, one that is not leaves everything as it was. */
 #include "control.h"
 #include "must.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +19,23 @@ static void check_pieces(const char *bytes, size_t used, enum control_command wh
     MUST(control_command(bytes, used, &taken) == whole && taken == used);
 }
 
+static void check_turn(const char *bytes, size_t used)
+{
+    const uint64_t most_ns = 60000000000;
+    struct turn turn = {.settle_ns = 1, .window_ns = 0};
+    struct failure fail;
+
+    if (control_turn(&turn, bytes, used, &fail) == 0) {
+        MUST(turn.settle_ns <= most_ns && turn.settle_ns % 1000 == 0);
+        MUST(turn.window_ns >= 1000 && turn.window_ns <= most_ns);
+        return;
+    }
+    MUST(turn.settle_ns == 1 && turn.window_ns == 0);
+    MUST(strcmp(fail.code, "bad_request") == 0 && fail.err == EINVAL);
+    for (const char *at = fail.msg; *at; at++)
+        MUST(*at >= ' ' && *at <= '~');
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t length = size < CONTROL_LINE_MAX ? size : CONTROL_LINE_MAX;
@@ -30,6 +49,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MUST(used >= 1 && used <= length - at);
         MUST((command == COMMAND_READY) == (used == 6 && !memcmp(bytes + at, "ready\n", 6)));
         MUST((command == COMMAND_STOP) == (used == 5 && !memcmp(bytes + at, "stop\n", 5)));
+        MUST((command == COMMAND_TURN) ==
+             (used > 5 && !memcmp(bytes + at, "turn ", 5) && bytes[at + used - 1] == '\n'));
+        if (command == COMMAND_TURN)
+            check_turn(bytes + at, used);
         check_pieces(bytes + at, used, command);
         at += used;
     }

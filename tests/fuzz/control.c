@@ -28,7 +28,8 @@ static void check_request(const struct request *r)
     MUST(r->version == 1 || r->version == 2);
     MUST(r->conns >= 1 && r->conns <= 1000000);
     MUST(r->msize >= 1 && r->msize <= CONTROL_MSIZE_MAX);
-    MUST(r->runtime_ns >= 1000000 && r->runtime_ns <= 86400000000000);
+    MUST(r->turns || (r->runtime_ns >= 1000000 && r->runtime_ns <= 86400000000000));
+    MUST(!r->turns || (r->version == 2 && r->runtime_ns == 0 && r->warmup_ns == 0));
     MUST(r->warmup_ns <= 86400000000000);
     MUST(r->think_min_ns <= r->think_max_ns && r->think_max_ns <= 1000000000000);
     MUST(!r->rate || !r->think_max_ns);
@@ -53,11 +54,13 @@ static void check_parse(const char *bytes, size_t length)
     if (control_parse(&request, bytes, length, &fail) == 0) {
         check_request(&request);
         MUST(control_version(bytes, length) == request.version);
+        MUST(control_takes_turns(bytes, length) == request.turns);
         return;
     }
     MUST(memcmp(&request, &before, sizeof request) == 0);
     MUST(strcmp(fail.code, "bad_request") == 0 && fail.err == EINVAL);
     MUST(control_version(bytes, length) == 2);
+    MUST(!control_takes_turns(bytes, length));
     check_clean(&fail, 2);
     check_clean(&fail, 1);
 }

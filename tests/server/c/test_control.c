@@ -55,6 +55,28 @@ static void check_requests(void)
     CHECK(r.conns == 12345); /* untouched on failure */
 }
 
+static void check_turns(void)
+{
+    static const char line[] = "turn window_us=40000 settle_us=0\n";
+    struct turn turn = {.window_ns = 5};
+    struct failure fail;
+    struct request r;
+    size_t used;
+
+    CHECK(parse(&r, "test v=2 addr=::1 port=80 conns=7 msize=64 turns=1\n", &fail) == 0);
+    CHECK(r.turns && r.warmup_ns == 0 && r.runtime_ns == 0);
+    CHECK(parse(&r, "test v=2 addr=::1 port=80 conns=7 msize=64 turns=0\n", &fail) < 0);
+    CHECK(parse(&r, "test v=2 addr=::1 port=80 conns=7 msize=64\n", &fail) < 0);
+    CHECK(strcmp(fail.msg, "warmup_ms is missing") == 0);
+    CHECK(control_command(line, strlen(line), &used) == COMMAND_TURN && used == strlen(line));
+    CHECK(control_command(line, 10, &used) == COMMAND_NONE && used == 0);
+    CHECK(control_command("turn\n", 5, &used) == COMMAND_UNKNOWN && used == 5);
+    CHECK(control_command("turning \n", 9, &used) == COMMAND_UNKNOWN);
+    CHECK(control_turn(&turn, "turn window_us=1\n", 17, &fail) < 0 && turn.window_ns == 5);
+    CHECK(control_turn(&turn, line, strlen(line), &fail) == 0);
+    CHECK(turn.settle_ns == 0 && turn.window_ns == 40 * NS_PER_MS);
+}
+
 static void check_long_values(void)
 {
     char text[600] = "test v=2 addr=";
@@ -154,6 +176,7 @@ int main(void)
 {
     check_shapes();
     check_requests();
+    check_turns();
     check_long_values();
     check_error_line();
     check_full_result();
