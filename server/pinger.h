@@ -119,10 +119,12 @@ static inline uint64_t pinger_polls_until(const struct pinger *pinger, uint64_t 
     return until_ns;
 }
 
-/* Whether to poll before sleeping at all: not while the last echoes are waited for. */
+/* Whether to poll before sleeping at all: not while the last echoes are waited for, unless what
+ * they cost the client counts: a turn is as it is to its very end. */
 static inline bool pinger_polls(const struct pinger *pinger)
 {
-    return pinger->plan->request->busy_poll_ns > 0 && pinger->phase != PHASE_DRAIN;
+    return pinger->plan->request->busy_poll_ns > 0 &&
+           (pinger->phase != PHASE_DRAIN || pinger->plan->turns);
 }
 
 /* A stretch of polling in vain: what it takes of the thread's CPU time, which on a shared CPU is

@@ -1,5 +1,6 @@
 """Sessions that take turns: many may be there, one pings at a time, each turn is counted apart."""
 
+import resource
 import signal
 import subprocess
 import threading
@@ -127,7 +128,10 @@ def test_a_ping_without_an_echo_is_awaited_over_turns(server):
             pinged_again.append(data)
         peer.echo(connection, data)
 
-    with Peer(hold_one) as peer, session(server, peer.port, conns=4, threads=1) as client:
+    with (
+        Peer(hold_one) as peer,
+        session(server, peer.port, conns=4, threads=1, busy_poll_us=100) as client,
+    ):
         first = client.turn(50_000)
         assert (first["unanswered"], first["alive"], first["late_echoes"]) == (1, 4, 0)
         assert first["drain_ns"] >= 2_000_000_000
@@ -266,6 +270,22 @@ def test_a_test_of_its_own_and_takers_of_turns_exclude_each_other(any_server, pe
         with any_server.client() as taker:
             taker.send(f"test v=2 addr=127.0.0.1 port={peer.port} conns=1 msize=64 turns=1\n")
             assert code_of(taker) == "busy"
+
+
+def test_a_session_without_files_leaves_the_others_alone(peer):
+    def limit_files() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+
+    with (
+        load_server("--quiet", preexec_fn=limit_files) as running,
+        session(running, peer.port) as one,
+        running.client() as too_many,
+    ):
+        assert one.turn()["alive"] == 10
+        too_many.send(f"test v=2 addr=127.0.0.1 port={peer.port} conns=200 msize=64 turns=1\n")
+        assert code_of(too_many) == "no_files"
+        assert one.turn()["alive"] == 10
+        assert one.stop().count("lost") == 0
 
 
 def test_tokens_are_not_guessed_in_parallel(peer):
