@@ -98,7 +98,7 @@ static int parse_text(char *out, size_t size, const char *name, const char *text
 struct draft {
     char addr[ADDRESS_TEXT];
     uint64_t version, port, conns, msize, warmup, runtime, think_min, think_max, rate, threads;
-    uint64_t seed, busy_poll, turns;
+    uint64_t seed, busy_poll, turns, slice;
     char arrivals[16];
     char timestamps[16];
     char engine[16];
@@ -150,6 +150,7 @@ static const struct key V2_KEYS[] = {
     TEXT("timestamps", timestamps, false),
     NUMBER("threads", threads, 1, CONTROL_THREADS_MAX, false),
     TEXT("engine", engine, false),
+    NUMBER("slice_ms", slice, 1, MAX_TIME_MS, false),
     TEXT("token", token, false),
 };
 
@@ -208,6 +209,7 @@ static int draft_finish(struct request *out, const struct draft *draft, int vers
         .poisson = strcmp(draft->arrivals, "poisson") == 0,
         .seed = draft->seed,
         .busy_poll_ns = draft->busy_poll * NS_PER_US,
+        .slice_ns = draft->slice * NS_PER_MS,
         .kernel_times = strcmp(draft->timestamps, "kernel") == 0,
         .turns = draft->turns,
         .threads = (unsigned)draft->threads,
@@ -225,6 +227,14 @@ static int draft_finish(struct request *out, const struct draft *draft, int vers
                            "arrivals are the schedule of a rate, and there is none");
     if (draft->seed && !request.poisson)
         return failure_set(fail, "bad_request", EINVAL, "seed needs arrivals=poisson");
+    if (draft->slice && draft->turns)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "slice_ms and turns exclude each other: a turn is short");
+    if (draft->slice && draft->runtime > CONTROL_SLICES_MAX * draft->slice)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "slice_ms=%llu: that is more than %d slices of a window of %llu ms",
+                           (unsigned long long)draft->slice, CONTROL_SLICES_MAX,
+                           (unsigned long long)draft->runtime);
     if (draft->rate && draft->think_max)
         return failure_set(fail, "bad_request", EINVAL,
                            "rate and think times exclude each other: a rate is a schedule");
@@ -476,6 +486,11 @@ char *control_connected(size_t *length, uint32_t conns, uint64_t elapsed_ns)
                         (unsigned long long)elapsed_ns);
 }
 
+char *control_mark(size_t *length, uint64_t since_ns)
+{
+    return reply_format(length, "mark t_ns=%llu\n", (unsigned long long)since_ns);
+}
+
 char *control_progress(size_t *length, uint64_t since_ns, uint64_t messages, uint64_t alive)
 {
     return reply_format(length, "progress t_ms=%llu messages=%llu alive=%llu\n",
@@ -602,6 +617,20 @@ static void write_histogram(FILE *out, const char *verb, const struct histogram 
         fputc('\n', out);
 }
 
+static void write_slices(FILE *out, const struct outcome *o)
+{
+    for (uint32_t i = 0; i < o->slice_count; i++) {
+        const struct slice *slice = &o->slices[i];
+
+        fputs("slice", out);
+        put(out, "n", i + 1);
+        put(out, "messages", slice->messages);
+        put(out, "latency_sum_ns", slice->latency_sum_ns);
+        put(out, "latency_max_ns", slice->latency_max_ns);
+        fputc('\n', out);
+    }
+}
+
 /* The corrected latencies once more, with what the window's end cut off counted as far as it got.
  */
 static void write_bounds(FILE *out, const struct outcome *o)
@@ -648,6 +677,7 @@ static void write_result_v2(FILE *out, const void *argument)
     write_totals(out, result->request, outcome);
     write_fairness(out, &outcome->fairness);
     write_histogram(out, "hist", &outcome->latency);
+    write_slices(out, outcome);
     if (result->request->rate)
         write_corrected(out, result->request->rate, outcome);
     fputs("end\n", out);

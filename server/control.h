@@ -25,11 +25,13 @@
  *     > test v=2 addr=127.0.0.1 port=33332 conns=1000 msize=64 warmup_ms=1000 runtime_ms=30000
  *     < connected ...       all connections are up; nothing has been sent on them
  *     > ready               the client under test has accepted them all: the warm-up begins
+ *     < mark ...            with slice_ms only: a slice of the window ends
  *     < progress ...        once a second until the last echo has come
  *     > stop                if wanted: the window ends now
  *     < result ...
  *     < fairness ...
  *     < hist ...            as many lines as it takes, none when no message came back
+ *     < slice ...           with slice_ms only: a line for each
  *     < corrected ...       this and the next in an open loop only
  *     < corrected_hist ...
  *     < end                 the server has closed its sending side
@@ -96,6 +98,8 @@
  *     engine=        epoll uring null   server's  what moves the bytes; with null nothing does:
  *                                             each ping is its own echo, at once, and the test
  *                                             measures the load server alone
+ *     slice_ms=      1..86400000    none      cut the window into slices of this length, 1000 of
+ *                                             them at most; the last may be shorter. Not with turns
  *     token=         text           none      1 to 256 characters: the server's PYBENCH_TOKEN;
  *                                             of no effect when it has none. A wrong one is
  *                                             answered after 0.1 s, and nothing else meanwhile
@@ -115,6 +119,11 @@
  * < connected
  *     n=             connections, as asked for
  *     elapsed_ns=    to establish them
+ *
+ * < mark: at the window's beginning, and at each slice's end, the window's being the last. Of
+ * several that have passed meanwhile only the last is sent. Who measures the client under test
+ * looks at it then.
+ *     t_ns=          since the window's beginning, as planned; a mark is sent as soon as may be
  *
  * < progress
  *     t_ms=          since the pinging began, warm-up included
@@ -174,6 +183,11 @@
  * < hist: words LOWER_EDGE_NS=MESSAGES, rising over all hist lines, empty buckets left out; the sum
  * is messages. A bucket with its edge in [2**e, 2**(e+1)) is 2**(e-6) ns wide, and never less than
  * one; the last, from 2**40 - 2**33 on, has no upper edge (see histogram.h).
+ *
+ * < slice: one slice of the window, in order. None when the window has not begun.
+ *     n=             its number, from 1
+ *     messages= latency_sum_ns= latency_max_ns=   as in the result, of the echoes that arrived in
+ * it
  *
  * < corrected, < corrected_hist: as above, with latencies from when each ping was due.
  *     rate=          as asked for
@@ -249,6 +263,7 @@ enum {
     CONTROL_TOKEN_MAX = 256,
     CONTROL_MSIZE_MAX = 1 << 20,
     CONTROL_THREADS_MAX = 64,
+    CONTROL_SLICES_MAX = 1000,
 };
 
 struct request {
@@ -264,6 +279,7 @@ struct request {
     bool poisson;          /* they arrive at random times; else evenly */
     uint64_t seed;         /* of these times */
     uint64_t busy_poll_ns; /* look for echoes that long before sleeping; 0: sleep at once */
+    uint64_t slice_ns;     /* the window is cut into pieces of this length; 0: it is not */
     bool kernel_times;     /* ask the kernel when each echo arrived */
     bool turns;            /* pings in turns, each with its own times: none of the above */
     unsigned threads;      /* 0: as the server was told */
@@ -314,6 +330,7 @@ int control_turn(struct turn *out, const char *bytes, size_t length, struct fail
 
 /* Each of these returns a malloc'ed reply, its length in *length, or NULL when memory ran out. */
 char *control_connected(size_t *length, uint32_t conns, uint64_t elapsed_ns);
+char *control_mark(size_t *length, uint64_t since_ns);
 char *control_progress(size_t *length, uint64_t since_ns, uint64_t messages, uint64_t alive);
 char *control_turned(size_t *length, const struct turn_outcome *outcome);
 char *control_busy(size_t *length);

@@ -70,6 +70,22 @@ struct turn_outcome {
     struct counters counters;
 };
 
+/* A stretch of the window: latencies of the echoes that arrived in it. */
+struct slice {
+    uint64_t messages;
+    uint64_t latency_sum_ns;
+    uint64_t latency_max_ns;
+};
+
+/* Add what another thread had in the same stretch. */
+static inline void slice_add(struct slice *into, const struct slice *from)
+{
+    into->messages += from->messages;
+    into->latency_sum_ns += from->latency_sum_ns;
+    if (from->latency_max_ns > into->latency_max_ns)
+        into->latency_max_ns = from->latency_max_ns;
+}
+
 /* The result of a test, all threads together. */
 struct outcome {
     struct counters counters;
@@ -78,6 +94,8 @@ struct outcome {
     struct histogram censored;  /* open loop only: pings without an echo, how long they were overdue
                                    at the end of the window: what they would have taken, at least */
     struct fairness fairness;
+    struct slice *slices; /* of the window as it was, in order; NULL: not asked for. Owned */
+    uint32_t slice_count;
     uint64_t connect_ns; /* to establish all connections */
     uint64_t window_ns;  /* length of the window */
     unsigned threads;

@@ -17,6 +17,19 @@ static const uint64_t DRAIN_NS = 2 * NS_PER_S;
 
 static uint64_t before_first(const struct plan *plan, const struct conn *conn);
 
+static int slices_init(struct pinger *pinger)
+{
+    const struct request *request = pinger->plan->request;
+    uint64_t count = (request->runtime_ns + request->slice_ns - 1) / request->slice_ns;
+
+    pinger->slices = calloc(count, sizeof *pinger->slices);
+    if (!pinger->slices)
+        return -ENOMEM;
+    pinger->slice_count = (uint32_t)count;
+    pinger->slice_end_ns = 0; /* when the window begins is not known yet */
+    return 0;
+}
+
 int pinger_init(struct pinger *pinger, const struct plan *plan, struct conn *conns, uint32_t count,
                 unsigned index)
 {
@@ -28,11 +41,14 @@ int pinger_init(struct pinger *pinger, const struct plan *plan, struct conn *con
     pinger->cpu = -1;
     pinger->random = index; /* the same test draws the same think times again */
     atomic_init(&pinger->alive, count);
+    pinger->slice_end_ns = UINT64_MAX;
     pinger->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (pinger->wake_fd < 0)
         return -errno;
     if ((err = message_init(&pinger->message, plan->request->msize, plan->request->version == 1)) <
         0)
+        return err;
+    if (plan->request->slice_ns && (err = slices_init(pinger)) < 0)
         return err;
     return plan->paced ? timers_init(&pinger->waiting, count) : 0;
 }
@@ -43,6 +59,7 @@ void pinger_free(struct pinger *pinger)
         close(pinger->wake_fd);
     message_free(&pinger->message);
     timers_free(&pinger->waiting);
+    free(pinger->slices);
 }
 
 void pinger_begin(struct pinger *pinger)
@@ -332,9 +349,42 @@ void pinger_advance(struct pinger *pinger, uint64_t now_ns)
     }
 }
 
+/* Put down what the current slice had. */
+static void slice_close(struct pinger *pinger)
+{
+    struct slice *slice = &pinger->slices[pinger->slice];
+    struct histogram *latency = &pinger->latency;
+
+    slice->messages = latency->total - pinger->sliced_messages;
+    slice->latency_sum_ns = latency->sum_ns - pinger->sliced_sum_ns;
+    slice->latency_max_ns = latency->max_ns;
+    pinger->sliced_messages = latency->total;
+    pinger->sliced_sum_ns = latency->sum_ns;
+    if (latency->max_ns > pinger->sliced_max_ns)
+        pinger->sliced_max_ns = latency->max_ns;
+    latency->max_ns = 0;
+}
+
+void pinger_slice(struct pinger *pinger, uint64_t now_ns)
+{
+    uint64_t begin_ns = pinger->plan->window_begin_ns;
+    uint64_t slice_ns = pinger->plan->request->slice_ns;
+    uint64_t slice = (now_ns - begin_ns) / slice_ns;
+
+    if (pinger->slice_end_ns)
+        slice_close(pinger);
+    pinger->slice = slice < pinger->slice_count ? (uint32_t)slice : pinger->slice_count - 1;
+    pinger->slice_end_ns = begin_ns + (pinger->slice + 1) * slice_ns;
+}
+
 void pinger_end(struct pinger *pinger, uint64_t now_ns)
 {
     end_window(pinger);
     pinger->counters.unanswered += pinger->out;
+    if (pinger->slices) {
+        slice_close(pinger);
+        pinger->latency.max_ns = pinger->sliced_max_ns;
+        pinger->slice_end_ns = UINT64_MAX;
+    }
     pinger->ended_ns = now_ns;
 }

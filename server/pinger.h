@@ -75,6 +75,11 @@ struct pinger {
     struct counters counters;
     uint64_t user_before_ns, sys_before_ns; /* the thread's CPU times when the window began */
     struct histogram latency;
+    struct slice *slices; /* of the planned window, slice_count of them; NULL: not asked for */
+    uint32_t slice_count;
+    uint32_t slice;        /* the current one */
+    uint64_t slice_end_ns; /* it ends here: UINT64_MAX without slices */
+    uint64_t sliced_messages, sliced_sum_ns, sliced_max_ns; /* of latency: in the slices before */
     struct histogram corrected; /* from the due time; filled in an open loop only */
     struct histogram censored;  /* likewise: see outcome.h */
     uint64_t ended_ns;
@@ -93,6 +98,13 @@ void pinger_free(struct pinger *pinger);
 
 /* Notice that a boundary of the plan has been passed: takes the CPU times of the window. */
 void pinger_advance(struct pinger *pinger, uint64_t now_ns);
+
+/* The current slice ended before now_ns, which lies in the window: the one of now_ns begins.
+ *
+ * What a slice had is the difference that latency has made meanwhile, so that recording an echo
+ * costs one comparison more, and none of its own for the slice's maximum: latency.max_ns is that of
+ * the current slice, and the window's again from pinger_end on. */
+void pinger_slice(struct pinger *pinger, uint64_t now_ns);
 
 /* The last call of a turn, when the engine has nothing left to do, in whatever phase that is. */
 void pinger_end(struct pinger *pinger, uint64_t now_ns);
@@ -258,6 +270,8 @@ static inline void conn_record(struct pinger *pinger, struct conn *conn, uint64_
         return;
     }
     conn->messages++;
+    if (__builtin_expect(now_ns >= pinger->slice_end_ns, 0))
+        pinger_slice(pinger, now_ns);
     if (__builtin_expect(conn->sent_at_ns < plan->window_begin_ns, 0))
         pinger->counters.early_ns += plan->window_begin_ns - conn->sent_at_ns;
     hist_record(&pinger->latency, now_ns - conn->sent_at_ns);

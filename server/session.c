@@ -61,7 +61,8 @@ struct test {
     int done_fd;           /* eventfd: a thread has ended its part of the turn */
     int *reserved;         /* descriptors that keep numbers free for the threads; owned */
     unsigned reserved_count;
-    bool stop_asked; /* the client wants the result now */
+    uint64_t marked_ns; /* up to here the window's slices have been told */
+    bool stop_asked;    /* the client wants the result now */
 
     /* where the threads wait for a turn, asleep; a test without turns is one */
     pthread_mutex_t gate; /* of the members up to the next line; the plan is changed under it */
@@ -607,6 +608,34 @@ static uint64_t next_deadline(const struct test *test, uint64_t now, uint64_t pr
     return then_ns;
 }
 
+/* The next boundary of the window's slices that the client has not been told; UINT64_MAX: none. */
+static uint64_t next_mark(const struct test *test)
+{
+    uint64_t begin_ns = test->plan.window_begin_ns, slice_ns = test->request.slice_ns;
+    uint64_t end_ns = atomic_load(&test->plan.window_end_ns), then_ns;
+
+    if (slice_ns == 0 || end_ns <= begin_ns || test->marked_ns >= end_ns)
+        return UINT64_MAX;
+    if (test->marked_ns < begin_ns)
+        return begin_ns;
+    then_ns = begin_ns + ((test->marked_ns - begin_ns) / slice_ns + 1) * slice_ns;
+    return then_ns < end_ns ? then_ns : end_ns;
+}
+
+/* Tell the client of the last boundary that has passed and that it does not know. */
+static int send_mark(struct test *test, uint64_t now)
+{
+    size_t length;
+    char *reply;
+
+    if (next_mark(test) > now)
+        return 0;
+    for (uint64_t then_ns; (then_ns = next_mark(test)) <= now;)
+        test->marked_ns = then_ns;
+    reply = control_mark(&length, test->marked_ns - test->plan.window_begin_ns);
+    return send_reply(test->session, reply, length);
+}
+
 /* The client said stop: the window ends now. */
 static void end_window(struct test *test)
 {
@@ -630,7 +659,8 @@ static int obey_commands(struct test *test, struct failure *fail)
 }
 
 /* Keep watch while the threads ping: wake them at the boundaries of the plan, report progress, obey
- * the client. Returns when all threads have ended, or with a reason to end them. */
+ * the client. Returns when all threads have ended, or with a reason to end them. A mark comes
+ * before what its boundary sets going. */
 static int watch_threads(struct test *test, struct failure *fail)
 {
     uint64_t began_ns = test->plan.began_ns;
@@ -638,16 +668,19 @@ static int watch_threads(struct test *test, struct failure *fail)
     uint64_t then_ns = next_deadline(test, began_ns, progress_ns);
 
     for (;;) {
+        uint64_t now, mark_ns = next_mark(test);
         bool some_ended = false;
-        uint64_t now;
         int err;
 
-        if ((err = await_input(test, then_ns, test->done_fd, &some_ended)) < 0 ||
+        if ((err = await_input(test, mark_ns < then_ns ? mark_ns : then_ns, test->done_fd,
+                               &some_ended)) < 0 ||
             (err = obey_commands(test, fail)) < 0)
             return err;
         if (some_ended && turn_has_ended(test))
-            return 0;
+            return send_mark(test, clock_now_ns());
         now = clock_now_ns();
+        if ((err = send_mark(test, now)) < 0)
+            return err;
         if (now >= then_ns)
             wake_threads(test);
         if (now >= progress_ns) {
@@ -860,6 +893,26 @@ static void add_up(struct outcome *o, const struct pinger *pinger)
     hist_merge(&o->censored, &pinger->censored);
 }
 
+/* The slices of the window as it was: `stop` may have ended it early. An echo that a thread was
+ * just recording then is the last one's. */
+static int add_slices(struct test *test)
+{
+    struct outcome *o = &test->outcome;
+    uint64_t slice_ns = test->request.slice_ns;
+
+    if (slice_ns == 0 || o->window_ns == 0)
+        return 0;
+    o->slice_count = (uint32_t)((o->window_ns + slice_ns - 1) / slice_ns);
+    o->slices = calloc(o->slice_count, sizeof *o->slices);
+    if (!o->slices)
+        return -ENOMEM;
+    for (unsigned t = 0; t < test->started; t++)
+        for (uint32_t i = 0; i < test->threads[t].pinger.slice_count; i++)
+            slice_add(&o->slices[i < o->slice_count ? i : o->slice_count - 1],
+                      &test->threads[t].pinger.slices[i]);
+    return 0;
+}
+
 static int send_result(struct test *test, struct failure *fail)
 {
     struct outcome *o = &test->outcome;
@@ -876,6 +929,8 @@ static int send_result(struct test *test, struct failure *fail)
     for (unsigned i = 0; i < test->started; i++)
         add_up(o, &test->threads[i].pinger);
     o->latency.max_ns = test->latency_max_ns;
+    if (add_slices(test) < 0)
+        return failure_set(fail, "internal", ENOMEM, "no memory for the result");
     o->threads = test->started;
     o->engine = test->engine->name;
     reply = control_result(&length, &test->request, o);
@@ -914,6 +969,7 @@ static void test_free(struct test *test)
     free(test->fds);
     free(test->conns);
     free(test->threads);
+    free(test->outcome.slices);
     pthread_mutex_destroy(&test->gate);
     pthread_cond_destroy(&test->opened_gate);
     free(test);

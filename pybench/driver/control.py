@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pybench.errors import ProtocolError, ServerError, UsageError
 from pybench.machine.network import loopback_down
 from pybench.spec import OPTIONS, Cell, HostPort
-from pybench.units import NS_PER_S
+from pybench.units import NS_PER_MS, NS_PER_S
 
 LINE_MAX = 4096
 CONNECT_TIMEOUT_S = 10.0
@@ -27,6 +27,9 @@ IDLE_S, PROBE_S, PROBES = 5, 5, 2
 """How soon a load server whose machine is gone is missed: 15 s."""
 TOKEN_VARIABLE = "PYBENCH_TOKEN"
 TOKEN_MAX = 256
+
+SLICE_MS = 100
+SLICES_MAX = 600  # in a result; a server takes 1000
 
 BOUNDS = ("mean", "p50", "p75", "p90", "p95", "p99", "p999", "max")
 TIMES = ("warmup_ms", "runtime_ms")  # of a request; a turn has its own
@@ -89,6 +92,7 @@ class Measurement:
     window cut in two count as far as they lie inside. None from servers that do not say.
     queue: with kernel times, what echoes lay in the load server's machine before they were read.
     corrected: with a rate, the open loop's own figures.
+    slices: of the window, when they were asked for.
     """
 
     messages: int
@@ -118,6 +122,16 @@ class Measurement:
     drained: int | None = None
     queue: "Queue | None" = None
     corrected: "Corrected | None" = None
+    slices: "tuple[Slice, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """What a slice of the window had. Latencies in ns."""
+
+    messages: int
+    latency_sum_ns: int
+    latency_max_ns: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,9 +163,13 @@ class Corrected:
 
 
 class ReplyParser:
-    """Bytes to the state of a test; strict about verbs, order and numbers, lax about new keys."""
+    """Bytes to the state of a test; strict about verbs, order and numbers, lax about new keys.
+
+    on_mark: called with the time of each mark, in ns since the window's beginning.
+    """
 
     def __init__(self) -> None:
+        self.on_mark: Callable[[int], object] = _ignore_mark
         self.connect_ns: int | None = None
         self.progress: Progress | None = None
         self.turned: Turn | None = None
@@ -161,16 +179,19 @@ class ReplyParser:
         self._result: dict[str, str] | None = None
         self._fairness: dict[str, str] | None = None
         self._histogram: dict[int, int] = {}
+        self._slices: list[Slice] = []
         self._corrected: dict[str, str] | None = None
         self._corrected_histogram: dict[int, int] = {}
         self._verbs: dict[str, Callable[[dict[str, str]], None]] = {
             "connected": self._on_connected,
+            "mark": self._on_mark,
             "progress": self._on_progress,
             "turn": self._on_turn,
             "busy": self._on_busy,
             "result": self._on_result,
             "fairness": self._on_fairness,
             "hist": self._on_hist,
+            "slice": self._on_slice,
             "corrected": self._on_corrected,
             "corrected_hist": self._on_corrected_hist,
             "end": self._on_end,
@@ -223,6 +244,10 @@ class ReplyParser:
         self._check_connected()
         self.busy = True
 
+    def _on_mark(self, words: dict[str, str]) -> None:
+        self._check_connected()
+        self.on_mark(_number(words["t_ns"]))
+
     def _on_result(self, words: dict[str, str]) -> None:
         self._check_connected()
         self._result = words
@@ -236,6 +261,12 @@ class ReplyParser:
         if self._fairness is None:
             raise ValueError("it comes out of order")
         _add_buckets(self._histogram, words)
+
+    def _on_slice(self, words: dict[str, str]) -> None:
+        if self._fairness is None or _number(words["n"]) != len(self._slices) + 1:
+            raise ValueError("it comes out of order")
+        keys = ("messages", "latency_sum_ns", "latency_max_ns")
+        self._slices.append(Slice(**{key: _number(words[key]) for key in keys}))
 
     def _on_corrected(self, words: dict[str, str]) -> None:
         if self._fairness is None or self._corrected is not None:
@@ -253,7 +284,11 @@ class ReplyParser:
         corrected = None
         if self._corrected is not None:
             corrected = _corrected(self._corrected, self._corrected_histogram)
-        self.measurement = _measurement(self._result, self._fairness, self._histogram, corrected)
+        measurement = _measurement(self._result, self._fairness, self._histogram, corrected)
+        self.measurement = dataclasses.replace(measurement, slices=tuple(self._slices))
+        if self._slices:
+            held = sum(one.messages for one in self._slices)
+            _check_sum("slices", held, measurement.messages)
 
     def _on_error(self, words: dict[str, str]) -> None:
         raise ServerError(words["code"], _without_token(words["msg"]))
@@ -263,7 +298,11 @@ class ReplyParser:
             raise ValueError("it comes before 'connected'")
 
 
-_INSIDE_RESULT = ("fairness", "hist", "corrected", "corrected_hist", "end", "error")
+def _ignore_mark(t_ns: int) -> None:
+    """What happens at a mark when nobody measures the worker."""
+
+
+_INSIDE_RESULT = ("fairness", "hist", "slice", "corrected", "corrected_hist", "end", "error")
 
 
 def _add_buckets(histogram: dict[int, int], words: dict[str, str]) -> None:
@@ -308,14 +347,14 @@ def _measurement(
         queue=_queue(result),
         corrected=corrected,
     )
-    _check_sum("histogram", histogram, measurement.messages)
+    _check_sum("histogram", sum(histogram.values()), measurement.messages)
     if corrected is not None:
-        _check_sum("corrected histogram", corrected.histogram, measurement.messages)
+        held = sum(corrected.histogram.values())
+        _check_sum("corrected histogram", held, measurement.messages)
     return measurement
 
 
-def _check_sum(name: str, histogram: dict[int, int], messages: int) -> None:
-    held = sum(histogram.values())
+def _check_sum(name: str, held: int, messages: int) -> None:
     if held != messages:
         raise ValueError(f"its {name} holds {held} of {messages} messages")
 
@@ -397,8 +436,18 @@ def _without_token(text: str) -> str:
     return text.replace(secret, "***") if secret else text
 
 
+def slice_ms(window_ns: int) -> int:
+    """How long a slice of a window is: 100 ms, and more where that made more than SLICES_MAX."""
+    return SLICE_MS * max(1, -(-window_ns // (SLICES_MAX * SLICE_MS * NS_PER_MS)))
+
+
 def request_line(
-    addr: str, port: int, *asked: object, turns: bool = False, seed: int = 0
+    addr: str,
+    port: int,
+    *asked: object,
+    turns: bool = False,
+    seed: int = 0,
+    slice_ms: int = 0,
 ) -> bytes:
     """The request for one test of the worker that listens on addr and port.
 
@@ -407,6 +456,7 @@ def request_line(
     older servers may not know it.  turns: the times are told with each turn, not here.
     seed: of what the load server draws at random. With that of the round all rows of a round meet
     the same arrivals, and each round others.
+    slice_ms: of the window's slices; 0: it is not cut, as that of a turn never is.
     """
     words: dict[str, object] = {"v": 2, "addr": addr, "port": port}
     for option in OPTIONS.values():
@@ -417,6 +467,8 @@ def request_line(
         words = {key: words[key] for key in words if key not in TIMES} | {"turns": 1}
     if "arrivals" in words and seed:
         words["seed"] = seed
+    if slice_ms:
+        words["slice_ms"] = slice_ms
     if secret := token():
         words["token"] = secret
     line = " ".join(f"{key}={value}" for key, value in words.items())
@@ -430,6 +482,25 @@ def local_address_towards(server: HostPort) -> str:
     """
     with _connect(server) as connection:
         return str(connection.getsockname()[0]).partition("%")[0]
+
+
+def knows_slices(server: HostPort) -> bool:
+    """Whether the server can cut a window into slices, which one of 0.1 cannot.
+
+    It is asked for something that is no whole request, and answers what it misses. One that is
+    busy, or that cannot be reached, will say so to the rounds.
+    """
+    try:
+        with ControlConnection(server) as control, selectors.DefaultSelector() as selector:
+            selector.register(control, selectors.EVENT_READ)
+            control.ask_about("slice_ms", SLICE_MS)
+            while selector.select(CONNECT_TIMEOUT_S):
+                control.receive()
+    except ServerError as exc:
+        return "unknown key" not in str(exc)
+    except ProtocolError:
+        pass
+    return True
 
 
 def unsupported(server: HostPort, bind: str, cell: Cell) -> str | None:
@@ -527,6 +598,10 @@ class ControlConnection:
         """How long the server took to open all connections, in seconds."""
         return (self.parser.connect_ns or 0) / NS_PER_S
 
+    def on_mark(self, call: Callable[[int], object]) -> None:
+        """Have each mark's time told as soon as it is heard, in ns since the window's beginning."""
+        self.parser.on_mark = call
+
     @property
     def progress(self) -> Progress | None:
         """The last progress line."""
@@ -548,10 +623,21 @@ class ControlConnection:
         return self.parser.busy
 
     def request(
-        self, addr: str, port: int, *asked: object, turns: bool = False, seed: int = 0
+        self,
+        addr: str,
+        port: int,
+        *asked: object,
+        turns: bool = False,
+        seed: int = 0,
+        slice_ms: int = 0,
     ) -> None:
         """Ask for a test of the worker at addr and port; see `request_line`."""
-        self._send(request_line(addr, port, *asked, turns=turns, seed=seed))
+        line = request_line(addr, port, *asked, turns=turns, seed=seed, slice_ms=slice_ms)
+        self._send(line)
+
+    def ask_about(self, key: str, value: object) -> None:
+        """Send a request that has nothing but this key: the answer says whether it is known."""
+        self._send(f"test {key}={value}\n".encode("ascii"))
 
     def ready(self) -> None:
         """Say that the worker has accepted all connections."""

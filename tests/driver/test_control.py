@@ -7,10 +7,18 @@ from dataclasses import replace
 import pytest
 
 from pybench.backends import ROWS
-from pybench.driver.control import ControlConnection, ReplyParser, parse_words, request_line
+from pybench.driver.control import (
+    ControlConnection,
+    ReplyParser,
+    knows_slices,
+    parse_words,
+    request_line,
+    slice_ms,
+)
 from pybench.driver.loadserver import LoadServer
 from pybench.errors import ProtocolError, ServerError
 from pybench.spec import Cell
+from tests.support.fakeserver import fake_server
 from tests.support.rounds import FREE
 from tests.support.wire import Peer
 
@@ -143,3 +151,54 @@ def test_jain_is_a_fraction(jain: str) -> None:
     )
     with pytest.raises(ProtocolError, match="fraction"):
         parser.feed(b"end\n")
+
+
+# ---- the series of a window ----------------------------------------------------------------
+
+RESULT = (
+    b"result messages=3 window_ns=150000000 total=5 latency_sum_ns=9 latency_max_ns=5 lost=0"
+    b" engine=epoll threads=1 user_ns=0 sys_ns=0\n"
+    b"fairness min=3 " + b" ".join(b"p%d=3" % q for q in range(5, 100, 5)) + b" max=3 starved=0"
+    b" jain=1\nhist 3=3\n"
+)
+SLICES = (
+    b"slice n=1 messages=1 latency_sum_ns=4 latency_max_ns=4\n"
+    b"slice n=2 messages=2 latency_sum_ns=5 latency_max_ns=5\n"
+)
+
+
+def test_slices_and_marks_are_read() -> None:
+    marks: list[int] = []
+    parser = ReplyParser()
+    parser.on_mark = marks.append
+    parser.feed(b"connected n=1 elapsed_ns=5\nmark t_ns=0\nmark t_ns=100\n")
+    assert marks == [0, 100]
+    parser.feed(RESULT + SLICES + b"end\n")
+    assert parser.measurement is not None
+    assert [one.messages for one in parser.measurement.slices] == [1, 2]
+    assert [one.latency_max_ns for one in parser.measurement.slices] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("slices", "said"),
+    [
+        (SLICES.replace(b"n=2", b"n=3"), "out of order"),
+        (SLICES.replace(b"messages=2", b"messages=4"), "its slices holds 5 of 3 messages"),
+    ],
+)
+def test_slices_that_cannot_be(slices: bytes, said: str) -> None:
+    parser = ReplyParser()
+    with pytest.raises(ProtocolError, match=said):
+        parser.feed(b"connected n=1 elapsed_ns=5\n" + RESULT + slices + b"end\n")
+
+
+def test_a_long_window_has_longer_slices() -> None:
+    assert [slice_ms(s * 10**9) for s in (0, 1, 60, 61, 24 * 3600)] == [100, 100, 100, 200, 144000]
+
+
+def test_a_server_that_does_not_know_slices_is_noticed(load_server: LoadServer) -> None:
+    assert knows_slices(load_server.address)
+    line = b"error code=bad_request msg=\"unknown key 'slice_ms'\"\n"
+    with fake_server([line]) as old:
+        assert not knows_slices(old.address)
+    assert old.lines == ["test slice_ms=100\n"]

@@ -91,7 +91,7 @@ def server():
 def everything(server) -> list[str]:
     """The replies to a request that asks for all that there is."""
     with Peer() as peer:
-        answer = server.run(peer.port, runtime_ms=1200, rate=500, timestamps="kernel")
+        answer = server.run(peer.port, runtime_ms=1200, rate=500, timestamps="kernel", slice_ms=500)
     assert answer[-1] == "end"
     return list(answer)
 
@@ -126,7 +126,7 @@ def test_request_keys_are_those_of_the_server():
 
 NUMBERS = [
     "port", "conns", "msize", "warmup_ms", "runtime_ms", "think_min_us", "think_max_us", "rate",
-    "seed", "busy_poll_us", "threads",
+    "seed", "busy_poll_us", "threads", "slice_ms",
 ]  # fmt: skip
 
 
@@ -164,7 +164,7 @@ def test_the_driver_asks_for_what_is_named(monkeypatch):
     placed = dataclasses.replace(FREE, server_threads=2, busy_poll_us=7)
     asked: set[str] = set()
     for cell in cells:
-        line = control.request_line("::1", 80, cell, placed, seed=3).decode()
+        line = control.request_line("::1", 80, cell, placed, seed=3, slice_ms=100).decode()
         asked.update(words_of(line.rstrip("\n")))
     line = control.request_line("::1", 80, cells[0], placed, turns=True).decode()
     assert asked | set(words_of(line.rstrip("\n"))) == set(keys("> test"))
@@ -228,7 +228,10 @@ def complaint_of_turn(server, peer: Peer, words: dict[str, str]) -> str:
         return client.finish().words("error")["msg"]
 
 
-@pytest.mark.parametrize("verb", ["connected", "progress", "result", "fairness", "corrected"])
+VERBS = ("connected", "mark", "progress", "result", "fairness", "slice", "corrected")
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_reply_keys_are_those_of_the_server(everything, verb):
     line = next(line for line in everything if line.startswith(f"{verb} "))
     assert words_of(line) == keys(f"< {verb}")
@@ -237,7 +240,7 @@ def test_reply_keys_are_those_of_the_server(everything, verb):
 def test_a_closed_loop_has_all_but_what_was_not_asked_for(server):
     with Peer() as peer:
         answer = server.run(peer.port)
-    assert not {"corrected", "corrected_hist"} & set(answer.verbs)
+    assert not {"corrected", "corrected_hist", "mark", "slice"} & set(answer.verbs)
     result = next(line for line in answer if line.startswith("result "))
     kernel_times = ["queue_ns", "queue_samples"]
     assert words_of(result) == [key for key in keys("< result") if key not in kernel_times]
@@ -279,9 +282,8 @@ def test_the_driver_reads_what_is_named(everything, monkeypatch):
     parser = control.ReplyParser()
     parser.feed("".join(f"{line}\n" for line in everything).encode())
     assert parser.measurement is not None
-    verbs = ("connected", "progress", "result", "fairness", "corrected")
-    assert {"elapsed_ns", "t_ms", "idle_ns", "queue_ns", "jain", "unsent"} <= read
-    assert read <= {key for verb in verbs for key in keys(f"< {verb}")}
+    assert {"elapsed_ns", "t_ms", "t_ns", "idle_ns", "queue_ns", "jain", "unsent", "n"} <= read
+    assert read <= {key for verb in VERBS for key in keys(f"< {verb}")}
 
 
 # ---- what is said of order and ends --------------------------------------------------------

@@ -388,6 +388,15 @@ def test_no_turn_before_ready(any_server, peer):
         assert code_of(client) == "bad_request"
 
 
+def test_a_turn_is_not_cut_into_slices(any_server, peer):
+    with any_server.client() as client:
+        client.send(
+            f"test v=2 addr=127.0.0.1 port={peer.port} conns=1 msize=64 turns=1 slice_ms=100\n"
+        )
+        error = client.finish().words("error")
+        assert error["msg"] == "slice_ms and turns exclude each other: a turn is short"
+
+
 def test_turns_without_turns_are_no_command(any_server, peer):
     with any_server.client() as client:
         client.request(peer.port, runtime_ms=60_000)
