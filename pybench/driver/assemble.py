@@ -13,9 +13,10 @@ from pybench.analysis import stamps
 from pybench.analysis.queue_share import estimated_queue_share
 from pybench.analysis.stats import percentile_ns
 from pybench.driver.control import Measurement
+from pybench.driver.meter import WindowUsage
 from pybench.driver.workerprocess import Usage
 from pybench.machine.interference import Monitor
-from pybench.result import ClientUsage, Latency, PerConn, Result, ServerUsage, Status
+from pybench.result import ClientUsage, Latency, PerConn, Result, Series, ServerUsage, Status
 from pybench.spec import OPTIONS, Cell, HostPort
 from pybench.units import NS_PER_S
 
@@ -31,15 +32,14 @@ class Server:
 def measured(
     blank: Result,
     measurement: Measurement,
-    usage: Usage,
+    client: ClientUsage,
     *,
-    cpu: int | None,
     server: Server,
 ) -> Result:
     """The result of a round that ran to its end, without warnings; `failed` when no echo came, or
     when so many connections were lost that the figure is of the few that were left.
 
-    blank: as `empty_result` makes it.  cpu: of the worker.
+    blank: as `empty_result` makes it.  client: as `client_usage` makes it.
     """
     window_s = measurement.window_ns / NS_PER_S
     mps = measurement.messages / window_s if window_s else 0.0
@@ -54,7 +54,7 @@ def measured(
         histogram=measurement.histogram,
         per_conn=_per_conn(measurement),
         in_flight=_in_flight(measurement),
-        client=_client(usage, measurement.total, cpu),
+        client=client,
         server=_server(server, measurement),
     )
     result = _with_corrected(result, measurement)
@@ -87,16 +87,37 @@ def _in_flight(measurement: Measurement) -> float | None:
     return measurement.in_flight_ns / measurement.window_ns
 
 
-def with_stamps(result: Result, monitor: Monitor, *, local_server: bool) -> Result:
+def with_series(
+    result: Result, measurement: Measurement, used: WindowUsage | None, slice_ms: int
+) -> Result:
+    """The result with how it came about, slice by slice. used: None where the worker's is unknown.
+
+    Of a failed one as well: it may show when it failed.
+    """
+    slices = measurement.slices
+    if not slices:
+        return result
+    series = Series(
+        slice_ms=slice_ms,
+        messages=[one.messages for one in slices],
+        mean_ns=[round(one.latency_sum_ns / max(1, one.messages)) for one in slices],
+        max_ns=[one.latency_max_ns for one in slices],
+        cpu_ns=list(used.slices_ns) if used is not None else [],
+    )
+    return structs.replace(result, series=series)
+
+
+def with_stamps(result: Result, monitor: Monitor, *, worker_s: float, local_server: bool) -> Result:
     """The result with what else went on, and its warnings; a failed one as it is.
 
-    local_server: whether the load server used CPUs of this machine too.
+    worker_s: CPU time of the worker while the monitor looked.  local_server: whether the load
+    server used CPUs of this machine too.
     """
-    if not result.ok or result.client is None or result.server is None:
+    if not result.ok or result.server is None:
         return result
-    client, server = result.client, result.server
+    server = result.server
     disturbance = monitor.disturbance(
-        worker_s=client.user_s + client.sys_s,
+        worker_s=worker_s,
         server_share=(server.user_s + server.sys_s) / server.wall_s if local_server else 0.0,
     )
     result = structs.replace(result, disturbance=disturbance)
@@ -183,15 +204,30 @@ def failed(blank: Result, error: str, *, status: Status = "failed", details: str
     return structs.replace(blank, status=status, error=" ".join(error.split()), details=details)
 
 
-def _client(usage: Usage, messages: int, cpu: int | None) -> ClientUsage:
+def client_usage(
+    usage: Usage, used: WindowUsage | None, measurement: Measurement, cpu: int | None
+) -> ClientUsage:
+    """What the window took of the worker; what the whole took where only that is known.
+
+    usage: from ready to end, by its own account.  used: of the window.
+    Switches are known of the whole only: the window has its messages' part of them.
+    """
+    part = 1.0 if used is None else measurement.messages / max(1, measurement.total)
     return ClientUsage(
-        user_s=usage.user_s,
-        sys_s=usage.sys_s,
-        wall_s=usage.wall_s,
+        user_s=usage.user_s if used is None else used.user_s,
+        sys_s=usage.sys_s if used is None else used.sys_s,
+        wall_s=usage.wall_s if used is None else measurement.window_ns / NS_PER_S,
         max_rss_kb=usage.max_rss_kb,
         cpu=cpu,
-        messages=messages,
+        messages=measurement.total if used is None else measurement.messages,
+        minor_faults=usage.minor_faults if used is None else used.minor_faults,
+        voluntary_switches=_part_of(usage.voluntary_switches, part),
+        involuntary_switches=_part_of(usage.involuntary_switches, part),
     )
+
+
+def _part_of(count: int | None, part: float) -> int | None:
+    return None if count is None else round(part * count)
 
 
 def _server(server: Server, measurement: Measurement) -> ServerUsage:

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from pybench.driver import assemble
 from pybench.driver import round as one_round
+from pybench.driver.control import knows_slices
 from pybench.driver.interrupts import InterruptError, Interrupts
 from pybench.driver.loadserver import ServerKeeper
 from pybench.driver.plan import Completed, Plan, Task
@@ -84,6 +85,7 @@ def measuring(plan: Plan, interrupts: Interrupts) -> Iterator[Measure]:
     """What makes the rounds of a plan for real, while its load server is kept."""
     placement = plan.placement
     keeper = ServerKeeper(plan.campaign.server, bind=plan.bind, cpus=placement.server_cpus)
+    slices = plan.campaign.server is None or knows_slices(plan.campaign.server)
     with keeper as server:
 
         def measure(
@@ -95,6 +97,7 @@ def measuring(plan: Plan, interrupts: Interrupts) -> Iterator[Measure]:
                 placement=placement,
                 interrupts=interrupts,
                 env=env,
+                slices=slices,
             )
             result = one_round.run(cell, number, context, on_progress)
             died = None if result.ok else server.exit_reason()

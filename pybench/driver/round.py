@@ -17,8 +17,10 @@ from typing import Any, Protocol
 from msgspec import structs
 
 from pybench.driver import assemble
+from pybench.driver import control as control_protocol
 from pybench.driver.control import ControlConnection, Measurement, Progress
 from pybench.driver.interrupts import Interrupts
+from pybench.driver.meter import Meter
 from pybench.driver.watch import DeadlineError, Watch
 from pybench.driver.workerprocess import Usage, WorkerProcess
 from pybench.errors import ProtocolError, ServerError, WorkerError
@@ -26,7 +28,7 @@ from pybench.machine.interference import Monitor
 from pybench.machine.placement import Placement
 from pybench.result import Result, Status
 from pybench.spec import Cell, HostPort
-from pybench.units import NS_PER_S
+from pybench.units import NS_PER_MS, NS_PER_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ class RoundContext:
     """What all rounds of a campaign have in common.
 
     server: where the load server listens.  bind: the worker's numeric address.
-    env: recorded with every result.
+    env: recorded with every result.  slices: whether the load server can cut the window.
     """
 
     server: HostPort
@@ -60,6 +62,7 @@ class RoundContext:
     placement: Placement
     interrupts: Interrupts
     env: dict[str, Any]
+    slices: bool = True
     timeouts: Timeouts = Timeouts()
 
 
@@ -148,6 +151,7 @@ def _run_once(
     blank = assemble.empty_result(cell, number, started_at, context.env)
     cpu = context.placement.worker_cpu
     timeouts, monitor = context.timeouts, Monitor(context.placement)
+    slice_ms = control_protocol.slice_ms(cell.runtime_ns) if context.slices else 0
     try:
         with ExitStack() as stack:
             stack.callback(observer.close)
@@ -159,9 +163,14 @@ def _run_once(
             control = stack.enter_context(ControlConnection(context.server))
             watch.add(control)
             monitor.connecting()
-            control.request(context.bind, port, cell, context.placement, seed=number)
+            meter = Meter(worker.pids)
+            control.on_mark(meter.mark)
+            control.request(
+                context.bind, port, cell, context.placement, seed=number, slice_ms=slice_ms
+            )
             _await_ready(watch, worker, control, timeouts)
             monitor.connected()
+            meter.begin()
             observer.begin()
             monitor.begin()
             control.ready()
@@ -179,10 +188,15 @@ def _run_once(
     if control.local and not _is_loopback(address.host):
         address = dataclasses.replace(address, host="localhost")  # one machine has one name
     server = assemble.Server(address=address, connect_s=control.connect_s)
-    result = assemble.measured(blank, measurement, usage, cpu=cpu, server=server)
+    used = meter.usage(measurement.window_ns, slice_ms * NS_PER_MS, usage)
+    client = assemble.client_usage(usage, used, measurement, cpu)
+    result = assemble.measured(blank, measurement, client, server=server)
     if assemble.missed_the_window(measurement) and not result.ok:
         raise _MissedError(result)
-    return assemble.with_stamps(result, monitor, local_server=control.local)
+    result = assemble.with_series(result, measurement, used, slice_ms)
+    return assemble.with_stamps(
+        result, monitor, worker_s=usage.user_s + usage.sys_s, local_server=control.local
+    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -74,6 +74,13 @@ class WorkerProcess:
         """The process id of what is measured."""
         return self._program_pid or self._process.pid
 
+    def pids(self) -> list[int]:
+        """The process and all that it has started, which takes some milliseconds to find out.
+
+        A supervisor is one of them: it sleeps while pings run.
+        """
+        return [self._process.pid, *descendants(self._process.pid)]
+
     @property
     def silent(self) -> bool:
         """Whether it has closed its end of the pipe."""
@@ -91,8 +98,11 @@ class WorkerProcess:
 
     @property
     def ended(self) -> bool:
-        """Whether the process is gone."""
-        return self._process.poll() is not None
+        """Whether the process has ended. It is not reaped: what it has used can still be asked."""
+        if self._process.returncode is not None:
+            return True
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self._process.pid, how) is not None
 
     def receive(self) -> None:
         """Take in what the worker has said, without waiting.
@@ -149,7 +159,7 @@ class WorkerProcess:
                 )
 
     def _ending(self) -> WorkerError:
-        status, tail = self._process.returncode, self._output_tail()
+        status, tail = self._process.wait(), self._output_tail()
         if status < 0:
             return WorkerError(f"worker killed by {signal_name(-status)}{tail}", code="killed")
         return WorkerError(

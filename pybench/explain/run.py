@@ -67,6 +67,7 @@ def _explained(
                 placement=placement,
                 interrupts=interrupts,
                 env=env,
+                slices=False,  # what is observed is no measurement
             )
             found = means.explain_cell(cell, context, folder)
             new = [error for error in found.errors if error not in means.missing]

@@ -20,6 +20,7 @@ __all__ = [
     "Latency",
     "PerConn",
     "Result",
+    "Series",
     "ServerUsage",
     "Stamp",
     "Status",
@@ -62,7 +63,10 @@ class PerConn(Struct, frozen=True, kw_only=True):
 
 
 class ClientUsage(Struct, frozen=True, kw_only=True, gc=False):
-    """What the worker used from ready to end."""
+    """What the worker used inside the window.
+
+    From ready to its end, as all of 0.1, where the load server does not say when the window is.
+    """
 
     user_s: Annotated[Number, key("CPU time in user mode", unit="s")]
     sys_s: Annotated[Number, key("CPU time in the kernel", unit="s")]
@@ -71,8 +75,23 @@ class ClientUsage(Struct, frozen=True, kw_only=True, gc=False):
     cpu: Annotated[Count | None, key("CPU it was pinned to; null: it was not")]
     messages: Annotated[
         Count,
-        key("all sent to it, warm-up included: the divisor of its CPU time", unit="messages"),
+        key("what it used that for: the divisor of its CPU time", unit="messages"),
     ]
+    minor_faults: Annotated[
+        Count | None, key("pages that were mapped for it", unit="faults", since="0.2.0")
+    ] = None
+    voluntary_switches: Annotated[
+        Count | None,
+        key(
+            "how often a thread of it slept: of those from ready to end, the messages' part",
+            unit="switches",
+            since="0.2.0",
+        ),
+    ] = None
+    involuntary_switches: Annotated[
+        Count | None,
+        key("how often a thread of it lost its CPU, likewise", unit="switches", since="0.2.0"),
+    ] = None
 
 
 class ServerUsage(Struct, frozen=True, kw_only=True, gc=False):
@@ -101,6 +120,18 @@ class ServerUsage(Struct, frozen=True, kw_only=True, gc=False):
     def busy_s(self) -> float:
         """CPU time of the ping threads that was spent on pings."""
         return max(0.0, self.user_s + self.sys_s - self.idle_s)
+
+
+class Series(Struct, frozen=True, kw_only=True):
+    """The window in slices, in order: one entry a slice. The last slice may be shorter."""
+
+    slice_ms: Annotated[Positive, key("length of a slice", unit="ms")]
+    messages: Annotated[list[Count], key("echoes that arrived in it", unit="messages")]
+    mean_ns: Annotated[list[Count], key("their mean latency; 0: there were none", unit="ns")]
+    max_ns: Annotated[list[Count], key("the longest of their latencies", unit="ns")]
+    cpu_ns: Annotated[
+        list[Count], key("CPU time of the worker; none where it is not known", unit="ns")
+    ] = field(default_factory=list)
 
 
 class Disturbance(Struct, frozen=True, kw_only=True, gc=False):
@@ -173,6 +204,9 @@ class Result(Struct, frozen=True, kw_only=True):
     per_conn: Annotated[PerConn | None, key("messages per connection")] = None
     client: Annotated[ClientUsage | None, key("what the worker used")] = None
     server: Annotated[ServerUsage | None, key("the load server and what it used")] = None
+    series: Annotated[Series | None, key("how the window went, slice by slice", since="0.2.0")] = (
+        None
+    )
     warnings: Annotated[tuple[Stamp, ...], key("stamps: what must be known beside it")] = ()
     env: Annotated[Env, key("where it ran")] = field(default_factory=dict)
     row: Annotated[str, key("the row's own name when `func` has more, else empty")] = ""

@@ -8,7 +8,7 @@ this, so that it needs no more than the standard library.
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 Code = Literal[
@@ -33,12 +33,19 @@ by the supervisor of a program, by the driver, or by a check."""
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was used from ready to the end. max_rss_kb: the peak, in KiB."""
+    """What was used from ready to the end. max_rss_kb: the peak, in KiB.
+
+    minor_faults: pages mapped.  voluntary_switches, involuntary_switches: how often a thread gave
+    up its CPU to wait, and how often it lost it. None from older workers, which do not say.
+    """
 
     user_s: float
     sys_s: float
     wall_s: float
     max_rss_kb: int
+    minor_faults: int | None = None
+    voluntary_switches: int | None = None
+    involuntary_switches: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +101,17 @@ def decode(line: bytes) -> Event:
         case "ready":
             return Ready()
         case "done":
-            return Done(Usage(**words["usage"]))
+            return Done(_usage(words["usage"]))
         case "failed":
             return Failed(**words | {"exceptions": tuple(words["exceptions"])})
         case other:
             raise ValueError(f"no event of a worker: {other!r}")
+
+
+def _usage(words: dict[str, Any]) -> Usage:
+    """Keys that are not known are those of a newer worker: each interpreter has its own pybench."""
+    known = {one.name for one in fields(Usage)}
+    return Usage(**{key: value for key, value in words.items() if key in known})
 
 
 class Writer:

@@ -71,6 +71,18 @@ class Span:
             sys_s=usage.ru_stime - before.ru_stime + tree.sys_s - tree_before.sys_s,
             wall_s=(now_ns - start_ns) / 1e9,
             max_rss_kb=peak_rss_kb() + tree.max_rss_kb,
+            minor_faults=usage.ru_minflt
+            - before.ru_minflt
+            + tree.minor_faults
+            - tree_before.minor_faults,
+            voluntary_switches=usage.ru_nvcsw
+            - before.ru_nvcsw
+            + tree.voluntary_switches
+            - tree_before.voluntary_switches,
+            involuntary_switches=usage.ru_nivcsw
+            - before.ru_nivcsw
+            + tree.involuntary_switches
+            - tree_before.involuntary_switches,
         )
 
     def _check_ready_calls(self) -> None:

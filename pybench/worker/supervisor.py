@@ -81,6 +81,9 @@ def _run(spec: dict[str, Any], writer: Writer) -> None:
                 sys_s=after.sys_s - before.sys_s,
                 wall_s=wall_s,
                 max_rss_kb=after.max_rss_kb,
+                minor_faults=after.minor_faults - before.minor_faults,
+                voluntary_switches=after.voluntary_switches - before.voluntary_switches,
+                involuntary_switches=after.involuntary_switches - before.involuntary_switches,
             )
         )
     )

@@ -37,10 +37,15 @@ def test_row(func: str, measure: Measure) -> None:
     assert sum(result.histogram.values()) == result.messages > 0
     assert result.per_conn and result.per_conn.lost == 0
     assert len(result.per_conn.percentiles) == 19
-    assert result.client and result.client.messages >= result.messages
+    assert result.client and result.client.messages == result.messages
     used_s = result.client.user_s + result.client.sys_s
     assert used_s > 0
-    assert result.client.wall_s >= result.window_s
+    assert result.client.wall_s == result.window_s
+    assert result.client.minor_faults is not None
+    assert result.client.voluntary_switches and result.client.involuntary_switches is not None
+    assert result.series and sum(result.series.messages) == result.messages
+    assert [len(result.series.cpu_ns), len(result.series.max_ns)] == [3, 3]
+    assert sum(result.series.cpu_ns) == pytest.approx(used_s * 1e9)
     assert result.server and result.server.engine == "epoll"
     assert result.env == {"here": True}
     assert Result.from_dict(json.loads(result.to_json())) == result
