@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from pybench.analysis import stamps
 from pybench.analysis.legacy import LegacyRound, LegacyTime
 from pybench.analysis.stats import Summary, merge_histograms, summarize
+from pybench.analysis.steadiness import Mode, modes
 from pybench.backends.names import family, row_order
 from pybench.result import Result, ServerUsage, Stamp
 from pybench.result.campaign import CampaignRecord
@@ -177,9 +178,24 @@ class CellRounds:
         return max((float(floor) for floor in floors if floor), default=None)
 
     @cached_property
+    def modes(self) -> tuple[Mode, Mode] | None:
+        """The two groups that its rounds fall into, by messages/s; None when they are one.
+
+        The tables of 2016 are as they were printed.
+        """
+        ours = [r.values["mps"] for r in self.good if r.source == "pybench" and "mps" in r.values]
+        return modes(ours) if ours and not self.rounds[0].setting.open_loop else None
+
+    @cached_property
+    def stamp(self) -> Stamp | None:
+        """What must be known of its rounds together."""
+        return stamps.modes(self.values("mps")) if self.modes else None
+
+    @cached_property
     def codes(self) -> tuple[str, ...]:
-        """The stamps on any good round, sorted."""
-        return tuple(sorted({w.code for r in self.good for w in r.warnings}))
+        """The stamps on any good round, and on all together, sorted."""
+        own = {self.stamp.code} if self.stamp else set()
+        return tuple(sorted({w.code for r in self.good for w in r.warnings} | own))
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 A check is a function from a result to a warning with its number and its remedy, or None; `CHECKS`
 lists them all. A check neither prints nor measures. One stamp is not about one result but about
 two: `noise_floor` says that their difference is no larger than what this machine shows between
-runs of the same row.
+runs of the same row. One is about a cell's rounds together: `modes`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from pybench.analysis import steadiness
 from pybench.analysis.queue_share import server_busy
 from pybench.result import Result, Stamp
 
@@ -30,6 +31,7 @@ PINGS_TO_BE_FAIR = 4
 DRAWN_TO_BE_FAIR = 40
 """As many, where each connection's number of pings is drawn: Jain's index of Poisson's numbers is
 1 / (1 + 1/m), and one in exp(m) of them is 0."""
+FAULTS_PER_MESSAGE = 0.5
 LOST_SHARE = 0.01
 """Of the connections: with more of them lost or corrupt, the figure is one of the survivors, and
 the round has failed. Up to there it is stamped."""
@@ -356,6 +358,43 @@ def backlog(result: Result) -> Stamp | None:
     )
 
 
+def page_faults(result: Result) -> Stamp | None:
+    """Memory is mapped anew for more than every second message."""
+    client = result.client
+    if client is None or client.minor_faults is None or not client.messages:
+        return None
+    each = client.minor_faults / client.messages
+    if each <= FAULTS_PER_MESSAGE:
+        return None
+    return Stamp(
+        code="page_faults",
+        text=f"{each:.2g} page faults per message: the worker has memory mapped anew all the time",
+        remedy="--env GLIBC_TUNABLES=glibc.malloc.mmap_threshold=1048576"
+        ":glibc.malloc.trim_threshold=4194304, where it is malloc that does it (docs/findings.md)",
+    )
+
+
+def unsteady(result: Result) -> Stamp | None:
+    """The speed changed within the window: a jump, or a trend (`steadiness.py`).
+
+    Of whole slices. Not asked of an open loop, whose speed is what was asked for.
+    """
+    series = result.series
+    if series is None or result.rate:
+        return None
+    whole = int(1000 * result.window_s / series.slice_ms + 1e-6)
+    found = steadiness.change(series.messages[:whole])
+    if found is None:
+        return None
+    per_s = 1000 / series.slice_ms
+    return Stamp(
+        code="unsteady",
+        text=f"about {found.before * per_s:,.0f} messages/s until {found.at / per_s:.2g} s of the"
+        f" window's {result.window_s:.2g} s, and {found.after * per_s:,.0f} after",
+        remedy="a longer --warmup where it always settles, else more --rounds; --html draws it",
+    )
+
+
 def short_run(result: Result) -> Stamp | None:
     """A window too short for steady figures."""
     if result.window_s >= SHORT_RUN_S:
@@ -384,6 +423,23 @@ def noise_floor(ratio: float, floor: float, of: str) -> Stamp | None:
     )
 
 
+def modes(speeds: Sequence[float]) -> Stamp | None:
+    """The stamp on a cell whose rounds fall into two groups (`steadiness.py`): it has no mean.
+
+    speeds: messages/s of its rounds.
+    """
+    found = steadiness.modes(speeds)
+    if found is None:
+        return None
+    groups = ", ".join(f"{mode.rounds} of about {mode.speed:,.0f} messages/s" for mode in found)
+    return Stamp(
+        code="modes",
+        text=f"the rounds fall into two groups: {groups}",
+        remedy="look for what differs between two processes (page_faults, --explain); quote both,"
+        " a mean is neither",
+    )
+
+
 Check = Callable[[Result], Stamp | None]
 
 CHECKS: tuple[Check, ...] = (
@@ -399,6 +455,8 @@ CHECKS: tuple[Check, ...] = (
     steal,
     busy_machine,
     throttled,
+    page_faults,
+    unsteady,
     frequency,
     backlog,
     short_run,

@@ -7,7 +7,7 @@ from pybench.analysis.model import CellRounds, Group, group_rounds, rounds_of_se
 from pybench.report.document import Block, Document, Format, Grid, notes, write_document
 from pybench.report.metrics import METRICS
 from pybench.report.results import group_record, joined
-from pybench.report.tables import GroupTables, build_tables, cell_marks
+from pybench.report.tables import GroupTables, build_tables, cell_marks, modes_text
 from pybench.report.text import MISSING, duration_text, sentence_case
 from pybench.result import Result
 from pybench.units import count_label
@@ -107,7 +107,8 @@ def _line(group: Group, cell: CellRounds, marks: str) -> list[str]:
         else (">=" if at_least and key in _DUE_LATENCIES else "") + duration_text(figures[key])
         for key in _latencies(group)
     ]
-    speed = METRICS["mps"].cell(summary) + (f" !{marks}" if marks else "")
+    speed = modes_text(cell.modes) if cell.modes else METRICS["mps"].cell(summary)
+    speed += f" !{marks}" if marks else ""
     return [*name, speed, *latencies, *_shares(figures)]
 
 

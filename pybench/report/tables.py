@@ -10,10 +10,11 @@ from itertools import pairwise
 from pybench.analysis import stamps
 from pybench.analysis.model import Group
 from pybench.analysis.stats import Summary
+from pybench.analysis.steadiness import Mode
 from pybench.backends.names import canonical
 from pybench.errors import UsageError
 from pybench.report.metrics import Metric
-from pybench.report.text import letters, ratio_text
+from pybench.report.text import letters, rate_text, ratio_text
 from pybench.result import Stamp
 from pybench.units import count_label
 
@@ -150,11 +151,19 @@ def _plain_table(group: Group, metric: Metric, marks: Mapping[tuple[str, int], s
             continue
         at_least = cell.at_least(metric.quantity)
         text = metric.cell(summary, at_least=at_least)
+        if metric.quantity == "mps" and cell.modes:
+            text = modes_text(cell.modes)
         if metric.name == "jain":
             starved = max(cell.values("starved"), default=0)
             text += f", {starved:.0f} starved" if starved else ""
         entries[key] = Entry(summary, text, at_least, marks[key])
     return Table(metric, group.rows, group.counts, entries)
+
+
+def modes_text(modes: Sequence[Mode]) -> str:
+    """`132k x4, 56k x1`: what takes a mean's place, the more frequent first."""
+    often = sorted(modes, key=lambda mode: -mode.rounds)
+    return ", ".join(f"{rate_text(mode.speed)} x{mode.rounds}" for mode in often)
 
 
 def _relative_table(
@@ -198,6 +207,9 @@ def collect_stamps(group: Group) -> list[StampNote]:
             rounds.update({w.code for w in one.warnings})
             for warning in one.warnings:
                 first.setdefault(warning.code, warning)
+        if cell.stamp is not None:
+            first.setdefault(cell.stamp.code, cell.stamp)
+            rounds[cell.stamp.code] += len(cell.good)
         for code in cell.codes:
             cells.setdefault(code, []).append(key)
     for key, warning in _noise_warnings(group):

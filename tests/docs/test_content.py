@@ -35,7 +35,8 @@ def test_the_readme_lists_every_row_once() -> None:
 
 def test_every_stamp_is_explained() -> None:
     """On the page all of them, in the README those to know."""
-    known = {check.__name__ for check in stamps.CHECKS} | {stamps.noise_floor.__name__}
+    of_cells = (stamps.noise_floor, stamps.modes)
+    known = {check.__name__ for check in (*stamps.CHECKS, *of_cells)}
     listed = first_column(section(NUMBERS, "Stamps"))
     assert len(listed) == len(known) and set(listed) == known
     named = set(re.findall(r"`(\w+)`", section(README, "Stamps")))
