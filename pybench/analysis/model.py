@@ -16,7 +16,7 @@ from pybench.analysis.legacy import LegacyRound, LegacyTime
 from pybench.analysis.stats import Summary, merge_histograms, summarize
 from pybench.analysis.steadiness import Mode, modes
 from pybench.backends.names import family, row_order
-from pybench.result import Result, ServerUsage, Stamp
+from pybench.result import Result, Series, ServerUsage, Stamp
 from pybench.result.campaign import CampaignRecord
 from pybench.spec import OPTIONS, row_label
 from pybench.units import NS_PER_US, count_label, format_duration, printable
@@ -79,7 +79,7 @@ class Round:
     values: quantity -> number, only what was measured; names as in `metrics.py`.
     at_least: the quantities whose number is a lower bound.
     histogram: as in `Result`; empty for the rounds of 2016.  source: `pybench` or `2016`.
-    started_at: as in `Result`.
+    started_at, series, window_s: as in `Result`.
     """
 
     func: str
@@ -100,6 +100,8 @@ class Round:
     env: Mapping[str, Any] = field(default_factory=dict)
     source: str = "pybench"
     started_at: str = ""
+    series: Series | None = None
+    window_s: float = 0.0
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -464,6 +466,8 @@ def _round_of_result(
         warnings=result.warnings,
         env=env,
         started_at=result.started_at,
+        series=result.series,
+        window_s=result.window_s,
     )
 
 

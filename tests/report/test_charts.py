@@ -10,7 +10,7 @@ import pytest
 from pybench.analysis.model import Group, group_rounds
 from pybench.analysis.stats import percentile_ns
 from pybench.report.charts import Charts
-from pybench.result import Result
+from pybench.result import Result, Series
 from pybench.result.file import ResultWriter
 from tests.driver.test_openloop import open_round
 from tests.support import synthetic
@@ -95,3 +95,37 @@ def test_the_page_needs_neither_matplotlib_nor_numpy_nor_scipy(tmp_path: Path) -
     done = subprocess.run([sys.executable, "-c", BLOCKED, *argv], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "(95% CI " in (tmp_path / "page.html").read_text()
+
+
+def test_a_course_is_what_each_slice_had_over_its_own_length() -> None:
+    """The last slice of 250 ms is half of one; one without an echo has no latency."""
+    series = Series(
+        slice_ms=100,
+        messages=[10, 0, 10],
+        mean_ns=[2_000, 0, 4_000],
+        max_ns=[5_000, 0, 6_000],
+        cpu_ns=[50_000, 1_000, 80_000],
+    )
+    result = synthetic.make_result("selector", 10, series=series, window_s=0.25)
+    ((course,),) = Charts(one_group([result])).series.values()
+    assert list(course.seconds) == pytest.approx([0.05, 0.15, 0.225])
+    assert list(course.mps) == pytest.approx([100, 0, 200])
+    assert list(course.mean_ns) == [2_000, None, 4_000]
+    assert list(course.max_ns) == [5_000, None, 6_000]
+    assert list(course.cpu_us) == [5, None, 8]
+
+
+def test_a_long_window_is_drawn_in_fewer_points_and_nothing_is_lost() -> None:
+    result = synthetic.make_result(
+        "selector", 10, series=synthetic.make_series(300_000, 1_000, slices=250)
+    )
+    ((course,),) = Charts(one_group([result])).series.values()
+    assert len(course.seconds) == 50 and max(course.seconds) < 2
+    assert sum(course.mps) * 2 / 50 == pytest.approx(300_000)
+
+
+def test_five_rounds_of_a_cell_are_drawn_and_none_of_a_result_without_slices() -> None:
+    results = [synthetic.make_result("selector", 10, number) for number in range(1, 8)]
+    (found,) = Charts(one_group(results)).series.values()
+    assert len(found) == 5
+    assert not Charts(one_group([synthetic.make_result("selector", 10, series=None)])).series

@@ -126,11 +126,23 @@ def test_a_row_is_switched_off_everywhere(visit: Visit) -> None:
     button.click()
     assert button.get_attribute("aria-pressed") == "false"
     assert "thread" not in visit.column(0)
-    for chart in ("mps", "lat", "distribution"):
+    for chart in ("mps", "lat", "distribution", "series"):
         assert "thread" not in visit.lines(chart), chart
     assert "selector" in visit.lines("mps")
     button.click()
     assert "thread" in visit.column(0) and "thread" in visit.lines("mps")
+
+
+def test_the_series_has_a_line_a_row_and_a_gap_a_round(visit: Visit) -> None:
+    """Three rounds of 20 slices each; the quantity can be changed."""
+    lines = "document.querySelector('[data-chart=series] .plot').data"
+    script = f"{lines}.find(t => t.name == 'selector').y"
+    speeds = visit.page.evaluate(script)
+    assert len(speeds) == 63 and [i for i, y in enumerate(speeds) if y is None] == [20, 41, 62]
+    visit.page.locator("[data-chart=series] select.metric").select_option("max")
+    longest = visit.page.evaluate(script)
+    assert longest[0] != speeds[0] and len(longest) == 63
+    visit.page.locator("[data-chart=series] select.metric").select_option("mps")
 
 
 def test_rows_are_switched_with_the_keyboard(visit: Visit) -> None:

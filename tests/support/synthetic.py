@@ -12,11 +12,13 @@ from pybench.result import (
     Latency,
     PerConn,
     Result,
+    Series,
     ServerUsage,
     Stamp,
     Status,
 )
 from pybench.result.campaign import CampaignRecord
+from pybench.units import NS_PER_S
 
 # row -> (messages/s at 10, 100, 1000 and 10000 connections, user mode's share of CPU)
 SPEEDS: dict[str, tuple[tuple[int, int, int, int], float]] = {
@@ -150,10 +152,22 @@ def make_result(
             wall_s=2.0,
             connect_s=0.002 + conns * 20e-6,
         ),
+        "series": make_series(messages, int(conns / mps * 1e9)),
         "warnings": tuple(warnings),
         "env": ENV,
     }
     return Result(**(fields | changes))
+
+
+def make_series(messages: int, latency_ns: int, slices: int = 20) -> Series:
+    """Of a window of 2 s that went on evenly."""
+    return Series(
+        slice_ms=2000 // slices,
+        messages=[messages // slices] * slices,
+        mean_ns=[latency_ns] * slices,
+        max_ns=[3 * latency_ns] * slices,
+        cpu_ns=[2 * NS_PER_S // slices] * slices,
+    )
 
 
 def make_failure(

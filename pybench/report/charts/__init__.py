@@ -8,5 +8,6 @@ from pybench.report.charts.charts import Charts
 from pybench.report.charts.cpu import CpuBar
 from pybench.report.charts.fairness import Span
 from pybench.report.charts.line import Line
+from pybench.report.charts.series import Course
 
-__all__ = ["Charts", "CpuBar", "Line", "Span"]
+__all__ = ["Charts", "Course", "CpuBar", "Line", "Span"]

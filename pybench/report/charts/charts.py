@@ -10,6 +10,7 @@ from pybench.report.charts.cpu import CpuBar, cpu_bar
 from pybench.report.charts.distribution import distribution
 from pybench.report.charts.fairness import Span, connection_span
 from pybench.report.charts.line import Line, lines_of
+from pybench.report.charts.series import Course, courses
 from pybench.report.metrics import METRICS
 
 Key = tuple[str, int]
@@ -42,6 +43,11 @@ class Charts:
     def fairness(self) -> dict[Key, Span]:
         """How evenly the connections of each cell were served, where that is known."""
         return {key: s for key, cell in self._cells() if (s := connection_span(cell)) is not None}
+
+    @cached_property
+    def series(self) -> dict[Key, list[Course]]:
+        """How the windows of each cell went, where that was kept."""
+        return {key: found for key, cell in self._cells() if (found := courses(cell))}
 
     @cached_property
     def knees(self) -> dict[str, int | None]:

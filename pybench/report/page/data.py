@@ -4,12 +4,14 @@
                  "lines": {TABLE: {ROW: {"x", "y", "e", "t", "i", "c"}}},
                  "distribution": {COUNT: {ROW: {"n", "y", "s"}}},
                  "cpu": {COUNT: {ROW: {"u", "s", "stamped"}}},
-                 "fairness": {COUNT: {ROW: {"span", "jain", "starved", "stamped"}}}}],
+                 "fairness": {COUNT: {ROW: {"span", "jain", "starved", "stamped"}}},
+                 "series": {COUNT: {ROW: [{"x", "mps", "mean", "max", "cpu"}, ...]}}}],
      "rows": {ROW: {"family", "light", "dark", "dash", "marker"}},
      "fastest": [ROW, ...], "most": N, "many": BOOL}
 
 x, y, e: a line's points and half of their error bars.  t, i, c: each point's figure and interval as
 text, and the codes of its stamps.  n: samples; y[i] is the latency at `n ** (i / (len(y) - 1))`.
+series: a course a round, over seconds; null where no echo came.
 """
 
 import json
@@ -17,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pybench.analysis.model import fastest_first
-from pybench.report.charts import Charts, CpuBar, Line, Span
+from pybench.report.charts import Charts, Course, CpuBar, Line, Span
 from pybench.report.style import MANY, RowStyle
 from pybench.units import count_label
 
@@ -47,6 +49,7 @@ def counts_of(charts: Charts) -> dict[str, list[int]]:
         "distribution": charts.distributions,
         "cpu": charts.cpu,
         "fairness": charts.fairness,
+        "series": charts.series,
     }
     return {name: sorted({count for _, count in cells}) for name, cells in found.items()}
 
@@ -67,6 +70,7 @@ def _group(charts: Charts, order: Sequence[str]) -> dict[str, Any]:
         "distribution": _by_count(charts.distributions, _distribution),
         "cpu": _by_count(charts.cpu, _cpu),
         "fairness": _by_count(charts.fairness, _fairness),
+        "series": _by_count(charts.series, _courses),
     }
 
 
@@ -108,6 +112,25 @@ def _distribution(line: Line) -> dict[str, Any]:
 
 def _cpu(bar: CpuBar) -> dict[str, Any]:
     return {"u": round(bar.user, 3), "s": round(bar.system, 3), "stamped": bar.stamped}
+
+
+def _courses(found: Sequence[Course]) -> list[dict[str, Any]]:
+    """Three digits are as many as can be seen."""
+    return [
+        {
+            "x": [round(x, 3) for x in one.seconds],
+            "mps": _three_digits(one.mps),
+            "mean": _three_digits(one.mean_ns),
+            "max": _three_digits(one.max_ns),
+            "cpu": _three_digits(one.cpu_us),
+        }
+        for one in found
+    ]
+
+
+def _three_digits(values: Sequence[float | None]) -> list[float | None]:
+    rough = [None if value is None else float(f"{value:.3g}") for value in values]
+    return [int(v) if v is not None and v == int(v) else v for v in rough]
 
 
 def _fairness(span: Span) -> dict[str, Any]:

@@ -117,6 +117,51 @@ function drawDistribution(group, state, size) {
   return { traces, xaxis, yaxis, annotations: size.labels ? endLabels(ends, xaxis, yaxis, size) : [] };
 }
 
+// The rounds of a row are one trace with gaps: a row is switched, named and brought out as a whole.
+
+function drawSeries(group, state, size) {
+  const cells = group.series[state.count] || {};
+  const name = state.metric;
+  const has = (row) => cells[row] && cells[row].some((round) => round[name].some((y) => y));
+  const rows = shownRows(group).filter(has);
+  if (!rows.length) return empty;
+  const write = { mps: si, cpu: (us) => time(1e3 * us) }[name] || time;
+  const log = state.scale === "log";
+  const strung = (row, of) => cells[row].flatMap((round) => [...of(round), null]);
+  const ys = (row) => strung(row, (round) => round[name].map((y) => (log ? y || null : y)));
+  const all = rows.flatMap(ys).filter((y) => y !== null);
+  const high = Math.max(...all);
+  const last = Math.max(...rows.flatMap((row) => cells[row].map((round) => round.x.at(-1))));
+  const yaxis = log ? logAxis(Math.min(...all), high, write) : linearAxis(high, write);
+  const seconds = linearAxis(last, (s) => `${+s.toPrecision(3)} s`);
+  const xaxis = { ...seconds, range: [0, last * 1.02], title: "since the window's beginning" };
+  const words = (row) =>
+    cells[row].flatMap((round, n) => [
+      ...round.x.map((x, i) => {
+        const figure = round[name][i] === null ? "" : write(round[name][i]);
+        return `<b>${escaped(row)}</b> round ${n + 1}, at ${x} s: ${figure}`;
+      }),
+      "",
+    ]);
+  const traces = rows.map((row) => ({
+    type: "scatter",
+    mode: "lines",
+    name: row,
+    x: strung(row, (round) => round.x),
+    y: ys(row),
+    text: words(row),
+    hovertemplate: "%{text}<extra></extra>",
+    connectgaps: false,
+    line: { ...lineStyle(row), width: 1.4 },
+  }));
+  const ends = rows.map((row) => {
+    const longest = cells[row].reduce((a, b) => (b.x.at(-1) > a.x.at(-1) ? b : a));
+    const i = longest[name].findLastIndex((y) => y);
+    return { x: longest.x[Math.max(0, i)], y: longest[name][i] || high, text: row, colour: colour(row) };
+  });
+  return { traces, xaxis, yaxis, annotations: size.labels ? endLabels(ends, xaxis, yaxis, size) : [] };
+}
+
 const rowsAxis = (rows) => ({
   type: "linear",
   range: [rows.length - 0.4, -0.6],

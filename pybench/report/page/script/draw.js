@@ -31,6 +31,7 @@ function drawChart(chart) {
     lat: () => drawLines(group, state.metric, state, size),
     distribution: () => drawDistribution(group, state, size),
     cpu: () => drawCpu(group, state),
+    series: () => drawSeries(group, state, size),
     fairness: () => drawFairness(group, state, size),
   }[kind]();
   const nothing = !draw.traces.length;
