@@ -7,7 +7,7 @@ from pybench.analysis.model import CellRounds, Group, group_rounds, rounds_of_se
 from pybench.report.document import Block, Document, Format, Grid, notes, write_document
 from pybench.report.metrics import METRICS
 from pybench.report.results import group_record, joined
-from pybench.report.tables import GroupTables, build_tables, cell_marks, modes_text
+from pybench.report.tables import CENSORED_PCT, GroupTables, build_tables, cell_marks, modes_text
 from pybench.report.text import MISSING, duration_text, sentence_case
 from pybench.result import Result
 from pybench.units import count_label
@@ -29,9 +29,6 @@ _CLOSED: Final = _LATENCIES
 _OPEN: Final = ("due50_ns", "due99_ns", "duemax_ns", "lat50_ns", "lat99_ns")
 
 _NAMES: Final = ("Test", "Conns")
-CENSORED_PCT: Final = 0.5
-"""With more pings than that without an echo at the end, `Due` latencies are lower bounds."""
-
 _SHARES: Final = ("User %", "CPU us/msg", "Gen. queue", "Fairness")
 
 

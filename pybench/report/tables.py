@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 from pybench.analysis import stamps
 from pybench.analysis.model import Group
@@ -14,9 +15,13 @@ from pybench.analysis.steadiness import Mode
 from pybench.backends.names import canonical
 from pybench.errors import UsageError
 from pybench.report.metrics import Metric
-from pybench.report.text import letters, rate_text, ratio_text
+from pybench.report.text import letters, rate_text, ratio_text, share_text
 from pybench.result import Stamp
 from pybench.units import count_label
+
+CENSORED_PCT: Final = 0.5
+"""With more pings than that without an echo at the end, latencies from the due time are lower
+bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +158,20 @@ def _plain_table(group: Group, metric: Metric, marks: Mapping[tuple[str, int], s
         text = metric.cell(summary, at_least=at_least)
         if metric.quantity == "mps" and cell.modes:
             text = modes_text(cell.modes)
+        if metric.name.startswith("due"):
+            text = _bound_text(text, max(cell.values("censored_pct"), default=0.0))
         if metric.name == "jain":
             starved = max(cell.values("starved"), default=0)
             text += f", {starved:.0f} starved" if starved else ""
         entries[key] = Entry(summary, text, at_least, marks[key])
     return Table(metric, group.rows, group.counts, entries)
+
+
+def _bound_text(text: str, censored_pct: float) -> str:
+    """`>=12 ms (3.1% open)`: so many pings had no echo, and count as far as they got."""
+    if censored_pct <= CENSORED_PCT:
+        return text
+    return f">={text} ({share_text(censored_pct)}% open)"
 
 
 def modes_text(modes: Sequence[Mode]) -> str:

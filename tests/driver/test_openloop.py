@@ -19,8 +19,10 @@ from pybench.analysis import stamps
 from pybench.analysis.compare import compare_groups
 from pybench.analysis.model import Group, group_rounds, kept_rate
 from pybench.driver import plan
+from pybench.report.metrics import METRICS
 from pybench.report.sentences import summary_sentences
 from pybench.report.summary import run_summary
+from pybench.report.tables import build_tables
 from pybench.result import Latency, Result, Stamp
 from pybench.result.file import ResultWriter, read_sections
 from pybench.spec import Campaign, sweep
@@ -365,3 +367,7 @@ def test_latencies_that_the_end_cut_off_are_lower_bounds(share: float, mark: str
     run_summary([cut_off], "table", table)
     assert mark in table.getvalue(), table.getvalue()
     assert (">=" in table.getvalue()) == (">=" in mark)
+    (group,) = group_rounds(synthetic.as_rounds([cut_off]))
+    (reported,) = build_tables(group, [METRICS["due99"]]).tables
+    assert reported.text("selector", 1000, "---").startswith(mark)
+    assert ("(10% open)" in reported.text("selector", 1000, "---")) == (">=" in mark)
