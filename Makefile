@@ -16,11 +16,11 @@ BENCH_ARGS ?= --func asyncio_proto,uvloop_proto,c_epoll --conns 10k --rounds 5 -
 	--warmup 500ms
 FUZZ_S ?= 60
 
-.PHONY: help bench test server regression lint format asan tsan fuzz sdist clean
+.PHONY: help bench test server regression docs-data lint format asan tsan fuzz sdist clean
 .DEFAULT_GOAL := help
 
 help:  ## list what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 bench: $(VENV)/.for-bench  ## set everything up and run the main job, a minute (BENCH_ARGS=...)
 	$(BIN)/python -m pybench $(BENCH_ARGS)
@@ -32,6 +32,9 @@ server: $(SERVER)  ## the load server alone, without Python, for a machine that 
 
 regression: $(VENV)/.for-test  ## Python rows against C rows as ratios, two minutes (REGRESSION_ARGS=...)
 	$(BIN)/python -m pytest tests/regression $(REGRESSION_ARGS)
+
+docs-data: $(VENV)/.for-test  ## measure the figures of docs/findings.md anew, four minutes (DATA_ARGS=...)
+	$(BIN)/python tests/bench/docs_data.py $(DATA_ARGS)
 
 lint: $(VENV)/.for-lint  ## ruff, mypy --strict, the layers of the tree, clang-format, clang-tidy, -fanalyzer
 	$(BIN)/ruff check .

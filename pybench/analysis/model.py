@@ -492,6 +492,11 @@ def _values_of_result(result: Result) -> dict[str, float]:
             values["user_us_per_msg"] = 1e6 * client.user_s / client.messages
             values["sys_us_per_msg"] = 1e6 * client.sys_s / client.messages
             values["cpu_us_per_msg"] = 1e6 * busy_s / client.messages
+            if client.minor_faults is not None:
+                values["faults_per_msg"] = client.minor_faults / client.messages
+            if client.voluntary_switches is not None and client.involuntary_switches is not None:
+                switches = client.voluntary_switches + client.involuntary_switches
+                values["switches_per_msg"] = switches / client.messages
         if client.max_rss_kb > 0:
             values["rss_kib_per_conn"] = client.max_rss_kb / result.conns
     if result.per_conn is not None:

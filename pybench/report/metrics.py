@@ -121,6 +121,22 @@ METRICS: Final[dict[str, Metric]] = {
             write=lambda us: f"{us:.1f}",
         ),
         Metric(
+            name="faults",
+            key="faults_per_msg",
+            quantity="faults_per_msg",
+            title="The worker's page faults per message (minor ones)",
+            unit="faults",
+            write=lambda count: f"{count:.2f}",
+        ),
+        Metric(
+            name="switches",
+            key="switches_per_msg",
+            quantity="switches_per_msg",
+            title="The worker's context switches per message",
+            unit="switches",
+            write=lambda count: f"{count:.2f}",
+        ),
+        Metric(
             name="jain",
             key="jain",
             quantity="jain",
