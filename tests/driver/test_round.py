@@ -51,6 +51,15 @@ def test_row(func: str, measure: Measure) -> None:
     assert Result.from_dict(json.loads(result.to_json())) == result
 
 
+def test_with_a_load_server_that_knows_no_slices_usage_is_of_the_whole(measure: Measure) -> None:
+    """As in 0.1: from ready to end, over all messages."""
+    result = measure(cell("selector"), slices=False)
+    assert result.status == "ok" and result.series is None
+    assert result.client and result.client.messages > result.messages
+    assert result.client.wall_s > result.window_s
+    assert result.client.minor_faults is not None and result.client.voluntary_switches is not None
+
+
 @pytest.mark.alone
 @pytest.mark.parametrize("conns", [1, 300])
 def test_littles_law(conns: int, measure: Measure) -> None:

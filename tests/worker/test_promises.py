@@ -1,5 +1,6 @@
 """What a worker says of its end: the code of the broken promise, told alike by both kinds."""
 
+import json
 import os
 import socket
 import sys
@@ -213,6 +214,15 @@ def test_an_event_is_one_line(event: Event) -> None:
     line = encode(event)
     assert line.count(b"\n") == 1 and line.endswith(b"\n")
     assert decode(line) == event
+
+
+def test_the_usage_of_an_older_and_of_a_newer_worker() -> None:
+    """Each interpreter of --python has a pybench of its own."""
+    words = {"user_s": 0.1, "sys_s": 0.2, "wall_s": 3.5, "max_rss_kb": 9000}
+    older = decode(json.dumps({"event": "done", "usage": words}).encode())
+    assert isinstance(older, Done) and older.usage.minor_faults is None
+    newer = decode(json.dumps({"event": "done", "usage": words | {"watts": 3}}).encode())
+    assert newer == older
 
 
 def test_what_is_no_event() -> None:
