@@ -102,6 +102,7 @@ def test_the_result_is_of_all_turns_together(server, threads):
     for turn in turns:
         assert turn["alive"] == 12
         assert turn["unanswered"] == turn["late_echoes"] == 0
+        assert turn["drain_ns"] < 2_000_000_000  # over when the last echo is there
         assert turn["messages"] <= turn["total"] >= 12
     assert answer.count("messages") > 0
     for key in SUMS:
