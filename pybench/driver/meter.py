@@ -41,7 +41,10 @@ class WindowUsage:
 
 
 class Meter:
-    """Reads at each mark. pids: the process that is measured and those below it."""
+    """Reads at each mark. pids: the process that is measured and those below it.
+
+    One that is started after the pings have begun counts when it has ended.
+    """
 
     def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
         self._ask = pids
