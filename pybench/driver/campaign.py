@@ -15,7 +15,7 @@ from msgspec import structs
 
 from pybench.driver import assemble
 from pybench.driver import round as one_round
-from pybench.driver.control import knows_slices
+from pybench.driver.control import lacks_slices
 from pybench.driver.interrupts import InterruptError, Interrupts
 from pybench.driver.loadserver import ServerKeeper
 from pybench.driver.plan import Completed, Plan, Task
@@ -85,12 +85,13 @@ def measuring(plan: Plan, interrupts: Interrupts) -> Iterator[Measure]:
     """What makes the rounds of a plan for real, while its load server is kept."""
     placement = plan.placement
     keeper = ServerKeeper(plan.campaign.server, bind=plan.bind, cpus=placement.server_cpus)
-    slices = plan.campaign.server is None or knows_slices(plan.campaign.server)
+    slices = True
     with keeper as server:
 
         def measure(
             cell: Cell, number: int, env: dict[str, Any], on_progress: OnProgress
         ) -> Result:
+            nonlocal slices
             context = RoundContext(
                 server=server.address(),
                 bind=plan.bind,
@@ -100,6 +101,9 @@ def measuring(plan: Plan, interrupts: Interrupts) -> Iterator[Measure]:
                 slices=slices,
             )
             result = one_round.run(cell, number, context, on_progress)
+            if slices and lacks_slices(result.error):
+                slices = False
+                return measure(cell, number, env, on_progress)
             died = None if result.ok else server.exit_reason()
             return result if died is None else assemble.failed(result, died)
 

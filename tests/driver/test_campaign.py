@@ -13,15 +13,19 @@ import pytest
 from pybench import backends
 from pybench.analysis.load import load_files
 from pybench.driver import campaign, plan
+from pybench.driver.interrupts import Interrupts
+from pybench.driver.loadserver import LoadServer
 from pybench.driver.progress import Estimate, LiveReporter, PlainReporter, make_reporter
+from pybench.driver.round import OnProgress, RoundContext
 from pybench.errors import PybenchError
+from pybench.result import Result
 from pybench.result.campaign import CampaignRecord
 from pybench.result.file import ResultWriter, read_sections
-from pybench.spec import Campaign
+from pybench.spec import Campaign, Cell
 from pybench.spec.file import read_campaign_file
 from tests.analysis.test_littles_law import CLEAN
 from tests.conftest import Running
-from tests.support import processes
+from tests.support import processes, synthetic
 from tests.support.fakerounds import FakeRounds, Invoke
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -312,3 +316,23 @@ def test_what_was_understood_of_a_unit_is_said(invoke: Invoke) -> None:
     assert done.returncode == 0, done.stderr
     assert "--msize 64k is 64000, --rate 1K is 1000; 2 rounds to measure" in done.stderr
     assert "pybench: 1 round to measure" in invoke("--func", "selector", "--conns", "5").stderr
+
+
+def test_a_load_server_of_0_1_is_asked_for_slices_once(
+    load_server: LoadServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It refuses the first round, which is run again without, and so are the others."""
+    asked: list[bool] = []
+
+    def run(cell: Cell, number: int, context: RoundContext, on_progress: OnProgress) -> Result:
+        asked.append(context.slices)
+        if context.slices:
+            return synthetic.make_failure("selector", 10, error="unknown key 'slice_ms'")
+        return synthetic.make_result("selector", 10, number)
+
+    monkeypatch.setattr(campaign.one_round, "run", run)
+    made = plan.make_plan(make(func="selector", conns="10", server=str(load_server.address)))
+    with Interrupts() as interrupts, campaign.measuring(made, interrupts) as measure:
+        results = [measure(made.cells[0], number, {}, lambda progress: None) for number in (1, 2)]
+    assert [one.status for one in results] == ["ok", "ok"]
+    assert asked == [True, False, False]

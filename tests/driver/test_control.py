@@ -10,7 +10,6 @@ from pybench.backends import ROWS
 from pybench.driver.control import (
     ControlConnection,
     ReplyParser,
-    knows_slices,
     parse_words,
     request_line,
     slice_ms,
@@ -18,7 +17,6 @@ from pybench.driver.control import (
 from pybench.driver.loadserver import LoadServer
 from pybench.errors import ProtocolError, ServerError
 from pybench.spec import Cell
-from tests.support.fakeserver import fake_server
 from tests.support.rounds import FREE
 from tests.support.wire import Peer
 
@@ -194,11 +192,3 @@ def test_slices_that_cannot_be(slices: bytes, said: str) -> None:
 
 def test_a_long_window_has_longer_slices() -> None:
     assert [slice_ms(s * 10**9) for s in (0, 1, 60, 61, 24 * 3600)] == [100, 100, 100, 200, 144000]
-
-
-def test_a_server_that_does_not_know_slices_is_noticed(load_server: LoadServer) -> None:
-    assert knows_slices(load_server.address)
-    line = b"error code=bad_request msg=\"unknown key 'slice_ms'\"\n"
-    with fake_server([line]) as old:
-        assert not knows_slices(old.address)
-    assert old.lines == ["test slice_ms=100\n"]

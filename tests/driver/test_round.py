@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pybench import backends
-from pybench.driver.control import Progress
+from pybench.driver.control import Progress, lacks_slices
 from pybench.driver.interrupts import InterruptError
 from pybench.driver.loadserver import LoadServer
 from pybench.machine.placement import Placement
@@ -58,6 +58,14 @@ def test_with_a_load_server_that_knows_no_slices_usage_is_of_the_whole(measure: 
     assert result.client and result.client.messages > result.messages
     assert result.client.wall_s > result.window_s
     assert result.client.minor_faults is not None and result.client.voluntary_switches is not None
+
+
+def test_a_load_server_that_knows_no_slices_is_noticed(measure: Measure) -> None:
+    line = b"error code=bad_request msg=\"unknown key 'slice_ms'\"\n"
+    with fake_server([line]) as old:
+        result = measure(cell("selector"), server=old.address)
+    assert lacks_slices(result.error)
+    assert "slice_ms=100" in old.lines[0].split()
 
 
 @pytest.mark.alone
@@ -188,7 +196,7 @@ def test_what_a_backend_forks_is_counted_and_ended(
     if status == "ok":
         assert result.client
         used_s = result.client.user_s + result.client.sys_s
-        assert used_s > 2e-6 * result.client.messages, "no echo costs less, and the child sent all"
+        assert used_s > 1e-6 * result.client.messages  # as Python takes at least, and echoes do
 
 
 @pytest.mark.parametrize(("slow", "status", "attempts"), [("once", "ok", 2), ("ever", "failed", 3)])
