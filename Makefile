@@ -8,15 +8,16 @@ PROBE = $(SERVER).probe
 SERVER_SOURCES = $(wildcard server/*.[ch]) server/cflags server/probe/liburing.c pybench/__init__.py
 SOURCES = setup.py pyproject.toml $(SERVER_SOURCES) $(wildcard ext/*.[ch])
 C_FILES = $(wildcard server/*.[ch] server/probe/*.c ext/*.[ch] tests/server/c/*.[ch] \
-	tests/bench/bare/*.[ch] tests/fuzz/*.[ch])
+	tests/bench/bare/*.[ch] tests/fuzz/*.[ch] tests/soak/*.[ch])
 SERVER_CFLAGS = $(shell cat server/cflags) $(CPPFLAGS) $(CFLAGS)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' pybench/__init__.py)
 # Short rounds instead of a long one: a worker of asyncio_proto has one of two speeds at this count.
 BENCH_ARGS ?= --func asyncio_proto,uvloop_proto,c_epoll --conns 10k --rounds 5 --runtime 2s \
 	--warmup 500ms
 FUZZ_S ?= 60
+SOAK_S ?= 600
 
-.PHONY: help bench test server regression docs-data lint format asan tsan fuzz sdist clean
+.PHONY: help bench test server regression docs-data lint format asan tsan fuzz soak sdist clean
 .DEFAULT_GOAL := help
 
 help:  ## list what there is
@@ -57,8 +58,11 @@ fuzz:  ## requests, commands and options of the server under libFuzzer, FUZZ_S=6
 	.ci/system-packages fuzz
 	tests/fuzz/run $(FUZZ_S)
 
-tsan: $(VENV)/.for-test  ## the server and C unit tests under ThreadSanitizer
+tsan: $(VENV)/.for-test  ## the server, extension and C unit tests under ThreadSanitizer
 	.ci/tsan $(BIN)/python
+
+soak: $(VENV)/.for-test  ## sessions in which all is killed, stopped, cut off or refused, SOAK_S=600 seconds
+	$(BIN)/python -m tests.soak --seconds $(SOAK_S) $(SOAK_ARGS)
 
 sdist: $(VENV)/.for-bench  ## a source distribution in dist/
 	$(BIN)/python -m pip install -qq build

@@ -269,18 +269,22 @@ class _Client:
             self.whole = True
 
 
-def play(plan: Plan, server: ServerProcess, files: int) -> Answer:
+def play(plan: Plan, server: ServerProcess, files: int, *, strict: bool = True) -> Answer:
     """Play one session; returns the lines that came. AssertionError says what is wrong with them.
 
-    files: descriptors of the server at its start; it has as many when this returns.
+    files: descriptors of the server at its start; it has as many when this returns.  strict: what
+    it says is looked at; not when its own calls fail.
     """
     with HostilePeer(plan) as peer:
         client = _Client(plan, server)
         began = time.monotonic()
-        client.play(peer.port, peer)
+        with contextlib.nullcontext() if strict else contextlib.suppress(ConnectionError):
+            client.play(peer.port, peer)
         prompt = time.monotonic() - began < DRAIN_S
         wait_for("everything closed", lambda: open_files(server) == files, TIMEOUT_S)
         done = dict(peer.done)
+    if not strict:
+        return Answer()
     if plan.version == 1:
         if client.whole:
             _check_first_version(client.text)
