@@ -31,8 +31,8 @@
 
 /* Above the system's minimum, which covers thread-local storage and one signal frame: the loop's
  * few frames and the dynamic linker resolving recv and send on their first call. */
-#ifdef __SANITIZE_ADDRESS__
-enum { LOOP_STACK_BYTES = 512 * 1024 };
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { LOOP_STACK_BYTES = 1024 * 1024 };
 #else
 enum { LOOP_STACK_BYTES = 8 * 1024 };
 #endif
