@@ -17,6 +17,10 @@ from pybench.result.file import open_text
 
 _DURATION = re.compile(r"\s*(>?)\s*(\d+(?:\.\d+)?)\s*(ns|us|ms|s)\s*")
 _UNIT_NS = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 1_000_000_000}
+MOST = 10**15
+"""No figure of the experiment is near it; beyond, what is calculated with it overflows."""
+_WRONG = (TypeError, ValueError, AttributeError, OverflowError)
+"""What a value of another kind than expected raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,10 @@ def parse_time(text: str) -> LegacyTime:
     match = _DURATION.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a time such as 106us, 2ms or >1s")
-    return LegacyTime(round(float(match[2]) * _UNIT_NS[match[3]]), match[1] == ">")
+    ns = float(match[2]) * _UNIT_NS[match[3]]
+    if ns > MOST:
+        raise ValueError(f"{match[0][:40]} is too long a time")
+    return LegacyTime(round(ns), match[1] == ">")
 
 
 def read_legacy(path: Path) -> list[LegacyRound]:
@@ -80,7 +87,11 @@ def read_legacy(path: Path) -> list[LegacyRound]:
         raise ResultFormatError(f"{path}: {getattr(exc, 'strerror', None) or exc}") from exc
     except (yaml.YAMLError, UnicodeDecodeError) as exc:
         reason = " ".join(str(exc).split())
-        raise ResultFormatError(f"{path}: neither result lines nor YAML: {reason}") from exc
+        raise ResultFormatError(
+            f"{path}: neither result lines nor YAML: {_clipped(reason)}"
+        ) from exc
+    except (ValueError, RecursionError) as exc:  # a date such as 2001-99-99; a thousand brackets
+        raise ResultFormatError(f"{path}: neither result lines nor YAML: {_clipped(exc)}") from exc
     if not isinstance(blocks, list):
         raise ResultFormatError(f"{path}: neither result lines nor a list of 2016 blocks")
     rounds: list[LegacyRound] = []
@@ -100,46 +111,81 @@ def _read_block(block: Any, place: int, where: str) -> list[LegacyRound]:
         if int(block.get("timeout", 0)) != 0:
             raise ValueError("timeout is not 0: its unit is not known, so it cannot be reported")
         common = {
-            "conns": int(block["workers"]),
-            "msize": int(block["msize"]),
-            "server": str(block["server"]),
-            "bind": str(block.get("bind_addr", "")),
-            "runtime_s": float(block["runtime"]),
+            "conns": _whole(block, "workers", 1),
+            "msize": _whole(block, "msize", 1),
+            "server": _text(block["server"]),
+            "bind": _text(block.get("bind_addr", "")),
+            "runtime_s": _figure(block, "runtime"),
         }
         records = list(block["data"])
     except KeyError as exc:
         raise ResultFormatError(f"{where}: no {exc.args[0]!r}") from exc
-    except (TypeError, ValueError, AttributeError) as exc:
-        raise ResultFormatError(f"{where}: {exc}") from exc
+    except _WRONG as exc:
+        raise ResultFormatError(f"{where}: {_clipped(exc)}") from exc
     rounds = []
     for number, record in enumerate(records, 1):
         try:
             rounds.append(_read_record(record, {**common, "place": (place, number)}))
         except KeyError as exc:
             raise ResultFormatError(f"{where}, record {number}: no {exc.args[0]!r}") from exc
-        except (TypeError, ValueError, AttributeError) as exc:
-            raise ResultFormatError(f"{where}, record {number}: {exc}") from exc
+        except _WRONG as exc:
+            raise ResultFormatError(f"{where}, record {number}: {_clipped(exc)}") from exc
     return rounds
 
 
 def _read_record(record: Any, common: dict[str, Any]) -> LegacyRound:
-    ctime_s, messages = float(record["ctime"]), int(record["messages"])
-    if ctime_s <= 0 or messages < 0:
+    ctime_s, messages = _figure(record, "ctime"), _whole(record, "messages", 0)
+    if ctime_s <= 0:
         raise ValueError(f"{messages} messages in {ctime_s} s is no measurement")
-    low, high = record.get("msg_5perc"), record.get("msg_95perc")
     return LegacyRound(
-        func=str(record["func"]),
+        func=_text(record["func"]),
         ctime_s=ctime_s,
         messages=messages,
-        utime_s=float(record["utime"]),
-        stime_s=float(record["stime"]),
+        utime_s=_figure(record, "utime"),
+        stime_s=_figure(record, "stime"),
         lat_50=_optional_time(record.get("lat_50")),
         lat_95=_optional_time(record.get("lat_95")),
-        msg_5perc=None if low is None else float(low),
-        msg_95perc=None if high is None else float(high),
+        msg_5perc=_optional_figure(record, "msg_5perc"),
+        msg_95perc=_optional_figure(record, "msg_95perc"),
         **common,
     )
 
 
+def _whole(values: Any, key: str, least: int) -> int:
+    """A count: no fraction of one, and none beyond what a file of results may have."""
+    number = int(values[key])
+    if not least <= number <= MOST:
+        raise ValueError(f"{key}: {_clipped(number)} is out of range: {least} to {MOST}")
+    return number
+
+
+def _figure(values: Any, key: str) -> float:
+    """A figure that can be calculated with. YAML has .nan and .inf too."""
+    figure = float(values[key])
+    if not 0 <= figure <= MOST:
+        raise ValueError(f"{key}: {figure} is out of range: 0 to {MOST}")
+    return figure
+
+
+def _optional_figure(values: Any, key: str) -> float | None:
+    return None if values.get(key) is None else _figure(values, key)
+
+
+def _text(value: Any) -> str:
+    """A name. What a few lines of YAML refer to again and again may be endless when written out."""
+    if isinstance(value, dict | list | set | tuple):
+        raise ValueError(f"a {type(value).__name__} is no name")
+    return str(value)
+
+
+def _clipped(what: object) -> str:
+    """What is wrong as one line, however much of the file it repeats."""
+    try:
+        text = " ".join(str(what).split())
+    except ValueError:  # of so many digits that Python does not write them
+        return "a huge number"
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
 def _optional_time(value: Any) -> LegacyTime | None:
-    return None if value is None else parse_time(str(value))
+    return None if value is None else parse_time(_text(value))

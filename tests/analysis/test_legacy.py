@@ -154,6 +154,15 @@ def test_what_is_no_2016_file(tmp_path: Path, text: str, reason: str) -> None:
         ("ctime: 32.0, ", "", "block 3, record 1: no 'ctime'"),
         ("ctime: 32.0", "ctime: 0", "block 3, record 1: 4800000 messages in 0.0 s"),
         ("timeout: 0", "timeout: 5", "block 1: timeout is not 0"),
+        ("timeout: 0", "timeout: .inf", "block 1: cannot convert float infinity"),
+        ("workers: 60000", "workers: -1", "block 3: workers: -1 is out of range"),
+        ("messages: 4800000", "messages: .inf", "block 3, record 1: cannot convert float inf"),
+        ("ctime: 32.0", "ctime: .nan", "block 3, record 1: ctime: nan is out of range"),
+        ("utime: 15.0", f"utime: 1{'0' * 400}", "block 3, record 1: int too large"),
+        ("lat_50: 813ms", f"lat_50: {'9' * 400}s", "block 3, record 1: 9+ is too long a time"),
+        ("lat_50: 813ms", f"lat_50: {'x' * 5000}", "block 3, record 1: 'x{199}[.]{3}$"),
+        ("func: cpp_epoll", "func: [a, b]", "block 1, record 2: a list is no name"),
+        ("# The raw", "- 2001-99-99 # ", "neither result lines nor YAML: month must be in 1..12"),
     ],
 )
 def test_what_a_bad_record_is_called(tmp_path: Path, old: str, new: str, reason: str) -> None:
