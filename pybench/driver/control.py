@@ -291,7 +291,7 @@ class ReplyParser:
             _check_sum("slices", held, measurement.messages)
 
     def _on_error(self, words: dict[str, str]) -> None:
-        raise ServerError(words["code"], _without_token(words["msg"]))
+        raise ServerError(words["code"], _printable(_without_token(words["msg"])))
 
     def _check_connected(self) -> None:
         if self.connect_ns is None:
@@ -428,6 +428,11 @@ def token() -> str:
             f"{TOKEN_VARIABLE} is no token: 1 to {TOKEN_MAX} printable ASCII characters, no blanks"
         )
     return secret
+
+
+def _printable(text: str) -> str:
+    """What a server says goes to the terminal, where other bytes are commands."""
+    return "".join(letter if " " <= letter <= "~" else "?" for letter in text)
 
 
 def _without_token(text: str) -> str:

@@ -122,6 +122,12 @@ def test_error_line_becomes_its_code_and_message() -> None:
     assert caught.value.code == "no_ports"
 
 
+def test_what_a_server_says_is_no_command_to_the_terminal() -> None:
+    with pytest.raises(ServerError) as caught:
+        ReplyParser().feed(b'error code=internal msg="\x1b[2J gone \xff\r\x07"\n')
+    assert str(caught.value) == "?[2J gone ???"
+
+
 def test_nothing_may_follow_the_end() -> None:
     parser = ReplyParser()
     parser.feed(
