@@ -73,7 +73,7 @@ class Option:
         called: what an error message calls it.  Raises UsageError.
         """
         found = given.get(self.name, self.default)
-        if found is None and self.example:
+        if found in (None, []) and self.example:
             raise UsageError(f"{called} is missing, for example {called} {self.example}")
         try:
             if self.many:

@@ -77,6 +77,7 @@ def test_shipped_campaigns(name: str) -> None:
         ("func = \n", "not TOML"),
         ("\xff", "not TOML"),
         ("conns = 5\n", "--func is missing"),
+        ("func = []\nconns = 5\n", "my.toml: func is missing"),
     ],
 )
 def test_bad_campaign_file(text: str, says: str, invoke: Invoke, tmp_path: Path) -> None:
