@@ -54,9 +54,8 @@ format: $(VENV)/.for-lint  ## put every file into the house style
 asan: $(VENV)/.for-test  ## the server, extension and C unit tests under ASan and UBSan
 	.ci/asan $(BIN)/python
 
-fuzz:  ## requests, commands and options of the server under libFuzzer, FUZZ_S=60 seconds each
-	.ci/system-packages fuzz
-	tests/fuzz/run $(FUZZ_S)
+fuzz: $(VENV)/.for-fuzz  ## the server's requests and options, readers of files and replies, FUZZ_S=60 seconds each
+	tests/fuzz/run $(FUZZ_S) $(abspath $(BIN))/python
 
 tsan: $(VENV)/.for-test  ## the server, extension and C unit tests under ThreadSanitizer
 	.ci/tsan $(BIN)/python
@@ -96,6 +95,11 @@ $(VENV)/.for-bench: $(BIN)/python $(SOURCES)
 $(VENV)/.for-test: $(BIN)/python $(SOURCES)
 	.ci/system-packages test
 	$(BIN)/python -m pip install -qq --editable '.[test]'
+	touch $@
+
+$(VENV)/.for-fuzz: $(BIN)/python $(SOURCES)
+	.ci/system-packages fuzz
+	$(BIN)/python -m pip install -qq --editable '.[test,fuzz]'
 	touch $@
 
 $(VENV)/.for-lint: $(BIN)/python pyproject.toml
