@@ -1,14 +1,14 @@
-"""Sessions one after the other, in three lanes, until the time is over.
+"""Sessions one after the other, in four lanes, until the time is over.
 
     python -m tests.soak [--seconds 30] [--seed N] [--only NUMBER]
 
-Two lanes run pybench itself, each between two hosts of its own where root may make them, with a
-load server that lives through all of it; something befalls every session (`sessions.py`). The third
+Three lanes run pybench itself, each between two hosts of its own where root may make them, with a
+load server that lives through all of it; something befalls every session (`sessions.py`). The last
 talks to load servers over wires on which everybody misbehaves (`tests/support/hostile.py`), one of
 them with calls that fail at random. Whatever happens, nothing may be left: no process, no listening
 socket, no file, no descriptor or memory of the servers; and a results file has every round.
 
-The seed is printed. --only NUMBER plays that session of the driver again.
+The seed is printed. --only NUMBER plays that session of the driver again, with the same --seconds.
 """
 
 import argparse
@@ -34,8 +34,9 @@ from tests.soak.place import Host
 from tests.support import ROOT, hostile, netns
 from tests.support.wire import ServerProcess, load_server
 
-LANES = 2
+LANES = 3
 GROWTH_KB = 8 * 1024  # what the allocator may keep for later
+FREEZING_S = 100  # who soaks for less has no time for sessions that end by their timeouts
 PATIENT = 0.05  # share of the hostile sessions that may take seconds
 
 
@@ -43,11 +44,13 @@ PATIENT = 0.05  # share of the hostile sessions that may take seconds
 class Tally:
     """What has been done and found, by all lanes.
 
-    seed: of all seeds.  numbers: of the sessions.  until: when no further one begins.
+    seed: of all seeds.  numbers: of the sessions.  seconds: how long it takes all in all.  until:
+    when no further one begins.
     """
 
     seed: int
     numbers: Iterator[int]
+    seconds: float
     until: float
     done: Counter[str] = field(default_factory=Counter)
     found: list[str] = field(default_factory=list)
@@ -109,8 +112,9 @@ def drive(tally: Tally, lane: int, shim: Path) -> None:
         listen = f"{there.address}:{33400 + lane}"
         server = stack.enter_context(load_server("--quiet", listen=listen, prefix=there.prefix))
         files = stack.enter_context(watched(tally, f"lane {lane}", server))
-        left_out = ["link cut"] if not here.name else []
+        left_out = [] if here.name else ["link cut"]
         left_out += [] if here.name and faults.can_reset(here) else ["resets"]
+        left_out += [] if tally.seconds >= FREEZING_S else ["freeze"]
         while (seed := tally.next_seed()) is not None:
             session = sessions.make_session(seed, left_out)
             try:
@@ -165,7 +169,7 @@ def main() -> int:
     print(f"seed {options.seed}", flush=True)
     began = time.monotonic()
     numbers = itertools.count(1) if options.only is None else iter([options.only])
-    tally = Tally(options.seed, numbers, began + options.seconds)
+    tally = Tally(options.seed, numbers, options.seconds, began + options.seconds)
     shim = build_shim()
     if options.only is not None:
         drive(tally, 0, shim)

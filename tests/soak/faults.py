@@ -77,6 +77,12 @@ def stop(pid: int, rng: random.Random) -> Undo:
     return lambda: send(pid, signal.SIGCONT)
 
 
+def freeze(pid: int, rng: random.Random) -> Undo:
+    """It stands still until the driver has ended."""
+    send(pid, signal.SIGSTOP)
+    return lambda: send(pid, signal.SIGCONT)
+
+
 def few_files(pid: int, rng: random.Random) -> Undo:
     """It can open few or no descriptors more."""
     with contextlib.suppress(OSError):

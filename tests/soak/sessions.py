@@ -35,6 +35,7 @@ FAULTS: dict[str, tuple[Victim, ...]] = {
     "nothing": ("driver",),
     "kill": ("driver", "worker", "program", "server"),
     "stop": ("driver", "worker", "program", "server"),
+    "freeze": ("worker", "program", "server"),
     "SIGINT": ("driver",),
     "SIGTERM": ("driver",),
     "few files": ("driver", "worker", "program", "server"),
@@ -47,7 +48,8 @@ FAULTS: dict[str, tuple[Victim, ...]] = {
     "link cut": ("driver",),
     "resets": ("driver",),
 }
-"""Each fault and who may meet it; the last two want two hosts."""
+"""Each fault and who may meet it; the last two want two hosts. Whom one stops is continued after a
+while, whom one freezes is not: the driver gives it up after a quarter of a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +202,7 @@ def _inject(
     acts = {
         "kill": faults.signalled(signal.SIGKILL),
         "stop": faults.stop,
+        "freeze": faults.freeze,
         "SIGINT": faults.signalled(signal.SIGINT),
         "SIGTERM": faults.signalled(signal.SIGTERM),
         "few files": faults.few_files,

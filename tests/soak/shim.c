@@ -111,7 +111,7 @@ int listen(int fd, int backlog)
 int connect(int fd, const struct sockaddr *address, socklen_t length)
 {
     activate();
-    return fails(EINTR) ? -1 : REAL(connect)(fd, address, length);
+    return fails(ENOBUFS) ? -1 : REAL(connect)(fd, address, length);
 }
 
 int socket(int domain, int type, int protocol)
