@@ -109,7 +109,7 @@ def drive(tally: Tally, lane: int, shim: Path) -> None:
     """A lane of sessions of the driver."""
     with contextlib.ExitStack() as stack:
         here, there = stack.enter_context(hosts())
-        listen = f"{there.address}:{33400 + lane}"
+        listen = f"{there.address}:0"
         server = stack.enter_context(load_server("--quiet", listen=listen, prefix=there.prefix))
         files = stack.enter_context(watched(tally, f"lane {lane}", server))
         left_out = [] if here.name else ["link cut"]

@@ -93,6 +93,12 @@ def few_files(pid: int, rng: random.Random) -> Undo:
     return nothing
 
 
+def small_files(pid: int, size: int) -> None:
+    """No file that it writes may grow beyond the size, in bytes."""
+    with contextlib.suppress(OSError):
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, size))
+
+
 def little_memory(pid: int, rng: random.Random) -> Undo:
     """It can map little or no memory more."""
     with contextlib.suppress(OSError):

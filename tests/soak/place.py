@@ -15,7 +15,7 @@ from tests.support import SUPPORT, processes
 
 MARK = "PYBENCH_SOAK"
 GONE_S = 5.0  # how long what was told to end may take on a busy machine
-SMALL_DISK_BYTES = 16 * 1024
+SMALL_DISK_BYTES = 8 * 1024  # two rounds and a half
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Place:
 def place(host: Host, mark: str, *, small_disk: bool = False) -> Iterator[Place]:
     """A fresh place; gone on leaving, with all that runs there.
 
-    small_disk: results go to a disk of 16 KiB, where root may mount one.
+    small_disk: results go to a disk of 8 KiB, where root may mount one.
     """
     folder = Path(tempfile.mkdtemp(prefix="pybench-soak-"))
     made = Place(host, mark, folder)

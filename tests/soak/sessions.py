@@ -17,7 +17,7 @@ from typing import IO
 from pybench.result.file import read_contents
 from tests.soak import faults
 from tests.soak.faults import Phase, Spans, Targets, Undo, Victim
-from tests.soak.place import Host, Place, place
+from tests.soak.place import SMALL_DISK_BYTES, Host, Place, place
 from tests.support import SUPPORT, hostile, processes
 from tests.support.wire import ServerProcess
 
@@ -168,6 +168,8 @@ def _driver(
             env=made.environment(**extra),
             start_new_session=True,
         )
+        if session.fault == "small disk" and not made.small_disk:  # nor then any file
+            faults.small_files(driver.pid, SMALL_DISK_BYTES)
         for name in streams:
             outs[name].close()
         try:
