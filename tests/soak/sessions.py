@@ -242,7 +242,8 @@ def _check_end(session: Session, status: int, said: str) -> list[str]:
         found.append(f"exit status {status}: {said[-600:]!r}")
     if status == -signal.SIGSEGV:
         found.append("the driver crashed")
-    if "Traceback (most recent call last)" in said and session.spares_driver and not early:
+    # of its own: what a row has raised is shown below its round, and indented
+    if re.search("(?m)^Traceback", said) and session.spares_driver and not early:
         found.append(f"a traceback: {said[-2000:]!r}")
     return found
 

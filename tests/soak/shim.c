@@ -159,21 +159,27 @@ int pthread_create(pthread_t *id, const pthread_attr_t *attr, void *(*run)(void 
     return fails(EAGAIN) ? EAGAIN : REAL(pthread_create)(id, attr, run, argument);
 }
 
+/* Only a call that waits is interrupted. */
+static bool waits(int fd, int flags)
+{
+    return !(flags & MSG_DONTWAIT) && !(fcntl(fd, F_GETFL) & O_NONBLOCK);
+}
+
 /* Half of it, or the end of the connection, or only later. */
 ssize_t send(int fd, const void *data, size_t length, int flags)
 {
-    if (length > 1 && fails(EINTR))
+    if (length > 1 && fails(0))
         length /= 2;
-    if (fails(ECONNRESET) || fails(EINTR))
+    if (fails(ECONNRESET) || (fails(EINTR) && waits(fd, flags)))
         return -1;
     return REAL(send)(fd, data, length, flags);
 }
 
 ssize_t recv(int fd, void *data, size_t length, int flags)
 {
-    if (length > 1 && fails(EINTR))
+    if (length > 1 && fails(0))
         length /= 2;
-    if (fails(ECONNRESET) || fails(EINTR))
+    if (fails(ECONNRESET) || (fails(EINTR) && waits(fd, flags)))
         return -1;
     return REAL(recv)(fd, data, length, flags);
 }
