@@ -24,6 +24,7 @@ Phase = Literal[
 ]  # fmt: skip
 Victim = Literal["driver", "worker", "program", "server"]
 Undo = Callable[[], None]
+FREEZE_S = 20.0
 
 SHIMMED = ("driver", "worker", "server")
 WORDS = {"driver": "-mpybench", "worker": "pybench.worker", "server": "--listen"}
@@ -78,8 +79,9 @@ def stop(pid: int, rng: random.Random) -> Undo:
 
 
 def freeze(pid: int, rng: random.Random) -> Undo:
-    """It stands still until the driver has ended."""
+    """It stands still for longer than the driver waits for a word while pings run."""
     send(pid, signal.SIGSTOP)
+    _later(FREEZE_S, lambda: send(pid, signal.SIGCONT))
     return lambda: send(pid, signal.SIGCONT)
 
 

@@ -48,8 +48,8 @@ FAULTS: dict[str, tuple[Victim, ...]] = {
     "link cut": ("driver",),
     "resets": ("driver",),
 }
-"""Each fault and who may meet it; the last two want two hosts. Whom one stops is continued after a
-while, whom one freezes is not: the driver gives it up after a quarter of a minute."""
+"""Each fault and who may meet it; the last two want two hosts. Whom one stops is continued soon,
+whom one freezes so late that the driver gives it up while pings run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
