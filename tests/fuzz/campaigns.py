@@ -24,7 +24,7 @@ GOOD = {
     "seed": 7,
     "skip_impossible": True,
 }
-SCRATCH = reading.Scratch()
+SCRATCH = reading.Scratch("campaigns")
 
 
 def as_toml(options: object) -> str:

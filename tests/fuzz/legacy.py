@@ -14,7 +14,7 @@ from tests.fuzz import reading
 from tests.support import DATA
 
 GOOD = yaml.safe_load((DATA / "raw_2016_small.yaml").read_text())
-SCRATCH = reading.Scratch()
+SCRATCH = reading.Scratch("legacy")
 
 
 def target(data: bytes) -> None:

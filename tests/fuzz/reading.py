@@ -7,9 +7,7 @@ document is spoiled: so that what lies behind the parser is reached as well.
 import contextlib
 import io
 import json
-import os
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +17,7 @@ import atheris
 
 from pybench.cli import main
 from pybench.errors import PybenchError
+from tests.support import ROOT
 
 EDITS = b"\xff"
 LINE_MAX = 4000  # characters of an error: what is in the file is cut before it is shown
@@ -116,12 +115,11 @@ def check_report(path: Path, data: bytes) -> None:
 
 
 class Scratch:
-    """One file that is written anew for each input."""
+    """One file that is written anew for each input. libFuzzer leaves no time to remove it."""
 
-    def __init__(self) -> None:
-        folder = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self._folder = tempfile.TemporaryDirectory(prefix="pybench-fuzz-", dir=folder)
-        self.path = Path(self._folder.name, "input")
+    def __init__(self, name: str) -> None:
+        self.path = ROOT / "build" / "fuzz" / f"{name}-input"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def holding(self, text: bytes) -> Path:
         """The file, which now holds that text."""

@@ -18,7 +18,7 @@ GOOD = [
     for name in ("results_small.jsonl", "v0.1/rate.jsonl")
     for line in (DATA / name).read_text().splitlines()[:4]
 ]
-SCRATCH = reading.Scratch()
+SCRATCH = reading.Scratch("results")
 
 
 def target(data: bytes) -> None:
