@@ -4,14 +4,38 @@ A check is a function from a result to a warning with its number and its remedy,
 lists them all. A check neither prints nor measures. One stamp is not about one result but about
 two: `noise_floor` says that their difference is no larger than what this machine shows between
 runs of the same row. One is about a cell's rounds together: `modes`.
+Each stamp is of a class, which says what a verdict makes of it: `CLASSES`.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal
 
 from pybench.analysis import steadiness
 from pybench.analysis.queue_share import server_busy
 from pybench.result import Result, Stamp
+
+Class = Literal["invalid", "bound", "caution", "machine"]
+
+CLASSES: Final[Mapping[str, Class]] = {
+    "corrupt": "invalid",
+    "lost": "invalid",
+    "littles_law": "invalid",
+    "unfair": "invalid",
+    "generator_bound": "bound",
+    "client_idle": "bound",
+    "overloaded": "bound",
+    "shared_core": "caution",
+    "steal": "caution",
+    "busy_machine": "caution",
+    "throttled": "caution",
+    "backlog": "caution",
+    "short_run": "caution",
+    "frequency": "machine",
+}
+"""invalid: no figure of the side can be judged, a demand on it is broken.
+bound: the figure is only a bound of what the row can do (`verdict.py` knows of which metrics).
+caution: said beside it.  machine: true of every cell measured there, and said once."""
 
 LITTLE_TOLERANCE = 0.05
 SHORT_OF_CYCLES = 0.25
@@ -438,6 +462,11 @@ def modes(speeds: Sequence[float]) -> Stamp | None:
         remedy="look for what differs between two processes (page_faults, --explain); quote both,"
         " a mean is neither",
     )
+
+
+def class_of(code: str) -> Class:
+    """Its class; that of a code from a newer version is caution."""
+    return CLASSES.get(code, "caution")
 
 
 Check = Callable[[Result], Stamp | None]

@@ -63,6 +63,9 @@ def test_dividing_a_summary_is_summarizing_divided_values() -> None:
         (0.975, 30, 2.042),
         (0.5, 7, 0.0),
         (0.025, 4, -2.776),
+        (0.975, 100, 1.984),
+        (0.975, 200, 1.972),
+        (0.995, 1000, 2.581),
     ],
 )
 def test_student_t_quantiles(p: float, df: int, t: float) -> None:
