@@ -1,46 +1,47 @@
-"""Is NEW faster than BASE? Ratios of messages per second with what can be said about their chance.
+"""Is NEW faster than BASE? Two cells at a time, matched in one of three ways, then judged together.
 
-The interval is the wider one, at each end, of two 95% intervals, for rounds are few:
-  - the bootstrap percentile interval of the ratio of means, widened for few rounds: a plain one is
-    a third too narrow at five rounds. Source of the widening: T. Hesterberg, "What Teachers Should
-    Know About the Bootstrap", The American Statistician 69 (2015), section 3.3;
-  - Student's t interval of the log ratio (Welch's, or over pairs): resampling three or five rounds
-    cannot leave the range of what it has seen, this one can.
-A verdict other than `no difference` needs
-  - the interval to leave 1 outside;
-  - unpaired: Mann-Whitney's p to be at most 0.05, or as small as so few rounds can make it;
-  - the ratio to differ from 1 by more than the noise: two campaigns on one machine differ by a
-    drift that neither sees in its own rounds. Rounds of one interleaved campaign share the drift,
-    so they are paired by round and need no such allowance.
-What `pybench calibrate` found of the machine raises that noise, and stamps `noise_floor` on what
-differs by less than runs of one row do.
-Neither prints nor reads clocks. The bootstrap and Mann-Whitney need NumPy and SciPy, which are
-imported where they are used: `cell_ratio` and the rest do without.
+  - rounds of one interleaved campaign share its weather, and are pairs;
+  - several campaigns a side, three or more: each campaign is one value, because campaigns differ by
+    a drift of the machine that their own rounds do not see;
+  - fewer: undecided by nature. A machine that drifts by 10% between two campaigns makes every other
+    pair of the same rows look different. Who knows how far it drifts may say so (`noise`).
+What the figures may claim is in `verdict.py`; all cells of one call are one family there.
+Neither prints nor reads clocks.
 """
 
-import math
+import dataclasses
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal
 
-from pybench.analysis import stamps
-from pybench.analysis.model import OPTION_WORDS, CellRounds, Group, Setting
-from pybench.analysis.stats import Summary, log_ratio_interval, student_t_quantile, summarize
+from pybench.analysis.model import OPTION_WORDS, CellRounds, Group, Round, Setting
+from pybench.analysis.ratio import Estimate, paired_ratio, unpaired_ratio
+from pybench.analysis.stats import Summary, summarize
+from pybench.analysis.verdict import (
+    MARGIN,
+    MPS,
+    Judgement,
+    Metric,
+    Verdict,
+    decide,
+    decide_family,
+    demand,
+    demand_family,
+    side_stamps,
+)
 from pybench.backends.names import canonical
 from pybench.errors import UsageError
-from pybench.result import Stamp
 
-Verdict = Literal["faster", "slower", "no difference"]
+Basis = Literal["rounds", "campaigns", "separate"]
 
-NOISE: Final = 0.05
-"""Default allowance for the drift between two separate campaigns on one machine."""
+SESSIONS: Final = 3
+"""So many campaigns a side make their scatter known."""
 
-RESAMPLES: Final = 9999
-DRAWN_AT_ONCE: Final = 2_000_000
-"""Values, 16 MB: all resamples of 200 rounds. Of thousands they would take a gigabyte."""
-
-ALPHA: Final = 0.05
+SEPARATE: Final = (
+    "not rounds of one campaign: how far the machine drifted between them is not known"
+)
 
 _PASSING: Final = frozenset({"load_average", "calibration"})  # of the hour, not of the machine
 
@@ -54,25 +55,12 @@ _SETTING_WORDS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ratio:
-    """NEW / BASE of the mean messages per second.
-
-    low, high: 95% interval, see above.  p: Mann-Whitney, two-sided.  paired: by round.
-    """
-
-    ratio: float
-    low: float
-    high: float
-    p: float
-    paired: bool
-    verdict: Verdict
-
-
-@dataclass(frozen=True, slots=True)
 class Comparison:
-    """One cell of both sides. Either `ratio` is there or `refused` says why not.
+    """One cell of both sides. Either `verdict` is there or `refused` says why not.
 
-    stamp: `noise_floor`, when the difference is no larger than the machine's noise.
+    base, new: of the metric, over the rounds of each side that were matched.  basis: what was held
+    against what: pairs of rounds, whole campaigns, or rounds of separate campaigns.
+    base_stamps, new_stamps: codes that count for the side.
     """
 
     base_func: str
@@ -80,140 +68,136 @@ class Comparison:
     conns: int
     base: Summary | None = None
     new: Summary | None = None
-    ratio: Ratio | None = None
+    verdict: Verdict | None = None
     refused: str = ""
-    stamp: Stamp | None = None
+    basis: Basis = "rounds"
+    base_stamps: tuple[str, ...] = ()
+    new_stamps: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The row, or both rows when they differ."""
-        same = canonical(self.base_func) == canonical(self.new_func)
-        return self.new_func if same else f"{self.base_func} -> {self.new_func}"
+        return self.new_func if self.same_row else f"{self.base_func} -> {self.new_func}"
+
+    @property
+    def same_row(self) -> bool:
+        """Whether both sides are one row, at two hours."""
+        return canonical(self.base_func) == canonical(self.new_func)
 
 
-def compare_values(
-    base: Sequence[float], new: Sequence[float], *, paired: bool, noise: float = 0.0
-) -> Ratio:
-    """The ratio of two samples of at least two positive values each, with interval and verdict.
+def compare_cells(
+    base: CellRounds,
+    new: CellRounds,
+    *,
+    metric: Metric = MPS,
+    margin: float = MARGIN,
+    noise: float | None = None,
+) -> Comparison:
+    """Two cells, by themselves.
 
-    paired: values of one index belong together, and both have the same length.
-    noise: a ratio within 1 - noise .. 1 + noise is no difference, whatever its interval.
-    """
-    from scipy import stats as scipy_stats
-
-    ratio = statistics.fmean(new) / statistics.fmean(base)
-    resampled = _bootstrap_interval(base, new, paired=paired)
-    student = log_ratio_interval(base, new, paired=paired)
-    low, high = min(resampled[0], student[0]), max(resampled[1], student[1])
-    p = float(scipy_stats.mannwhitneyu(new, base, alternative="two-sided").pvalue)
-    smallest_p = 2 / math.comb(len(base) + len(new), len(base))
-    convincing = paired or p <= max(ALPHA, smallest_p * 1.0001)
-    verdict: Verdict = "no difference"
-    if convincing and low > 1 and ratio > 1 + noise:
-        verdict = "faster"
-    elif convincing and high < 1 and ratio < 1 - noise:
-        verdict = "slower"
-    return Ratio(ratio, low, high, p, paired, verdict)
-
-
-def _bootstrap_interval(
-    base: Sequence[float], new: Sequence[float], *, paired: bool
-) -> tuple[float, float]:
-    """Expanded percentile interval of mean(new) / mean(base); reproducible: its seed is fixed."""
-    import numpy as np
-    from scipy import stats as scipy_stats
-
-    rounds = min(len(base), len(new))
-    stretch = math.sqrt(rounds / (rounds - 1)) * student_t_quantile(1 - ALPHA / 2, rounds - 1)
-    tail = float(scipy_stats.norm.cdf(-stretch))
-
-    def ratio_of_means(b: Any, n: Any, axis: int = -1) -> Any:
-        return np.mean(n, axis=axis) / np.mean(b, axis=axis)
-
-    found = scipy_stats.bootstrap(
-        (np.asarray(base), np.asarray(new)),
-        ratio_of_means,
-        paired=paired,
-        vectorized=True,
-        n_resamples=RESAMPLES,
-        batch=max(1, DRAWN_AT_ONCE // max(len(base), len(new))),
-        confidence_level=1 - 2 * tail,
-        method="percentile",
-        random_state=np.random.default_rng(20160),
-    ).confidence_interval
-    return float(found.low), float(found.high)
-
-
-def compare_cells(base: CellRounds, new: CellRounds, *, noise: float | None = None) -> Comparison:
-    """Two cells, paired by round when their rounds come from one interleaved campaign.
-
-    noise: None for NOISE when unpaired and nothing when paired.
+    noise: by what share, in [0, 1), something that the rounds do not see may have moved one side,
+    a drift between two campaigns: intervals are widened by it. None: nobody knows, so that separate
+    campaigns decide nothing.
     """
     names = (base.func, new.func, new.column)
-    reason = _refusal(base, new)
+    reason = _refusal(base, new, metric)
     if reason:
         return Comparison(*names, refused=reason)
-    before, after, paired = _samples(base, new)
-    floor = _noise_floor(base, new)
-    allowed = noise if noise is not None else (0.0 if paired else max(NOISE, floor or 0.0))
-    ratio = compare_values(before, after, paired=paired, noise=allowed)
-    stamp = None
-    if floor is not None:
-        stamp = stamps.noise_floor(ratio.ratio, floor, f"{base.func} and {new.func}")
-    return Comparison(*names, summarize(before), summarize(after), ratio, stamp=stamp)
+    before, after, basis = _samples(base, new, metric.quantity)
+    ratio = paired_ratio if basis == "rounds" else unpaired_ratio
+    estimate = ratio(after, before)
+    if noise is not None:
+        estimate = estimate.widened(noise)
+    stamped = [_stamps(cell) for cell in (base, new)]
+    if basis == "separate" and noise is None:
+        verdict = _undecidable(estimate, margin)
+    else:
+        verdict = decide(
+            estimate, metric=metric, margin=margin, base_stamps=stamped[0], new_stamps=stamped[1]
+        )
+    return Comparison(
+        *names,
+        summarize(before),
+        summarize(after),
+        verdict,
+        basis=basis,
+        base_stamps=stamped[0],
+        new_stamps=stamped[1],
+    )
 
 
-def cell_ratio(base: CellRounds, new: CellRounds) -> tuple[float, float, float] | None:
-    """NEW / BASE of the mean messages per second with its 95% interval: ratio, low, high.
-
-    Student's t interval alone, over pairs where there are any. None for cells that cannot be
-    compared, such as those of a single round.
-    """
-    if _refusal(base, new):
-        return None
-    before, after, paired = _samples(base, new)
-    low, high = log_ratio_interval(before, after, paired=paired)
-    return statistics.fmean(after) / statistics.fmean(before), low, high
+def _stamps(cell: CellRounds) -> tuple[str, ...]:
+    return side_stamps([{w.code for w in r.warnings} for r in cell.good])
 
 
-def _samples(base: CellRounds, new: CellRounds) -> tuple[list[float], list[float], bool]:
-    """The speeds of both sides to compare, and whether they are paired."""
-    pairs = _pairs(base, new)
-    if len(pairs) >= 2:
-        return [a for a, _ in pairs], [b for _, b in pairs], True
-    return base.values("mps"), new.values("mps"), False
+def _undecidable(estimate: Estimate, margin: float) -> Verdict:
+    return Verdict(kind="undecided", estimate=estimate, margin=margin, reason=SEPARATE)
 
 
-def _noise_floor(base: CellRounds, new: CellRounds) -> float | None:
-    """By what share means of so many rounds differ without a cause; None when nobody calibrated."""
-    floors = [floor for cell in (base, new) if (floor := cell.noise_floor) is not None]
-    return max(floors) / math.sqrt(min(len(base.good), len(new.good))) if floors else None
+def _judgeable(c: Comparison) -> bool:
+    return c.verdict is not None and c.verdict.reason != SEPARATE
 
 
-def _pairs(base: CellRounds, new: CellRounds) -> list[tuple[float, float]]:
-    """Speeds of the same round of the same campaign; only campaigns that have an id."""
-    speeds = {(r.campaign, r.number): r.values["mps"] for r in base.good if r.campaign}
+def _as_family(
+    comparisons: Sequence[Comparison], metric: Metric, margin: float
+) -> list[Comparison]:
+    """The same, what can be judged judged as one family."""
+    able = [c for c in comparisons if _judgeable(c)]
+    members = [(c.verdict.estimate, c.new_stamps, c.base_stamps) for c in able if c.verdict]
+    verdicts = iter(decide_family(members, metric=metric, margin=margin))
     return [
-        (speeds[r.campaign, r.number], r.values["mps"])
-        for r in new.good
-        if (r.campaign, r.number) in speeds
+        dataclasses.replace(c, verdict=next(verdicts)) if _judgeable(c) else c for c in comparisons
     ]
 
 
-def _refusal(base: CellRounds, new: CellRounds) -> str:
+def _samples(
+    base: CellRounds, new: CellRounds, quantity: str
+) -> tuple[list[float], list[float], Basis]:
+    """The figures of both sides to compare, and what one figure is of."""
+    pairs = _pairs(base, new, quantity)
+    if len(pairs) >= 2:
+        return [a for a, _ in pairs], [b for _, b in pairs], "rounds"
+    before, after = _of_campaigns(base, quantity), _of_campaigns(new, quantity)
+    if min(len(before), len(after)) >= SESSIONS:
+        return before, after, "campaigns"
+    return base.values(quantity), new.values(quantity), "separate"
+
+
+def _of_campaigns(cell: CellRounds, quantity: str) -> list[float]:
+    """The geometric mean of each campaign's rounds; only campaigns that have an id."""
+    apart: dict[str, list[float]] = {}
+    for one in cell.good:
+        if one.campaign:
+            apart.setdefault(one.campaign, []).append(one.values[quantity])
+    return [statistics.geometric_mean(values) for values in apart.values()]
+
+
+def _pairs(base: CellRounds, new: CellRounds, quantity: str) -> list[tuple[float, float]]:
+    """Figures of the same round of the same campaign; only campaigns that have an id."""
+    figures = {_place(r): r.values[quantity] for r in base.good if r.campaign}
+    return [(figures[_place(r)], r.values[quantity]) for r in new.good if _place(r) in figures]
+
+
+def _place(one: Round) -> tuple[str, int]:
+    return one.campaign, one.number
+
+
+def _refusal(base: CellRounds, new: CellRounds, metric: Metric) -> str:
     """Why the cells cannot be compared; empty when they can."""
     differences = setting_differences(base.rounds[0].setting, new.rounds[0].setting)
     if differences:
         return "; ".join(differences)
-    if base.rounds[0].setting.open_loop:
-        return "an open loop's messages/s are what was asked for: report --table cpu compares"
+    if metric is MPS and base.rounds[0].setting.open_loop:
+        return "an open loop's messages/s are what was asked for: --metric cpu_us_per_msg or due99"
     for side, cell in (("BASE", base), ("NEW", new)):
         if not cell.good:
             error = next((r.error for r in cell.rounds if r.error), cell.rounds[0].status)
             return f"no good round in {side}: {error}"
         if len(cell.good) < 2:
             return f"a single round in {side} has no spread: measure with --rounds 5 or more"
-        if min(cell.values("mps")) <= 0:
+        if len(cell.values(metric.quantity)) < len(cell.good):
+            return f"rounds without {metric.what} in {side}"
+        if min(cell.values(metric.quantity)) <= 0:
             return f"a round without a message in {side}"
     return ""
 
@@ -250,6 +234,8 @@ def compare_groups(
     *,
     base_func: str | None = None,
     new_func: str | None = None,
+    metric: Metric = MPS,
+    margin: float = MARGIN,
     noise: float | None = None,
 ) -> list[Comparison]:
     """Every cell of NEW against the same cell of BASE, in the order of the tables.
@@ -266,6 +252,7 @@ def compare_groups(
             base_func, new_func = base_rows.pop(), new_rows.pop()
     _check_row("--base-func", base_func or new_func, base)
     _check_row("--new-func", new_func or base_func, new)
+    compare = partial(compare_cells, metric=metric, margin=margin, noise=noise)
     name_of = _row_anywhere if _one_python(base) and _one_python(new) else _row_here
     found = []
     for group in new:
@@ -275,14 +262,19 @@ def compare_groups(
             wanted = canonical(base_func) if base_func else name_of(group.cells[func, conns])
             partner = _partner(base, group, wanted, conns, _row_here if base_func else name_of)
             if partner is not None:
-                found.append(compare_cells(partner, group.cells[func, conns], noise=noise))
+                found.append(compare(partner, group.cells[func, conns]))
     if not found:
         raise UsageError("compare: no row at the same number of connections is on both sides")
-    return found
+    return _as_family(found, metric, margin)
 
 
 def compare_pythons(
-    groups: Sequence[Group], base: str, *, noise: float | None = None
+    groups: Sequence[Group],
+    base: str,
+    *,
+    metric: Metric = MPS,
+    margin: float = MARGIN,
+    noise: float | None = None,
 ) -> list[Comparison]:
     """Every cell against the same under another interpreter, in the order of the tables.
 
@@ -299,13 +291,13 @@ def compare_pythons(
         raise UsageError(f"--base-python {base}: no such interpreter; there are {', '.join(names)}")
     partners = {_anywhere(cell): cell for cell in cells if cell.python == base}
     found = [
-        compare_cells(partners[_anywhere(cell)], cell, noise=noise)
+        compare_cells(partners[_anywhere(cell)], cell, metric=metric, margin=margin, noise=noise)
         for cell in cells
         if cell.python not in ("", base) and _anywhere(cell) in partners
     ]
     if not found:
         raise UsageError(f"compare --by python: no row ran under {base} and another interpreter")
-    return found
+    return _as_family(found, metric, margin)
 
 
 def _anywhere(cell: CellRounds) -> tuple[Setting, str, int]:
@@ -343,9 +335,30 @@ def _partner(
     return min(able, key=lambda found: found[:2])[2] if able else None
 
 
-def surely_below(comparisons: Sequence[Comparison], limit: float) -> list[Comparison]:
-    """The comparisons whose whole interval lies below the limit."""
-    return [c for c in comparisons if c.ratio is not None and c.ratio.high < limit]
+def judge_all(
+    comparisons: Sequence[Comparison], limit: float, *, metric: Metric = MPS
+) -> list[Judgement | None]:
+    """Whether each ratio is at least the limit, as one family; None for what was not compared.
+
+    Separate campaigns break no demand, but for what their stamps say.
+    """
+    able = [c for c in comparisons if _judgeable(c)]
+    judged = iter(
+        demand_family(
+            [(c.verdict.estimate, c.new_stamps, c.base_stamps) for c in able if c.verdict],
+            at_least=limit,
+            metric=metric,
+        )
+    )
+    return [next(judged) if _judgeable(c) else _undecidable_demand(c, limit) for c in comparisons]
+
+
+def _undecidable_demand(c: Comparison, limit: float) -> Judgement | None:
+    if c.verdict is None:
+        return None
+    whole = c.verdict.estimate.opened(low=True, high=True)
+    found = demand(whole, at_least=limit, new_stamps=c.new_stamps, base_stamps=c.base_stamps)
+    return found if found.outcome == "broken" else dataclasses.replace(found, reason=SEPARATE)
 
 
 def drift_note(comparisons: Sequence[Comparison]) -> str:
@@ -353,7 +366,7 @@ def drift_note(comparisons: Sequence[Comparison]) -> str:
 
     A machine that was busier in one of them looks just so.
     """
-    ratios = [c.ratio.ratio for c in comparisons if c.ratio is not None and not c.ratio.paired]
+    ratios = [c.verdict.estimate.value for c in comparisons if c.verdict and c.basis == "separate"]
     middle = statistics.median(ratios) if ratios else 1.0
     aside = sum((ratio > 1) == (middle > 1) for ratio in ratios)
     if len(ratios) < 4 or abs(middle - 1) < 0.02 or aside < 0.9 * len(ratios):

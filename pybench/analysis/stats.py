@@ -164,38 +164,3 @@ def _expanded_t_quantile(z: float, df: int) -> float:
     g3 = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
     g4 = (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160
     return z + g1 / df + g2 / df**2 + g3 / df**3 + g4 / df**4
-
-
-def log_ratio_interval(
-    base: Sequence[float], new: Sequence[float], *, paired: bool, level: float = 0.95
-) -> tuple[float, float]:
-    """Interval of mean(new) / mean(base) from Student's t on logarithms.
-
-    base, new: positive values, at least two each; equally many and in the same order when paired.
-    Paired: t over the differences of logarithms. Otherwise Welch's t, its degrees of freedom
-    rounded down, which errs to the wide side.
-    """
-    tail = 1 - (1 - level) / 2
-    log_base, log_new = [math.log(v) for v in base], [math.log(v) for v in new]
-    if paired:
-        differences = [b - a for a, b in zip(log_base, log_new, strict=True)]
-        centre = statistics.fmean(differences)
-        error = statistics.stdev(differences) / math.sqrt(len(differences))
-        df = len(differences) - 1
-    else:
-        centre = statistics.fmean(log_new) - statistics.fmean(log_base)
-        part_base = statistics.variance(log_base) / len(base)
-        part_new = statistics.variance(log_new) / len(new)
-        error = math.sqrt(part_base + part_new)
-        df = _welch_df(part_base, len(base), part_new, len(new))
-    half = student_t_quantile(tail, df) * error
-    return math.exp(centre - half), math.exp(centre + half)
-
-
-def _welch_df(part_a: float, n_a: int, part_b: float, n_b: int) -> int:
-    """Welch-Satterthwaite degrees of freedom, rounded down; part: variance / n of each side."""
-    denominator = part_a**2 / (n_a - 1) + part_b**2 / (n_b - 1)
-    if denominator == 0:
-        return min(n_a, n_b) - 1
-    df = (part_a + part_b) ** 2 / denominator
-    return max(1, math.floor(df + 1e-9))  # 3.9999999 of rounding is 4

@@ -223,11 +223,12 @@ def _why_undecided(
         return "a single round has no spread"
     if reachable:
         return ""
-    return " and ".join(
-        f"{side} is only a bound ({', '.join(codes)})"
-        for side, all_codes in (("NEW", new_stamps), ("BASE", base_stamps))
-        if (codes := sorted(c for c in all_codes if c in metric.bounds))
+    new, base = (
+        sorted(c for c in codes if c in metric.bounds) for codes in (new_stamps, base_stamps)
     )
+    if new and base:
+        return f"both are only bounds ({', '.join(sorted({*new, *base}))})"
+    return f"{'NEW' if new else 'BASE'} is only a bound ({', '.join(new or base)})"
 
 
 def _needed(found: Estimate, margin: float) -> float | None:
@@ -328,12 +329,14 @@ def demand(
     new_stamps: Collection[str] = (),
     base_stamps: Collection[str] = (),
     looks: int = 1,
+    confidence: float | None = None,
 ) -> Judgement:
     """Whether the true ratio is as demanded: one of at_least and at_most, or both.
 
     kept: the whole interval is.  broken: the whole interval is not, or a side is stamped invalid.
     looks: how many times this is asked at most while rounds are added; the interval is as much
     wider as keeps the chance of a wrong answer, of all looks together, at 5%.
+    confidence: of the interval, where that is settled already.
     Raises TypeError when nothing is demanded.
     """
     text = " and ".join(
@@ -346,7 +349,9 @@ def demand(
     found = bounded(estimate, metric, new_stamps, base_stamps)
     if reason := _invalid(new_stamps, base_stamps):
         return Judgement(outcome="broken", estimate=found, demand=text, reason=reason)
-    strict = found.at(look_confidence(looks)) if looks > 1 else found
+    if confidence is None and looks > 1:
+        confidence = look_confidence(looks)
+    strict = found if confidence is None else found.at(confidence)
     least = 0.0 if at_least is None else at_least
     most = math.inf if at_most is None else at_most
     if strict.high < least or strict.low > most:
@@ -375,6 +380,30 @@ def _needed_for_demand(found: Estimate, least: float, most: float) -> float | No
     limits = [limit for limit in (least, most) if 0 < limit < math.inf]
     half = min(abs(found.log - math.log(limit)) for limit in limits) - found.slack
     return half if possible and half > 0 else None
+
+
+def demand_family(
+    members: Sequence[tuple[Estimate, Collection[str], Collection[str]]],
+    *,
+    at_least: float,
+    metric: Metric = MPS,
+) -> list[Judgement]:
+    """The same demand on all comparisons of one invocation; members as of `decide_family`.
+
+    That any of those called broken is kept in truth has a chance of at most 5%, for all together.
+    """
+    levels = holm_confidences([estimate.p_value(at_least) for estimate, _, _ in members])
+    return [
+        demand(
+            estimate,
+            at_least=at_least,
+            metric=metric,
+            new_stamps=new,
+            base_stamps=base,
+            confidence=level,
+        )
+        for (estimate, new, base), level in zip(members, levels, strict=True)
+    ]
 
 
 def look_confidence(looks: int) -> float:
@@ -470,12 +499,12 @@ def words(verdict: Verdict, new: str, base: str, *, metric: Metric = MPS, where:
     )
 
 
-def remedy_words(verdict: Verdict | Judgement) -> str:
+def remedy_words(verdict: Verdict | Judgement, what: str = "round") -> str:
     """What would decide, as `about 12 more rounds would decide`; empty where nothing is known."""
     if verdict.more_rounds is None:
         return ""
-    some = "1 more round" if verdict.more_rounds == 1 else f"{verdict.more_rounds} more rounds"
-    return f"about {some} would decide"
+    plural = "" if verdict.more_rounds == 1 else "s"
+    return f"about {verdict.more_rounds} more {what}{plural} would decide"
 
 
 def _because(verdict: Verdict, new: str, base: str) -> str:

@@ -118,7 +118,7 @@ def _report_syscalls(args: argparse.Namespace) -> int:
 def _require_libraries(args: argparse.Namespace) -> None:
     """Miss an optional library before anything is printed."""
     if args.plots is not None:
-        require("report --plots", "matplotlib", "numpy")
+        require("report --plots", "matplotlib")
     if args.html is not None:
         require("report --html", "plotly", "jinja2")
 

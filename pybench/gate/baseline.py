@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pybench
-from pybench.analysis.compare import compare_values
+from pybench.analysis.ratio import Estimate, unpaired_ratio
 from pybench.errors import ResultFormatError, UsageError
 from pybench.gate.ratio import Interval, Ratio, judge
 from pybench.machine import environment
@@ -47,25 +47,26 @@ class Baseline:
 
     def change(self, taken: Taken) -> Interval | None:
         """The ratio now, divided by the ratio then; None when there was none."""
+        found = self._change(taken)
+        return None if found is None else Interval.of(found)
+
+    def _change(self, taken: Taken) -> Estimate | None:
         then, now = self.find(taken), taken.ratio
         if then is None:
             return None
-        found = compare_values(_per_round(then), _per_round(now), paired=False)
-        return Interval(found.ratio, found.low, found.high).widened(
-            max(then.disturbance, now.disturbance)
-        )
+        found = unpaired_ratio(_per_round(now), _per_round(then))
+        return found.widened(max(then.disturbance, now.disturbance))
 
     def check(self, taken: Taken) -> None:
         """Raises AssertionError for a regression, Inconclusive when it cannot be told."""
-        found = self.change(taken)
+        found = self._change(taken)
         if found is None:
             return
         then = self._ratios[taken.key]
-        judge(
-            f"{taken.ratio.name}: {taken.ratio.interval}, in the baseline {then.interval}; change",
-            found, found.low >= self.fail_below, found.high < self.fail_below,
-            f"at least {self.fail_below:g}", taken.ratio.stamps,
-        )  # fmt: skip
+        name = (
+            f"{taken.ratio.name}: {taken.ratio.interval}, in the baseline {then.interval}; change"
+        )
+        judge(name, found, taken.ratio.stamps, at_least=self.fail_below)
 
 
 def _per_round(ratio: Ratio) -> list[float]:

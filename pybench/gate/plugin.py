@@ -96,9 +96,7 @@ class Bench:
         """
         from pybench.gate import ratio as ratios
         from pybench.gate.baseline import Taken
-        from pybench.report.optional import require
 
-        require("pybench.ratio", "numpy", "scipy")
         try:
             found = ratios.ratio(func, against, conns, **self._overridden(self._defaults | options))
         except ratios.UnavailableError as exc:
@@ -277,9 +275,7 @@ def _baseline(config: pytest.Config) -> "Baseline | None":
     if name is None:
         return None
     from pybench.gate import baseline
-    from pybench.report.optional import require
 
-    require("--pybench-compare", "numpy", "scipy")
     return baseline.load(Path(name), share)
 
 

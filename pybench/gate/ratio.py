@@ -5,8 +5,9 @@ Ratios carry over between machines, absolute figures do not: only ratios are gat
 
 A demand has three outcomes. It is kept when the whole interval is on its side, broken
 (`AssertionError`) when the whole interval is on the other, and otherwise `Inconclusive`: the noise
-of the machine is larger than what was asked. The interval is that of `compare.py`, 95%, paired by
-round, and widened by as much as others disturbed one row more than the other.
+of the machine is larger than what was asked. The judge is `analysis/verdict.py`: a 95% interval,
+paired by round, widened by as much as others disturbed one row more than the other. A row that
+served wrong bytes, lost or starved connections breaks every demand.
 """
 
 import dataclasses
@@ -15,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pybench.analysis.compare import compare_values
+from pybench.analysis.ratio import Estimate, paired_ratio
+from pybench.analysis.stamps import class_of
+from pybench.analysis.verdict import demand, remedy_words
 from pybench.driver import campaign
 from pybench.driver.plan import make_plan
 from pybench.driver.progress import SilentReporter
@@ -26,7 +29,10 @@ from pybench.units import count_label
 
 DEFAULT_ROUNDS = 5
 DEFAULTS = {"runtime": "1s", "warmup": "200ms"}
-NOISY = ("steal", "busy_machine", "generator_bound", "client_idle", "noise_floor", "lost")
+NOTED = (
+    *("corrupt", "lost", "littles_law", "unfair"),
+    *("steal", "busy_machine", "throttled", "generator_bound", "client_idle"),
+)
 """The stamps that a reader of a ratio must know of."""
 
 
@@ -45,10 +51,10 @@ class Interval:
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
-    def widened(self, share: float) -> "Interval":
-        """With room for a disturbance that took that share, from 0 to 1, of one side."""
-        kept = 1 - min(share, 0.99)
-        return Interval(self.value, self.low * kept, self.high / kept)
+    @classmethod
+    def of(cls, found: Estimate) -> "Interval":
+        """What a reader wants of it."""
+        return cls(found.value, found.low, found.high)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +77,19 @@ class Ratio:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
+    def estimate(self) -> Estimate:
+        """The ratio, paired by round, with room for what disturbed one side alone."""
+        return paired_ratio(self.speeds, self.against_speeds).widened(self.disturbance)
+
+    @property
     def interval(self) -> Interval:
         """The ratio with its interval."""
-        found = compare_values(self.against_speeds, self.speeds, paired=True)
-        return Interval(found.ratio, found.low, found.high).widened(self.disturbance)
+        return Interval.of(self.estimate)
 
     @property
     def value(self) -> float:
-        """The ratio of the mean messages/s; to be judged by `require`, not by itself."""
-        return statistics.fmean(self.speeds) / statistics.fmean(self.against_speeds)
+        """The geometric mean of the rounds' ratios; to be judged by `require`, not by itself."""
+        return self.estimate.value
 
     @property
     def rounds(self) -> int:
@@ -99,27 +109,30 @@ class Ratio:
         __tracebackhide__ = True  # pytest then shows where it was demanded
         if at_least is None and at_most is None:
             raise TypeError("require(at_least=...) or require(at_most=...): nothing was demanded")
-        found = self.interval
-        if at_least is not None:
-            judge(self.name, found, found.low >= at_least, found.high < at_least,
-                  f"at least {at_least:g}", self.stamps)  # fmt: skip
-        if at_most is not None:
-            judge(self.name, found, found.high <= at_most, found.low > at_most,
-                  f"at most {at_most:g}", self.stamps)  # fmt: skip
+        judge(self.name, self.estimate, self.stamps, at_least=at_least, at_most=at_most)
 
 
 def judge(
-    name: str, found: Interval, kept: bool, broken: bool, demand: str, stamps: Sequence[str]
+    name: str,
+    found: Estimate,
+    stamps: Sequence[str],
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
 ) -> None:
     """Raise AssertionError when the demand is broken, Inconclusive when it is neither."""
     __tracebackhide__ = True
-    if broken:
-        raise AssertionError(f"{name}: {found}, surely not {demand}")
-    if not kept:
+    invalid = [code for code in stamps if class_of(code) == "invalid"]
+    judged = demand(found, at_least=at_least, at_most=at_most, new_stamps=invalid)
+    interval = Interval.of(found)
+    if judged.outcome == "broken":
+        why = f"stamped {', '.join(invalid)}" if invalid else f"surely not {judged.demand}"
+        raise AssertionError(f"{name}: {interval}, {why}")
+    if judged.outcome == "undecided":
         noted = f" [{', '.join(stamps)}]" if stamps else ""
+        remedy = remedy_words(judged) or "more rounds, or a quieter machine"
         raise Inconclusive(
-            f"{name}: {found}{noted}; whether that is {demand} cannot be told: "
-            "more rounds, or a quieter machine"
+            f"{name}: {interval}{noted}; whether that is {judged.demand} cannot be told: {remedy}"
         )
 
 
@@ -152,7 +165,7 @@ def ratio(func: str, against: str, conns: int, **options: Any) -> Ratio:
         speeds=tuple(r.mps for r in new),
         against_speeds=tuple(r.mps for r in base),
         disturbance=abs(_taken(new) - _taken(base)),
-        stamps=tuple(code for code in NOISY if any(_half_has(code, side) for side in (new, base))),
+        stamps=tuple(code for code in NOTED if any(_half_has(code, side) for side in (new, base))),
         options={key: str(value) for key, value in asked.items() if key != "rounds"},
     )
 

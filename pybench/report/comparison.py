@@ -1,106 +1,253 @@
 """What `compare` prints: one line per cell, then what was refused and what to keep in mind."""
 
+import math
 from collections.abc import Sequence
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
 from msgspec import to_builtins
 
-from pybench.analysis.compare import Comparison
+from pybench.analysis.compare import SEPARATE, Comparison
+from pybench.analysis.stamps import class_of
+from pybench.analysis.stats import Summary
+from pybench.analysis.verdict import (
+    MPS,
+    Judgement,
+    Metric,
+    Verdict,
+    interval_words,
+    remedy_words,
+    share_words,
+)
 from pybench.report.document import Document, Format, Grid, Remarks, write_document
-from pybench.report.text import MISSING, rate_text
+from pybench.report.metrics import METRICS
+from pybench.report.text import MISSING, sentence_case
 from pybench.units import count_label
 
-_HEADS: Final = ("Test", "Conns", "BASE", "NEW", "NEW/BASE", "95% interval", "p", "Verdict")
+_HEADS: Final = ("Test", "Conns", "BASE", "NEW", "NEW/BASE", "95% interval", "Verdict")
 _COLUMNS: Final = (
-    *("base_func", "new_func", "conns", "base_mps", "base_n", "new_mps", "new_n"),
-    *("ratio", "ci95_low", "ci95_high", "p", "paired", "verdict", "refused"),
+    *("base_func", "new_func", "conns", "metric", "base", "base_n", "new", "new_n"),
+    *("ratio", "ci95_low", "ci95_high", "basis", "verdict", "reason", "more_rounds"),
+    *("demand", "refused"),
 )
+_UNITS: Final = {"rounds": "round", "campaigns": "campaign a side", "separate": "round"}
+_STAMP_WORDS: Final = {
+    "invalid": "nothing can be said of that side",
+    "bound": "its figure is only a bound of what it can do",
+    "caution": "see docs/numbers.md",
+}
+_BASES: Final = {
+    "rounds": "Paired by round: one interleaved campaign.",
+    "campaigns": "Whole campaigns are held against each other: one value each.",
+    "separate": "Not paired: the sides were measured one after the other, and intervals know"
+    " nothing of what lay between.",
+}
 
 
 def write_comparison(
     comparisons: Sequence[Comparison],
-    below: Sequence[Comparison],
+    demands: Sequence[Judgement | None],
     notes: Sequence[str],
     fmt: Format,
     file: TextIO,
+    metric: Metric = MPS,
 ) -> None:
     """Write what `comparison_document` says of them."""
-    write_document(comparison_document(comparisons, below, notes), fmt, file)
+    write_document(comparison_document(comparisons, demands, notes, metric), fmt, file)
 
 
 def comparison_document(
-    comparisons: Sequence[Comparison], below: Sequence[Comparison], notes: Sequence[str]
+    comparisons: Sequence[Comparison],
+    demands: Sequence[Judgement | None],
+    notes: Sequence[str],
+    metric: Metric = MPS,
 ) -> Document:
     """Comparisons, a line each.
 
-    below: those that are surely below the limit that was asked for.  notes: lines to add, such as
-    differences of the environments.
-    As JSON `{"schema": 1, "cells": [...], "notes": [...]}`, a cell being a `Comparison` with its
-    name and whether it is below the limit.
+    demands: what came of `--fail-below`, one a comparison; empty where nothing was demanded.
+    notes: lines to add, such as differences of the environments.
+    As JSON `{"schema": 1, "metric": NAME, "cells": [...], "notes": [...]}`. A cell has its rows,
+    both summaries, `ratio` (value and interval, null at an open end; the verdict, why it is
+    undecided, and how many more rounds would decide), `demand`, stamps of both sides, or `refused`.
     """
+    asked = list(demands) or [None] * len(comparisons)
+    broken = [one is not None and one.outcome == "broken" for one in asked]
     grid = Grid(
-        title="Messages per second, NEW against BASE",
+        title=f"{sentence_case(metric.what)}, NEW against BASE",
         heads=_HEADS,
-        rows=[_line(c, c in below) for c in comparisons],
+        rows=[_line(c, one, metric) for c, one in zip(comparisons, asked, strict=True)],
         fixed=2,
-        stamped=frozenset((i, len(_HEADS) - 1) for i, c in enumerate(comparisons) if c in below),
+        stamped=frozenset((i, len(_HEADS) - 1) for i, is_broken in enumerate(broken) if is_broken),
     )
-    remarks = [*_remarks(comparisons), *notes]
-    cells = [to_builtins(c) | {"name": c.name, "below_limit": c in below} for c in comparisons]
+    remarks = [*_remarks(comparisons, metric), *_broken(comparisons, asked), *notes]
+    each = list(zip(comparisons, asked, strict=True))
     return Document(
         blocks=[grid, Remarks(remarks)] if remarks else [grid],
         columns=_COLUMNS,
-        lines=[_csv_line(c) for c in comparisons],
-        record={"schema": 1, "cells": cells, "notes": list(notes)},
+        lines=[_csv_line(c, one, metric) for c, one in each],
+        record={
+            "schema": 1,
+            "metric": metric.name,
+            "cells": [_record(c, one) for c, one in each],
+            "notes": list(notes),
+        },
     )
 
 
-def _line(c: Comparison, below: bool) -> list[str]:
+def _line(c: Comparison, asked: Judgement | None, metric: Metric) -> list[str]:
     """The cells of one comparison; a refused one has no figures."""
     name = [c.name, count_label(c.conns)]
-    if c.ratio is None or c.base is None or c.new is None:
-        return [*name, *[MISSING] * 5, "not compared"]
-    r = c.ratio
+    if c.verdict is None or c.base is None or c.new is None:
+        return [*name, *[MISSING] * 4, "not compared"]
+    found = c.verdict.estimate
     return [
         *name,
-        _rate(c.base.mean, c.base.n),
-        _rate(c.new.mean, c.new.n),
-        f"{r.ratio:.3f}",
-        f"{r.low:.3f} to {r.high:.3f}",
-        f"{r.p:.3f}",
-        r.verdict
-        + (", below the limit" if below else "")
-        + (f" !{c.stamp.code}" if c.stamp else ""),
+        _figure(c.base, metric),
+        _figure(c.new, metric),
+        f"{found.value:.3f}",
+        interval_words(found, 3),
+        verdict_text(c.verdict) + (f", {_demand_text(asked)}" if asked else ""),
     ]
 
 
-def _rate(mean: float, rounds: int) -> str:
-    return f"{rate_text(mean)} ({rounds})"
+def verdict_text(verdict: Verdict) -> str:
+    """`faster`, `equal within 3%`, `undecided`."""
+    if verdict.kind == "equal":
+        return f"equal within {share_words(verdict.margin)}"
+    return verdict.kind
 
 
-def _remarks(comparisons: Sequence[Comparison]) -> list[str]:
-    """How rounds were matched, and why cells were refused, each reason once."""
-    remarks = []
-    paired = {c.ratio.paired for c in comparisons if c.ratio is not None}
-    if True in paired:
-        remarks.append("Paired by round: one interleaved campaign. p knows nothing of the pairs.")
-    if False in paired:
-        remarks.append("Not paired: the sides were measured one after the other.")
-    stamps = [c for c in comparisons if c.stamp is not None]
-    for c in stamps[:1]:
-        assert c.stamp is not None
-        many = f" ({len(stamps)} cells)" if len(stamps) > 1 else ""
-        remarks.append(f"!{c.stamp.code}{many}: {c.stamp.text} -> {c.stamp.remedy}")
+def _demand_text(asked: Judgement) -> str:
+    return {
+        "broken": "below the limit",
+        "kept": f"{asked.demand}",
+        "undecided": "limit undecided",
+    }[asked.outcome]
+
+
+def _figure(summary: Summary, metric: Metric) -> str:
+    write = next(m.write for m in METRICS.values() if m.quantity == metric.quantity)
+    return f"{write(summary.mean)} ({summary.n})"
+
+
+def _remarks(comparisons: Sequence[Comparison], metric: Metric) -> list[str]:
+    """How rounds were matched, what was undecided and why, and why cells were refused."""
+    bases = dict.fromkeys(c.basis for c in comparisons if c.verdict is not None)
+    remarks = [_BASES[basis] for basis in bases]
     reasons: dict[str, list[str]] = {}
     for c in comparisons:
+        if c.verdict is not None and c.verdict.kind == "undecided":
+            reasons.setdefault(_why(c, c.verdict), []).append(_place(c))
+    remarks += [_said_of("Undecided", cells, why) for why, cells in reasons.items()]
+    separate = [c for c in comparisons if c.verdict is not None and c.verdict.reason == SEPARATE]
+    if separate:
+        remarks.append(f"To decide: {race_command(separate, metric)}")
+    refusals: dict[str, list[str]] = {}
+    for c in comparisons:
         if c.refused:
-            reasons.setdefault(c.refused, []).append(f"{c.name} at {count_label(c.conns)}")
-    remarks += [f"Not compared: {', '.join(cells)}: {why}" for why, cells in reasons.items()]
-    return remarks
+            refusals.setdefault(c.refused, []).append(_place(c))
+    remarks += [_said_of("Not compared", cells, why) for why, cells in refusals.items()]
+    return remarks + _stamp_remarks(comparisons)
 
 
-def _csv_line(c: Comparison) -> list[object]:
+def _place(c: Comparison) -> str:
+    return f"{c.name} at {count_label(c.conns)}"
+
+
+def _said_of(what: str, cells: Sequence[str], why: str) -> str:
+    shown = (
+        f"{', '.join(cells[:4])} and {len(cells) - 4} more" if len(cells) > 5 else ", ".join(cells)
+    )
+    return f"{what}: {shown}" + (f": {why}" if why else "")
+
+
+def _why(c: Comparison, verdict: Verdict) -> str:
+    remedy = "" if verdict.reason == SEPARATE else remedy_words(verdict, _UNITS[c.basis])
+    return "; ".join(part for part in (verdict.reason, remedy) if part)
+
+
+def _broken(comparisons: Sequence[Comparison], asked: Sequence[Judgement | None]) -> list[str]:
+    """Why demands are broken that the figures alone would not break."""
+    return [
+        f"Below the limit whatever its figure: {_place(c)}: {one.reason}"
+        for c, one in zip(comparisons, asked, strict=True)
+        if one is not None and one.outcome == "broken" and one.reason
+    ]
+
+
+def _stamp_remarks(comparisons: Sequence[Comparison]) -> list[str]:
+    """Each stamp once, with where it is; what is true of the whole machine is left to `report`."""
+    codes = sorted({code for c in comparisons for code in (*c.base_stamps, *c.new_stamps)})
+    return [
+        _said_of(
+            f"!{code}",
+            [f"{_place(c)} ({side})" for c in comparisons if (side := _side_with(code, c))],
+            _STAMP_WORDS[class_of(code)],
+        )
+        for code in codes
+        if class_of(code) != "machine"
+    ]
+
+
+def _side_with(code: str, c: Comparison) -> str:
+    """Which side has the stamp; empty when none has."""
+    if code in c.base_stamps:
+        return "both" if code in c.new_stamps else "BASE"
+    return "NEW" if code in c.new_stamps else ""
+
+
+def race_command(comparisons: Sequence[Comparison], metric: Metric = MPS) -> str:
+    """The command that decides what separate campaigns cannot.
+
+    A row against itself at another hour was another version of something: both have to be there.
+    """
+    counts = ",".join(count_label(n) for n in sorted({c.conns for c in comparisons}))
+    rows = list(dict.fromkeys(row for c in comparisons for row in (c.base_func, c.new_func) if row))
+    if any(c.same_row for c in comparisons):
+        row = comparisons[0].new_func
+        rows = [f"{side}={row}@python:{side.upper()}/bin/python" for side in ("base", "new")]
+    asked = "" if metric is MPS else f" --metric {metric.name}"
+    return f"pybench race {' '.join(rows)} --conns {counts}{asked}"
+
+
+def _ends(verdict: Verdict) -> tuple[float | None, float | None]:
+    """Both ends of the interval, None where it is open."""
+    low, high = verdict.estimate.low, verdict.estimate.high
+    return low if low > 0 else None, high if math.isfinite(high) else None
+
+
+def _record(c: Comparison, asked: Judgement | None) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "name": c.name,
+        "base_func": c.base_func,
+        "new_func": c.new_func,
+        "conns": c.conns,
+        "base": to_builtins(c.base),
+        "new": to_builtins(c.new),
+        "ratio": None,
+        "demand": asked.outcome if asked else None,
+        "base_stamps": list(c.base_stamps),
+        "new_stamps": list(c.new_stamps),
+        "refused": c.refused,
+    }
+    if c.verdict is not None:
+        low, high = _ends(c.verdict)
+        record["ratio"] = {
+            "ratio": c.verdict.estimate.value,
+            "low": low,
+            "high": high,
+            "basis": c.basis,
+            "margin": c.verdict.margin,
+            "verdict": c.verdict.kind,
+            "reason": c.verdict.reason,
+            "more_rounds": c.verdict.more_rounds,
+        }
+    return record
+
+
+def _csv_line(c: Comparison, asked: Judgement | None, metric: Metric) -> list[object]:
     sides = [x for s in (c.base, c.new) for x in ((s.mean, s.n) if s else (None, None))]
-    r = c.ratio
-    figures = [r.ratio, r.low, r.high, r.p, int(r.paired), r.verdict] if r else [None] * 6
-    return [c.base_func, c.new_func, c.conns, *sides, *figures, c.refused]
+    figures: list[object] = [None] * 7
+    if (v := c.verdict) is not None:
+        figures = [v.estimate.value, *_ends(v), c.basis, v.kind, v.reason, v.more_rounds]
+    outcome = asked.outcome if asked else None
+    return [c.base_func, c.new_func, c.conns, metric.name, *sides, *figures, outcome, c.refused]

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from pybench.analysis.compare import cell_ratio
+from pybench.analysis.compare import compare_cells
 from pybench.analysis.model import Group, kept_rate
+from pybench.analysis.verdict import interval_words, share_words
 from pybench.backends.plugins import PROGRAM_FAMILY
 from pybench.report.style import MANY
 from pybench.report.text import duration_text, plain_text, rate_text, ratio_text
@@ -143,15 +144,18 @@ def _stamp_sentence(group: Group, counts: Sequence[int]) -> str:
 
 
 def _times(group: Group, base: str, new: str, count: int) -> tuple[str, str]:
-    """`3.1x` and ` (95% CI 2.9 to 3.3)`: how many times base new is, and how sure that is."""
-    found = cell_ratio(group.cells[base, count], group.cells[new, count])
-    if found is None:
+    """`3.1x` and ` (95% CI 2.9 to 3.3)`: how many times base new is, and how sure that is.
+
+    Only rounds of one campaign decide; where the two are equal or undecided, that is said.
+    """
+    verdict = compare_cells(group.cells[base, count], group.cells[new, count]).verdict
+    if verdict is None:
         ratio = _speed(group, new, count) / _speed(group, base, count)
         return f"{_one_decimal(ratio)}x", " (one round: no interval)"
-    ratio, low, high = found
-    doubt = ": no sure difference" if low <= 1 <= high else ""
-    interval = f" (95% CI {_one_decimal(low)} to {_one_decimal(high)}{doubt})"
-    return f"{_one_decimal(ratio)}x", interval
+    found = verdict.estimate
+    doubt = {"equal": f": equal within {share_words(verdict.margin)}", "undecided": ": undecided"}
+    words = interval_words(found, 2 if found.value < 1.95 else 1)
+    return f"{_one_decimal(found.value)}x", f" (95% CI {words}{doubt.get(verdict.kind, '')})"
 
 
 def _one_decimal(ratio: float) -> str:

@@ -53,6 +53,18 @@ def test_the_mean_is_geometric() -> None:
     assert paired_ratio([50.0, 200.0], [100.0, 100.0]).value == pytest.approx(1.0)
 
 
+def test_pairs_share_their_drift() -> None:
+    """A drift of the machine widens the unpaired interval and leaves the paired one alone."""
+    base, new = [100.0, 150.0, 80.0, 120.0], [111.0, 164.0, 89.0, 131.0]
+    paired, unpaired = paired_ratio(new, base), unpaired_ratio(new, base)
+    assert 1.0 < paired.low < paired.high < 1.13
+    assert unpaired.low < 1.0 < unpaired.high
+
+
+def test_equal_values_have_an_interval_of_no_width() -> None:
+    assert figures(unpaired_ratio([10.0, 10.0], [5.0, 5.0])) == pytest.approx((2.0, 2.0, 2.0))
+
+
 def test_a_single_round_has_no_interval() -> None:
     for found in (paired_ratio([2.0], [1.0]), unpaired_ratio([2.0], [1.0, 1.1])):
         assert (found.low, found.high, found.df) == (0.0, math.inf, 0)

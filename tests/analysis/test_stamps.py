@@ -9,12 +9,10 @@ import pytest
 from msgspec import structs
 
 from pybench.analysis import queue_share, stamps
-from pybench.analysis.compare import compare_cells
 from pybench.analysis.model import Group, group_rounds
 from pybench.machine import cgroup, interference
 from pybench.machine.interference import Monitor, read_cpu_times, read_listen_counters
 from pybench.machine.placement import Placement
-from pybench.report.comparison import write_comparison
 from pybench.report.metrics import METRICS
 from pybench.report.page.sections import row_warnings
 from pybench.report.summary import run_summary
@@ -465,22 +463,6 @@ def test_without_calibration_or_with_more_rounds_they_are_not() -> None:
     speeds = {"selector": 100_000.0, "raw_selector": 103_000.0}
     assert not build_tables(calibrated(speeds, floor=0.0), [METRICS["mps"]]).stamps
     assert not build_tables(calibrated(speeds, rounds=9), [METRICS["mps"]]).stamps
-
-
-def test_comparing_says_when_a_difference_is_noise() -> None:
-    group = calibrated({"selector": 100_000, "raw_selector": 103_000, "asyncio": 30_000})
-    near = compare_cells(group.cells["selector", 100], group.cells["raw_selector", 100])
-    far = compare_cells(group.cells["asyncio", 100], group.cells["selector", 100])
-    assert near.stamp is not None and near.stamp.code == "noise_floor"
-    assert near.ratio is not None and near.ratio.verdict == "no difference"
-    assert far.stamp is None and far.ratio is not None and far.ratio.verdict == "faster"
-    for fmt in ("table", "markdown"):
-        file = io.StringIO()
-        write_comparison([near, far], [], [], fmt, file)
-        assert file.getvalue().count("!noise_floor") == 2, "in its line and below the table"
-    file = io.StringIO()
-    write_comparison([near, far], [], [], "json", file)
-    assert '"noise_floor"' in file.getvalue()
 
 
 def test_the_queue_is_a_column_of_every_summary() -> None:

@@ -9,7 +9,6 @@ import pytest
 from pybench.analysis.stats import (
     bucket_width_ns,
     histogram_mean_ns,
-    log_ratio_interval,
     merge_histograms,
     percentile_ns,
     student_t_cdf,
@@ -79,37 +78,6 @@ def test_student_t_is_a_symmetric_distribution(df: int) -> None:
     assert points == sorted(points)
     for t in (0.3, 1.0, 4.0):
         assert student_t_cdf(t, df) + student_t_cdf(-t, df) == pytest.approx(1.0)
-
-
-def test_log_ratio_interval_of_pairs() -> None:
-    """Logarithms differ by ln 2 -+ 0.1: the standard error is 0.1 / sqrt(3), t is 4.303."""
-    base = [100.0, 200.0, 400.0]
-    new = [b * 2 * math.exp(d) for b, d in zip(base, (-0.1, 0.0, 0.1), strict=True)]
-    half = 4.302652730 * 0.1 / math.sqrt(3)
-    low, high = log_ratio_interval(base, new, paired=True)
-    assert (low, high) == pytest.approx((2 * math.exp(-half), 2 * math.exp(half)))
-
-
-def test_log_ratio_interval_unpaired_is_welch() -> None:
-    """Equal variances of 0.01 and three values each: 4 degrees of freedom, t is 2.776."""
-    base = [math.exp(x) for x in (-0.1, 0.0, 0.1)]
-    new = [3 * math.exp(x) for x in (-0.1, 0.0, 0.1)]
-    half = 2.776445105 * math.sqrt(0.01 / 3 * 2)
-    low, high = log_ratio_interval(base, new, paired=False)
-    assert (low, high) == pytest.approx((3 * math.exp(-half), 3 * math.exp(half)))
-
-
-def test_pairs_share_their_drift() -> None:
-    """A drift of the machine widens the unpaired interval and leaves the paired one alone."""
-    base, new = [100.0, 150.0, 80.0, 120.0], [111.0, 164.0, 89.0, 131.0]
-    paired = log_ratio_interval(base, new, paired=True)
-    unpaired = log_ratio_interval(base, new, paired=False)
-    assert 1.0 < paired[0] < paired[1] < 1.13
-    assert unpaired[0] < 1.0 < unpaired[1]
-
-
-def test_equal_values_have_an_interval_of_no_width() -> None:
-    assert log_ratio_interval([5.0, 5.0], [10.0, 10.0], paired=False) == pytest.approx((2.0, 2.0))
 
 
 def test_merging_adds_counts_and_sorts() -> None:

@@ -8,7 +8,6 @@ import pytest
 from pybench.errors import Inconclusive, PybenchError, UsageError
 from tests.support import SUPPORT
 
-pytest.importorskip("scipy")
 baselines = pytest.importorskip("pybench.gate.baseline")
 ratios = pytest.importorskip("pybench.gate.ratio")
 

@@ -16,7 +16,6 @@ import pytest
 
 from pybench.analysis.load import load_files
 from pybench.analysis.model import Group, fastest_first, group_rounds, server_name
-from pybench.analysis.stats import log_ratio_interval
 from pybench.backends import ROWS
 from pybench.backends.names import FAMILY_ORDER, family, row_order
 from pybench.cli import main
@@ -563,24 +562,24 @@ def test_a_program_is_not_the_fastest_python_row() -> None:
 
 
 def test_a_sentence_says_how_sure_its_ratio_is() -> None:
-    """Student's interval of the ratio, by itself; one round has none."""
+    """The interval of the pairs; one round has none, and apart from each other none decide."""
 
-    def sentence(rounds: int, faster: float) -> str:
-        speeds = [30_000.0, 31_000.0, 32_500.0][:rounds]
+    def sentence(rounds: int, faster: float, campaign: str = "x", swing: float = 1.0) -> str:
+        speeds = [30_000.0, 31_000.0, 32_500.0, 30_000.0][:rounds]
+        swings = {"asyncio_proto": 1.0, "uvloop_proto": swing}
         results = [
-            synthetic.make_result(row, 100, number, mps=factor * mps)
+            synthetic.make_result(row, 100, n, mps=factor * mps * swings[row] ** (-1) ** n)
             for row, factor in (("asyncio_proto", 1.0), ("uvloop_proto", faster))
-            for number, mps in enumerate(speeds if row[0] == "a" else speeds[::-1], 1)
+            for n, mps in enumerate(speeds, 1)
         ]
-        return summary_sentences(one_group(results))[0]
+        (group,) = group_rounds(synthetic.as_rounds(results, campaign))
+        return summary_sentences(group)[0]
 
-    speeds = [30_000.0, 31_000.0, 32_500.0]
-    low, high = log_ratio_interval(speeds, [3 * mps for mps in speeds], paired=False)
-    assert sentence(3, 3.0) == (
-        "uvloop_proto serves 3.0x asyncio_proto at 100 connections"
-        f" (95% CI {low:.1f} to {high:.1f})."
-    )
-    assert sentence(3, 1.01).endswith("(95% CI 0.92 to 1.11: no sure difference).")
+    serves = "uvloop_proto serves 3.0x asyncio_proto at 100 connections"
+    assert sentence(4, 3.0) == f"{serves} (95% CI 3.0 to 3.0)."
+    assert sentence(4, 3.0, campaign="").endswith(": undecided).")
+    assert sentence(4, 1.01).endswith("(95% CI 1.01 to 1.01: equal within 3%).")
+    assert sentence(4, 1.01, swing=1.1).endswith(": undecided).")
     assert sentence(1, 3.0).endswith("(one round: no interval).")
 
 

