@@ -108,7 +108,7 @@ def compare_cells(
     estimate = ratio(after, before)
     if noise is not None:
         estimate = estimate.widened(noise)
-    stamped = [_stamps(cell) for cell in (base, new)]
+    stamped = [side_stamps_of(cell) for cell in (base, new)]
     if basis == "separate" and noise is None:
         verdict = _undecidable(estimate, margin)
     else:
@@ -126,7 +126,8 @@ def compare_cells(
     )
 
 
-def _stamps(cell: CellRounds) -> tuple[str, ...]:
+def side_stamps_of(cell: CellRounds) -> tuple[str, ...]:
+    """The codes that count for a cell (`verdict.side_stamps`)."""
     return side_stamps([{w.code for w in r.warnings} for r in cell.good])
 
 
@@ -161,6 +162,17 @@ def _samples(
     if min(len(before), len(after)) >= SESSIONS:
         return before, after, "campaigns"
     return base.values(quantity), new.values(quantity), "separate"
+
+
+def ratio_of_cells(
+    base: CellRounds, new: CellRounds, quantity: str
+) -> tuple[Estimate, list[float]]:
+    """NEW / BASE of positive values, and the ratio of each round where they are paired."""
+    pairs = _pairs(base, new, quantity)
+    if len(pairs) >= 2:
+        before, after = [a for a, _ in pairs], [b for _, b in pairs]
+        return paired_ratio(after, before), [b / a for a, b in pairs]
+    return unpaired_ratio(new.values(quantity), base.values(quantity)), []
 
 
 def _of_campaigns(cell: CellRounds, quantity: str) -> list[float]:

@@ -174,10 +174,10 @@ class CellRounds:
         return merge_histograms(r.histogram for r in self.good)
 
     @cached_property
-    def noise_floor(self) -> float | None:
-        """By what share two runs of one row differ on this machine; None when nobody calibrated."""
-        floors = [r.env.get("calibration", {}).get("noise_floor") for r in self.good]
-        return max((float(floor) for floor in floors if floor), default=None)
+    def every_code(self) -> tuple[str, ...]:
+        """The stamps on any good round, and on all together, sorted."""
+        own = {self.stamp.code} if self.stamp else set()
+        return tuple(sorted({w.code for r in self.good for w in r.warnings} | own))
 
     @cached_property
     def modes(self) -> tuple[Mode, Mode] | None:
@@ -195,9 +195,8 @@ class CellRounds:
 
     @cached_property
     def codes(self) -> tuple[str, ...]:
-        """The stamps on any good round, and on all together, sorted."""
-        own = {self.stamp.code} if self.stamp else set()
-        return tuple(sorted({w.code for r in self.good for w in r.warnings} | own))
+        """Those that mark this cell: not what is true of all that this machine measures."""
+        return tuple(code for code in self.every_code if stamps.class_of(code) != "machine")
 
 
 @dataclass(frozen=True)
@@ -238,12 +237,6 @@ class Group:
     def rounds(self) -> list[Round]:
         """All rounds of all cells."""
         return [r for cell in self.cells.values() for r in cell.rounds]
-
-    @cached_property
-    def noise_floor(self) -> float | None:
-        """The largest that any of its cells was measured under."""
-        floors = [cell.noise_floor for cell in self.cells.values()]
-        return max((floor for floor in floors if floor is not None), default=None)
 
     def rows_with(self, quantity: str) -> list[str]:
         """The rows that have the quantity at any count, in order."""

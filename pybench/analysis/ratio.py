@@ -87,6 +87,12 @@ class Estimate:
             slack=self.slack + slack,
         )
 
+    def scaled(self, factor: float) -> "Estimate":
+        """With value and interval times a factor > 0 that is known exactly."""
+        return dataclasses.replace(
+            self, value=self.value * factor, low=self.low * factor, high=self.high * factor
+        )
+
     def inverse(self) -> "Estimate":
         """BASE / NEW."""
         return dataclasses.replace(

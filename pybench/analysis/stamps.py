@@ -1,9 +1,8 @@
 """The closed list of stamps: what a reader must know before believing a result.
 
 A check is a function from a result to a warning with its number and its remedy, or None; `CHECKS`
-lists them all. A check neither prints nor measures. One stamp is not about one result but about
-two: `noise_floor` says that their difference is no larger than what this machine shows between
-runs of the same row. One is about a cell's rounds together: `modes`.
+lists them all. A check neither prints nor measures. One stamp is not about one result but about a
+cell's rounds together: `modes`.
 Each stamp is of a class, which says what a verdict makes of it: `CLASSES`.
 """
 
@@ -427,23 +426,6 @@ def short_run(result: Result) -> Stamp | None:
         code="short_run",
         text=f"measured for {result.window_s:.3g} s only",
         remedy=f"--runtime of {SHORT_RUN_S:g}s or more",
-    )
-
-
-def noise_floor(ratio: float, floor: float, of: str) -> Stamp | None:
-    """The stamp on a pair of figures; None when they differ by more than the noise.
-
-    ratio: of the two, > 0.  floor: share by which two runs of one row differ on this machine, from
-    `pybench calibrate`.  of: what the two are, for the text.
-    """
-    difference = max(ratio, 1 / ratio) - 1
-    if difference > floor:
-        return None
-    return Stamp(
-        code="noise_floor",
-        text=f"{of} differ by {100 * difference:.1f}%, and runs of one row here by up to"
-        f" {100 * floor:.1f}%",
-        remedy="more --rounds of one interleaved campaign; take no order from these",
     )
 
 

@@ -309,6 +309,23 @@ def holm_confidences(p_values: Sequence[float], confidence: float = CONFIDENCE) 
     return found
 
 
+def surely_different(
+    members: Sequence[tuple[Estimate, Collection[str], Collection[str]]], *, metric: Metric = MPS
+) -> list[bool]:
+    """Whether `decide_family` would say faster or slower of each, and no more: it is far quicker.
+
+    For the hundreds of pairs in a column of a table.
+    """
+    p_values = [estimate.p_value() for estimate, _, _ in members]
+    levels = holm_confidences(p_values)
+    found = []
+    for (estimate, new, base), p, level in zip(members, p_values, levels, strict=True):
+        known = bounded(estimate, metric, new, base)
+        closed = known.low > 0 if known.value > 1 else math.isfinite(known.high)
+        found.append(p < 1 - level and closed and not _invalid(new, base))
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """Whether a demand is kept. reason: why it is broken or undecided, as the end of a sentence."""

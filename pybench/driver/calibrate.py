@@ -1,8 +1,9 @@
 """Learn what this machine can and cannot tell: its noise, the load server's ceiling, its limits.
 
-Half a minute of short runs and a look at the kernel's limits. The stamps on results use it:
-`noise_floor` and `generator_bound`. Nothing of the system is changed; what a person could tune is
-printed. What was found is kept per machine in the user's cache folder.
+Half a minute of short runs and a look at the kernel's limits. The noise is for people: it says
+whether to ask for more rounds. The stamp `generator_bound` names the ceiling. Nothing of the system
+is changed; what a person could tune is printed. What was found is kept per machine in the user's
+cache folder.
 """
 
 import gc
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pybench import backends
+from pybench.analysis.stats import student_t_quantile
 from pybench.driver import campaign
 from pybench.driver.plan import make_plan
 from pybench.driver.progress import PlainReporter
@@ -75,10 +77,12 @@ def noise_floor(speeds: Sequence[float]) -> float:
     """The share by which two runs of one row differ at most, 95 times of 100.
 
     speeds: messages/s of at least two runs of the same. The difference of two normally distributed
-    logarithms of standard deviation s is within 1.96 * sqrt(2) * s that often.
+    logarithms of standard deviation s is within t * sqrt(2) * s that often, where t is Student's
+    for as many runs as s is estimated from.
     """
     deviation = statistics.stdev(math.log(speed) for speed in speeds)
-    return max(NO_NOISE, math.exp(1.96 * math.sqrt(2) * deviation) - 1)
+    t = student_t_quantile(0.975, len(speeds) - 1)
+    return max(NO_NOISE, math.exp(t * math.sqrt(2) * deviation) - 1)
 
 
 def _ceilings(notify: Notify) -> tuple[dict[str, float], dict[str, str]]:

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from pybench.analysis.stamps import class_of
 from pybench.driver.control import Progress
 from pybench.driver.plan import GUESSED_OVERHEAD_S, asked_s
 from pybench.result import Result
@@ -82,9 +83,13 @@ def outcome(result: Result) -> str:
         f"{result.mps:,.0f} messages/s, latency 50% {short_time(latency.p50)},"
         f" 95% {short_time(latency.p95)}"
     )
-    if result.warnings:
-        text += f" [{', '.join(warning.code for warning in result.warnings)}]"
-    return text
+    codes = marking(result)
+    return text + (f" [{', '.join(codes)}]" if codes else "")
+
+
+def marking(result: Result) -> list[str]:
+    """The codes of its stamps, but not what is true of the whole machine: the end says that."""
+    return [w.code for w in result.warnings if class_of(w.code) != "machine"]
 
 
 def short_time(time_ns: float) -> str:
@@ -224,7 +229,7 @@ class LiveReporter:
         self._estimate.finish()
         self._finished += 1
         name = cell_name(result.func, result.conns, result.rate, result.round, self._rounds)
-        style = "" if result.ok and not result.warnings else "yellow" if result.ok else "red"
+        style = "" if result.ok and not marking(result) else "yellow" if result.ok else "red"
         self._console.print(Text(f"{name}: {outcome(result)}", style=style))
         if result.details:
             self._console.print(Text(result.details.rstrip(), style="dim"))

@@ -65,6 +65,8 @@ def _piped(cells: Sequence[str]) -> str:
 
 def _stamp(stamp: StampNote) -> str:
     remedy = f" Remedy: {stamp.remedy}" if stamp.remedy else ""
+    if not stamp.mark:
+        return f"- **{stamp.code}** (the whole machine): {stamp.text}.{remedy}"
     head = f"- `!{stamp.mark}` **{stamp.code}** ({stamp.rounds_text}: {stamp.where})"
     return f"{head}: {stamp.text}.{remedy}"
 

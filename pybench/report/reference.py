@@ -7,7 +7,15 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
+from pybench.analysis.compare import ratio_of_cells, side_stamps_of
 from pybench.analysis.model import Group
+from pybench.analysis.verdict import METRICS as COMPARED
+from pybench.analysis.verdict import (
+    Verdict,
+    decide_family,
+    interval_words,
+    share_words,
+)
 from pybench.backends.names import canonical, row_order
 from pybench.errors import UsageError
 from pybench.report.metrics import METRICS
@@ -22,10 +30,16 @@ _DEFAULT_ROW = "c_epoll"
 
 @dataclass(frozen=True, slots=True)
 class ThenNow:
-    """One cell of 2016 and of today, both relative to the same row at the same count."""
+    """One cell of 2016 and of today, both relative to the same row at the same count.
+
+    ci95: of `now`, the noise of both rows in it; None for a single round, and for what is no ratio.
+    verdict: on now / then; what was printed then is taken for exact.
+    """
 
     then: float
     now: float
+    ci95: tuple[float, float] | None = None
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +120,34 @@ def _then(table: str, row: str, count: int | None = None) -> float | None:
 
 
 def _ratios(group: Group, quantity: str, table: str, base: str) -> dict[tuple[str, int], ThenNow]:
-    """The cells that both have, where both also have the base row."""
-    metric = next(m for m in METRICS.values() if m.quantity == quantity)
-    found = {}
+    """The cells that both have, where both also have the base row; all changes are one family."""
+    thens: dict[tuple[str, int], float] = {}
+    members = []
     for (row, count), cell in group.cells.items():
-        if cell.at_least(quantity):
-            continue
+        against = group.cells.get((base, count))
         then, then_base = _then(table, row, count), _then(table, base, count)
-        now, now_base = (group.summary(name, count, quantity) for name in (row, base))
-        if then and then_base and now and now_base and metric.value(now_base):
-            ratio = metric.value(now) / metric.value(now_base)
-            found[row, count] = ThenNow(then / then_base, ratio)
-    return found
+        if not (then and then_base and against and not cell.at_least(quantity)):
+            continue
+        if min([*cell.values(quantity), *against.values(quantity)], default=0) <= 0 or not (
+            cell.values(quantity) and against.values(quantity)
+        ):
+            continue
+        estimate, _ = ratio_of_cells(against, cell, quantity)
+        thens[row, count] = then / then_base
+        members.append(
+            (estimate.scaled(then_base / then), side_stamps_of(cell), side_stamps_of(against))
+        )
+    metric = COMPARED["mps" if quantity == "mps" else "p50"]
+    verdicts = decide_family(members, metric=metric)
+    return {
+        key: _then_now(then, verdict)
+        for (key, then), verdict in zip(thens.items(), verdicts, strict=True)
+    }
+
+
+def _then_now(then: float, verdict: Verdict) -> ThenNow:
+    now = verdict.estimate.scaled(then)
+    return ThenNow(then, now.value, (now.low, now.high) if now.df else None, verdict)
 
 
 def _table(
@@ -138,7 +168,18 @@ def _sentences(entries: Mapping[tuple[str, int], ThenNow], base: str) -> list[st
     chosen = max(c for c in counts if counts.count(c) >= 0.8 * most)
     return [
         f"{row} was {ratio_text(entries[row, count].then)} of {base} at {count_label(count)} "
-        f"connections in 2016, {ratio_text(entries[row, count].now)} now."
+        f"connections in 2016, {_now_words(entries[row, count])}."
         for row, count in sorted(others, key=lambda key: row_order(key[0]))
         if count == chosen
     ]
+
+
+def _now_words(entry: ThenNow) -> str:
+    """`0.62 now (95% CI 0.58 to 0.66: undecided)`: whether the figure is another than then."""
+    verdict = entry.verdict
+    if verdict is None or not verdict.estimate.df:
+        return f"{ratio_text(entry.now)} now"
+    changes = {"equal": f"equal within {share_words(verdict.margin)}", "undecided": "undecided"}
+    more = "more" if verdict.estimate.value > 1 else "less"
+    interval = interval_words(verdict.estimate.scaled(entry.then))
+    return f"{ratio_text(entry.now)} now (95% CI {interval}: {changes.get(verdict.kind, more)})"

@@ -8,7 +8,8 @@ As JSON:
 
 CONNS is a decimal string. In an open loop "columns" is "rate" and the asked rate stands in its
 place; the connections are in the setting. A cell that was not measured is absent; with one round
-stddev, dev_pct and ci95 are null; `"at_least": true` marks a lower bound. With results of several
+stddev, dev_pct and ci95 are null; `"at_least": true` marks a lower bound. "ties" are the groups of
+rows in the cell's column that are not surely different, 0 that of the best. With results of several
 load servers (or message sizes, ...) the document is `{"schema": 1, "groups": [one such object
 each]}`.
 
@@ -17,12 +18,13 @@ closed one. Warnings are codes; 2016 is left out.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from pybench.report.document import Block, Document, Grid, Heading, Sentences, notes
-from pybench.report.reference import Reference, ReferenceTable
-from pybench.report.tables import Entry, GroupTables, Table
+from pybench.report.document import Block, Document, Grid, Heading, Remarks, Sentences, notes
+from pybench.report.reference import Reference, ReferenceTable, ThenNow
+from pybench.report.tables import BEST_LEGEND, Entry, GroupTables, Table
 from pybench.report.text import MISSING, sentence_case
 from pybench.units import count_label
 
@@ -50,6 +52,8 @@ def report_document(
 def _blocks(group: GroupTables, reference: Reference | None) -> list[Block]:
     blocks: list[Block] = [Heading(sentence_case(group.group.title))]
     blocks += [_grid(table) for table in group.tables]
+    if any(table.tied for table in group.tables):
+        blocks.append(Remarks([BEST_LEGEND]))
     if reference is not None:
         blocks += [_reference_grid(table) for table in reference.tables]
         if reference.sentences:
@@ -96,7 +100,7 @@ def _lines(group: GroupTables, table: Table) -> list[list[object]]:
         where = [setting.server, setting.msize, f"{setting.runtime_s:g}"]
         what = [table.metric.key, table.metric.unit, row, conns, rate, s.n]
         figures = [s.mean, s.median, s.stddev, s.dev_pct, *(s.ci95 or (None, None))]
-        codes = " ".join(group.group.cells[row, count].codes)
+        codes = " ".join(group.group.cells[row, count].every_code)
         lines.append([*where, *what, *figures, int(entry.at_least), codes])
     return lines
 
@@ -146,6 +150,7 @@ def _entry_record(entry: Entry) -> dict[str, Any]:
     s = entry.summary
     cell: dict[str, Any] = {"mean": s.mean, "median": s.median, "stddev": s.stddev}
     cell |= {"dev_pct": s.dev_pct, "n": s.n, "ci95": None if s.ci95 is None else list(s.ci95)}
+    cell |= {"ties": list(entry.ties)} if entry.ties else {}
     return cell | ({"at_least": True} if entry.at_least else {})
 
 
@@ -154,10 +159,19 @@ def _reference_record(reference: Reference) -> dict[str, Any]:
     for table in reference.tables:
         rows = tables.setdefault(table.key, {})
         for (row, conns), entry in table.entries.items():
-            rows.setdefault(row, {})[str(conns)] = {"then": entry.then, "now": entry.now}
+            rows.setdefault(row, {})[str(conns)] = _then_now_record(entry)
     return {
         "source": f"2016-{reference.where}",
         "relative_to": reference.relative_to,
         "tables": tables,
         "sentences": list(reference.sentences),
     }
+
+
+def _then_now_record(entry: ThenNow) -> dict[str, Any]:
+    """ci95 null where there is none, an end of it null where a bound opens it."""
+    record: dict[str, Any] = {"then": entry.then, "now": entry.now, "ci95": None}
+    if entry.ci95 is not None:
+        low, high = entry.ci95
+        record["ci95"] = [low or None, high if math.isfinite(high) else None]
+    return record | ({"verdict": entry.verdict.kind} if entry.verdict else {})

@@ -4,10 +4,26 @@ from collections.abc import Sequence
 from typing import Any, Final, TextIO
 
 from pybench.analysis.model import CellRounds, Group, group_rounds, rounds_of_section
-from pybench.report.document import Block, Document, Format, Grid, notes, write_document
+from pybench.report.document import (
+    Block,
+    Document,
+    Format,
+    Grid,
+    Remarks,
+    notes,
+    write_document,
+)
 from pybench.report.metrics import METRICS
 from pybench.report.results import group_record, joined
-from pybench.report.tables import CENSORED_PCT, GroupTables, build_tables, cell_marks, modes_text
+from pybench.report.tables import (
+    BEST,
+    BEST_LEGEND,
+    CENSORED_PCT,
+    GroupTables,
+    build_tables,
+    cell_marks,
+    modes_text,
+)
 from pybench.report.text import MISSING, duration_text, sentence_case
 from pybench.result import Result
 from pybench.units import count_label
@@ -88,8 +104,11 @@ def _latencies(group: Group) -> tuple[str, ...]:
     return _OPEN if group.open_loop else _CLOSED
 
 
-def _line(group: Group, cell: CellRounds, marks: str) -> list[str]:
-    """The cell's line in the table; a cell without a good round is all missing but its name."""
+def _line(group: Group, cell: CellRounds, tail: str) -> list[str]:
+    """The cell's line in the table; a cell without a good round is all missing but its name.
+
+    tail: what follows its speed, as wide in each line.
+    """
     figures = _record(cell)
     name = [cell.func, count_label(figures["conns"])]
     if group.open_loop:
@@ -105,8 +124,7 @@ def _line(group: Group, cell: CellRounds, marks: str) -> list[str]:
         for key in _latencies(group)
     ]
     speed = modes_text(cell.modes) if cell.modes else METRICS["mps"].cell(summary)
-    speed += f" !{marks}" if marks else ""
-    return [*name, speed, *latencies, *_shares(figures)]
+    return [*name, speed + tail, *latencies, *_shares(figures)]
 
 
 def _shares(figures: dict[str, Any]) -> list[str]:
@@ -146,7 +164,7 @@ def _record(cell: CellRounds) -> dict[str, Any]:
         record[quantity] = values.mean if values else None
     for quantity in ("starved", "lost", "late_pct", "unsent_pct"):
         record[quantity] = max(cell.values(quantity), default=None)
-    record["warnings"] = list(cell.codes)
+    record["warnings"] = list(cell.every_code)
     record["errors"] = list(dict.fromkeys(r.error for r in cell.rounds if r.error))
     return record
 
@@ -167,19 +185,26 @@ def _blocks(group: GroupTables) -> list[Block]:
         stamped=frozenset((i, column) for i, row in enumerate(rows) if " !" in row[column]),
         main=True,
     )
-    return [grid, *notes(group.stamps, group.failures)]
+    legend: list[Block] = [Remarks([BEST_LEGEND])] if _best(group) else []
+    return [grid, *legend, *notes(group.stamps, group.failures)]
+
+
+def _best(group: GroupTables) -> set[tuple[str, int]]:
+    """The cells that are among the best of their column."""
+    speeds = next((t for t in group.tables if t.metric.name == "mps"), None)
+    return set() if speeds is None else {key for key, e in speeds.entries.items() if e.best}
 
 
 def _rows(group: GroupTables) -> list[list[str]]:
-    marks = cell_marks(group.group, group.stamps)
-    lines = [
-        _line(group.group, cell, marks[cell.func, cell.column]) for cell in _ordered(group.group)
+    """The lines, figures under each other, marks or not."""
+    marks, best = cell_marks(group.group, group.stamps), _best(group)
+    width = max((len(mark) for mark in marks.values()), default=0)
+
+    def tail(key: tuple[str, int]) -> str:
+        text = (f" {BEST}" if key in best else "  ") if best else ""
+        stamped = f" !{marks[key]}" if marks[key] else ""
+        return text + (stamped.ljust(width + 2) if width else "")
+
+    return [
+        _line(group.group, cell, tail((cell.func, cell.column))) for cell in _ordered(group.group)
     ]
-    column = _speed_column(group.group)
-    width = max((len(line[column].partition(" !")[2]) for line in lines), default=0)
-    if width:  # figures under each other, marks or not
-        for line in lines:
-            speed, _, mark = line[column].partition(" !")
-            tail = f" !{mark}" if mark else ""
-            line[column] = line[column] if speed == MISSING else speed + tail.ljust(width + 2)
-    return lines

@@ -1,17 +1,19 @@
 """Groups into tables: the one model that every output format writes down."""
 
 import dataclasses
-import math
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 from pybench.analysis import stamps
-from pybench.analysis.model import Group
-from pybench.analysis.stats import Summary
+from pybench.analysis.compare import ratio_of_cells
+from pybench.analysis.model import CellRounds, Group
+from pybench.analysis.stats import Summary, summarize
 from pybench.analysis.steadiness import Mode
+from pybench.analysis.ties import column_ties
+from pybench.analysis.verdict import METRICS as COMPARED
 from pybench.backends.names import canonical
 from pybench.errors import UsageError
 from pybench.report.metrics import Metric
@@ -22,17 +24,30 @@ from pybench.units import count_label
 CENSORED_PCT: Final = 0.5
 """With more pings than that without an echo at the end, latencies from the due time are lower
 bounds."""
+BEST: Final = "*"
+BEST_LEGEND: Final = (
+    f"{BEST} among the best of its column: no row there is surely better"
+    " (95%, all pairs of the column together, paired by round)"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One cell. text: as shown, without marks.  at_least: the number is a lower bound.
-    marks: letters of the stamps on the cell, such as `ab`; empty for a clean one."""
+    marks: letters of the stamps on the cell, such as `ab`; empty for a clean one.
+    ties: groups of rows in its column that are not surely different, 0 that of the best; empty
+    where nothing can be said."""
 
     summary: Summary
     text: str
     at_least: bool
     marks: str
+    ties: tuple[int, ...] = ()
+
+    @property
+    def best(self) -> bool:
+        """Whether no row of its column is surely better."""
+        return 0 in self.ties
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +64,19 @@ class Table:
         entry = self.entries.get((row, count))
         if entry is None:
             return missing
-        width = max(len(e.marks) for (_, c), e in self.entries.items() if c == count)
-        if not width:
-            return entry.text
-        return entry.text + (f" !{entry.marks}" if entry.marks else "").ljust(width + 2)
+        column = [e for (_, c), e in self.entries.items() if c == count]
+        width = max(len(e.marks) for e in column)
+        text = entry.text
+        if any(e.best for e in column):
+            text += f" {BEST}" if entry.best else "  "
+        if width:
+            text += (f" !{entry.marks}" if entry.marks else "").ljust(width + 2)
+        return text
+
+    @property
+    def tied(self) -> bool:
+        """Whether some cell is marked as among the best."""
+        return any(e.best for e in self.entries.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +89,13 @@ class StampNote:
     remedy: str
     rounds: int
     cells: Sequence[tuple[str, int]]
+
+    @property
+    def head(self) -> str:
+        """`!a unfair (3 rounds: asyncio at 10)`, or `frequency (the whole machine)`."""
+        if not self.mark:
+            return f"{self.code} (the whole machine)"
+        return f"!{self.mark} {self.code} ({self.rounds_text}: {self.where})"
 
     @property
     def rounds_text(self) -> str:
@@ -119,33 +150,48 @@ def build_tables(
     cell being 1. Raises UsageError when the group has no such row.
     """
     stamps = collect_stamps(group)
+    marks = cell_marks(group, stamps)
+    ties = {quantity: group_ties(group, quantity) for quantity in {m.quantity for m in metrics}}
     tables = []
     for metric in metrics:
-        marks = cell_marks(group, stamps, of_pairs=metric.quantity == "mps")
         if metric.name != "rel":
             table = _plain_table(group, metric, marks)
         elif group.open_loop:  # its speeds are what was asked for
             continue
         else:
             table = _relative_table(group, metric, marks, relative_to)
+        table = _with_ties(table, ties[metric.quantity])
         if table.entries:
             tables.append(table)
     return GroupTables(group, tables, stamps, collect_failures(group))
 
 
-def cell_marks(
-    group: Group, stamps: Sequence[StampNote], *, of_pairs: bool = True
-) -> dict[tuple[str, int], str]:
-    """The letters of the stamps on each cell.
+def cell_marks(group: Group, stamps: Sequence[StampNote]) -> dict[tuple[str, int], str]:
+    """The letters of the stamps on each cell."""
+    return {key: "".join(s.mark for s in stamps if key in s.cells) for key in group.cells}
 
-    of_pairs: those too that are about the difference of two cells' speeds, not about one cell.
+
+def group_ties(group: Group, quantity: str = "mps") -> dict[tuple[str, int], tuple[int, ...]]:
+    """Cell -> its ties in its column; empty for a quantity that verdicts are not asked of.
+
+    An open loop's speeds are what was asked for: nobody is the fastest.
     """
+    metric = next((m for m in COMPARED.values() if m.quantity == quantity), None)
+    if metric is None or (group.open_loop and quantity == "mps"):
+        return {}
     return {
-        key: "".join(
-            s.mark for s in stamps if key in s.cells and (of_pairs or s.code in cell.codes)
-        )
-        for key, cell in group.cells.items()
+        (row, count): ties
+        for count in group.counts
+        for row, ties in column_ties(group, count, metric).items()
     }
+
+
+def _with_ties(table: Table, ties: Mapping[tuple[str, int], tuple[int, ...]]) -> Table:
+    entries = {
+        key: dataclasses.replace(entry, ties=ties.get(key, ()))
+        for key, entry in table.entries.items()
+    }
+    return dataclasses.replace(table, entries=entries)
 
 
 def _plain_table(group: Group, metric: Metric, marks: Mapping[tuple[str, int], str]) -> Table:
@@ -187,19 +233,39 @@ def _relative_table(
     summaries = {key: s for key, s in found.items() if s is not None and s.mean > 0}
     if relative_to is None:
         smallest = min((s.mean for s in summaries.values()), default=1.0)
-        units = dict.fromkeys(group.counts, smallest)
+        scaled = {key: summary.relative_to(smallest) for key, summary in summaries.items()}
     else:
-        row = find_row(group, relative_to)
+        base = find_row(group, relative_to)
         metric = dataclasses.replace(
-            metric, title=f"Relative speed ({row} is 1 at each count)", write=ratio_text
+            metric, title=f"Relative speed ({base} is 1 at each count)", write=ratio_text
         )
-        units = {conns: s.mean for (func, conns), s in summaries.items() if func == row}
-    entries = {}
-    for key, summary in summaries.items():
-        if key[1] in units:
-            scaled = summary.relative_to(units[key[1]])
-            entries[key] = Entry(scaled, metric.cell(scaled), False, marks[key])
+        scaled = {
+            key: relative_summary(group.cells[key], group.cells[base, key[1]], metric.quantity)
+            for key in summaries
+            if (base, key[1]) in summaries
+        }
+    entries = {
+        key: Entry(summary, metric.cell(summary), False, marks[key])
+        for key, summary in scaled.items()
+    }
     return Table(metric, group.rows, group.counts, entries)
+
+
+def relative_summary(cell: CellRounds, base: CellRounds, quantity: str) -> Summary:
+    """The cell in parts of the base, whose noise is in its interval: both have values above 0.
+
+    Paired by round where they can be: then the rest is of the rounds' ratios, else of the cell's
+    own rounds divided by the base's mean.
+    """
+    estimate, ratios = ratio_of_cells(base, cell, quantity)
+    ci95 = (estimate.low, estimate.high) if estimate.df else None
+    if ratios:
+        spread = summarize(ratios)
+    else:
+        spread = summarize(cell.values(quantity)).relative_to(
+            statistics.fmean(base.values(quantity))
+        )
+    return dataclasses.replace(spread, mean=estimate.value, ci95=ci95)
 
 
 def find_row(group: Group, name: str) -> str:
@@ -211,7 +277,10 @@ def find_row(group: Group, name: str) -> str:
 
 
 def collect_stamps(group: Group) -> list[StampNote]:
-    """Every kind of warning in the group's good rounds, by code, each with its mark."""
+    """Every kind of warning in the group's good rounds, by code, each with its mark.
+
+    What is true of the whole machine has none, and stands at the end.
+    """
     first: dict[str, Stamp] = {}
     rounds: Counter[str] = Counter()
     cells: dict[str, list[tuple[str, int]]] = {}
@@ -224,41 +293,20 @@ def collect_stamps(group: Group) -> list[StampNote]:
         if cell.stamp is not None:
             first.setdefault(cell.stamp.code, cell.stamp)
             rounds[cell.stamp.code] += len(cell.good)
-        for code in cell.codes:
+        for code in cell.every_code:
             cells.setdefault(code, []).append(key)
-    for key, warning in _noise_warnings(group):
-        first.setdefault(warning.code, warning)
-        rounds[warning.code] += len(group.cells[key].good)
-        cells.setdefault(warning.code, []).append(key)
+    codes = sorted(first, key=lambda code: (stamps.class_of(code) == "machine", code))
     return [
-        StampNote(letters(i), code, first[code].text, first[code].remedy, rounds[code], cells[code])
-        for i, code in enumerate(sorted(first))
+        StampNote(
+            "" if stamps.class_of(code) == "machine" else letters(i),
+            code,
+            first[code].text,
+            first[code].remedy,
+            rounds[code],
+            cells[code],
+        )
+        for i, code in enumerate(codes)
     ]
-
-
-def _noise_warnings(group: Group) -> list[tuple[tuple[str, int], Stamp]]:
-    """Cells whose speed differs from the next one's of its column by no more than the noise.
-
-    What two single runs differ by shrinks with the root of the rounds that a mean is of. Empty
-    without a calibration, and for an open loop, whose speeds are what was asked for.
-    """
-    if group.noise_floor is None or group.open_loop:
-        return []
-    found: dict[tuple[str, int], Stamp] = {}
-    for count in group.counts:
-        speeds = {row: s for row in group.rows if (s := group.summary(row, count, "mps"))}
-        ranking = sorted(speeds, key=lambda row: speeds[row].mean)
-        for slow, fast in pairwise(ranking):
-            if speeds[slow].mean <= 0:
-                continue
-            floor = group.noise_floor / math.sqrt(min(speeds[slow].n, speeds[fast].n))
-            of = f"{slow} and {fast} {group.setting.at(count)}"
-            warning = stamps.noise_floor(speeds[fast].mean / speeds[slow].mean, floor, of)
-            if warning is not None:
-                found.setdefault((slow, count), warning)
-                found.setdefault((fast, count), warning)
-    order = sorted(found, key=lambda key: (group.rows.index(key[0]), key[1]))
-    return [(key, found[key]) for key in order]
 
 
 def collect_failures(group: Group) -> list[Failure]:

@@ -79,8 +79,10 @@ def print_grid(console: Console, grid: Grid) -> None:
             table.add_row(
                 *(
                     Text(
-                        _aligned(grid, line[column], widths[column], column),
+                        text := _aligned(grid, line[column], widths[column], column),
                         style=_STAMPED if (number, column) in grid.stamped else "",
+                        # rich takes blanks off the end of what it centres, and marks are padded
+                        justify="left" if len(text) == widths[column] else "center",
                     )
                     for column in part
                 )
@@ -117,9 +119,9 @@ def _print_legend(console: Console, stamps: Sequence[StampNote]) -> None:
     console.print()
     console.print(Text("Stamped cells, and what to do about them", style="bold"))
     for stamp in stamps:
-        head = Text(f"!{stamp.mark} {stamp.code}", style=_STAMPED)
-        where = f" ({stamp.rounds_text}: {stamp.where}): {stamp.text}"
-        console.print(head + Text(where, style="default"))
+        name, where = stamp.head.split(" (", 1)
+        head = Text(name, style=_STAMPED if stamp.mark else "")
+        console.print(head + Text(f" ({where}: {stamp.text}", style="default"))
         if stamp.remedy:
             console.print(Text(f"   -> {stamp.remedy}"))
 

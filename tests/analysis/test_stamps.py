@@ -1,6 +1,7 @@
 """The stamps: each on both sides of its threshold, what they are computed from, where they show."""
 
 import io
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ from msgspec import structs
 
 from pybench.analysis import queue_share, stamps
 from pybench.analysis.model import Group, group_rounds
+from pybench.driver.progress import outcome
 from pybench.machine import cgroup, interference
 from pybench.machine.interference import Monitor, read_cpu_times, read_listen_counters
 from pybench.machine.placement import Placement
+from pybench.report.document import write_document
 from pybench.report.metrics import METRICS
 from pybench.report.page.sections import row_warnings
+from pybench.report.results import report_document
 from pybench.report.summary import run_summary
 from pybench.report.tables import build_tables
-from pybench.result import ClientUsage, Disturbance, Result, ServerUsage
+from pybench.result import ClientUsage, Disturbance, Result, ServerUsage, Stamp
 from tests.analysis.test_littles_law import CLEAN, FAIR
 from tests.support import synthetic
 
@@ -166,15 +170,6 @@ def test_few_pings_each_are_not_unfair() -> None:
     sparse = structs.replace(FULL, per_conn=spread, rate=39)
     assert stamps.unfair(sparse) is None
     assert stamps.unfair(structs.replace(sparse, rate=40)) is not None
-
-
-@pytest.mark.parametrize(
-    ("ratio", "stamped"), [(1.049, True), (0.953, True), (1.051, False), (0.95, False)]
-)
-def test_noise_floor(ratio: float, stamped: bool) -> None:
-    warning = stamps.noise_floor(ratio, 0.05, "a and b")
-    assert (warning is not None) == stamped
-    assert warning is None or "a and b differ by 4.9%" in warning.text
 
 
 # The estimate of the queue.
@@ -431,38 +426,47 @@ def test_throttling_is_read_of_the_control_group(
 # Where they show.
 
 
-def calibrated(speeds: dict[str, float], rounds: int = 4, floor: float = 0.08) -> Group:
-    """Rows at 100 connections on a machine with that noise."""
-    env = synthetic.ENV | {"calibration": {"noise_floor": floor}}
+FREQUENCY = Stamp(code="frequency", text="the CPUs' clock varies (turbo on)", remedy="turbo off")
+
+
+def everywhere_stamped() -> Group:
+    """Two rows on a machine whose clock varies, one of them unfair."""
     results = [
-        synthetic.make_result(
-            row, 100, n, mps=mps * (1 + 0.001 * n), samples=200, env=env, server_queue=0.034
-        )
-        for row, mps in speeds.items()
-        for n in range(1, rounds + 1)
+        synthetic.make_result(row, 100, n, samples=50, warnings=[FREQUENCY, *extra])
+        for row, extra in (("asyncio", [synthetic.UNFAIR]), ("selector", []))
+        for n in (1, 2)
     ]
     (group,) = group_rounds(synthetic.as_rounds(results))
     return group
 
 
-def test_rows_within_the_noise_are_stamped_in_the_tables_of_speed_only() -> None:
-    # Four rounds halve the noise of one: 4% of 8%.
-    group = calibrated({"asyncio": 30_000, "selector": 100_000, "raw_selector": 103_000})
-    built = build_tables(group, [METRICS["mps"], METRICS["lat50"]])
-    speed, latency = built.tables
-    marked = {row for (row, _), entry in speed.entries.items() if entry.marks}
-    assert marked == {"selector", "raw_selector"}
-    assert not any(entry.marks for entry in latency.entries.values())
-    (stamp,) = built.stamps
-    assert stamp.code == "noise_floor" and "3.0%" in stamp.text and "4.0%" in stamp.text
-    shown = {entry["row"]: entry["stamps"][0] for entry in row_warnings(group)}
-    assert shown.keys() == marked and "differ by" in shown["selector"]["texts"][0]
+def test_what_is_true_of_the_machine_marks_no_cell() -> None:
+    group = everywhere_stamped()
+    built = build_tables(group, [METRICS["mps"]])
+    assert {row: e.marks for (row, _), e in built.tables[0].entries.items()} == {
+        "asyncio": "a",
+        "selector": "",
+    }
+    assert [(s.mark, s.code) for s in built.stamps] == [("a", "unfair"), ("", "frequency")]
+    assert [entry["row"] for entry in row_warnings(group)] == ["asyncio"]
+    assert group.cells["selector", 100].codes == ()
 
 
-def test_without_calibration_or_with_more_rounds_they_are_not() -> None:
-    speeds = {"selector": 100_000.0, "raw_selector": 103_000.0}
-    assert not build_tables(calibrated(speeds, floor=0.0), [METRICS["mps"]]).stamps
-    assert not build_tables(calibrated(speeds, rounds=9), [METRICS["mps"]]).stamps
+@pytest.mark.parametrize("fmt", ["table", "markdown"])
+def test_what_is_true_of_the_machine_is_said_once(fmt: Any) -> None:
+    file = io.StringIO()
+    built = build_tables(everywhere_stamped(), [METRICS["mps"]])
+    write_document(report_document([built], [None]), fmt, file)
+    text = file.getvalue()
+    assert text.count("frequency") == 1 and "(the whole machine): the CPUs' clock" in text
+
+
+def test_results_keep_every_stamp_and_progress_shows_those_of_the_round() -> None:
+    result = synthetic.make_result("selector", 100, warnings=[FREQUENCY, synthetic.UNFAIR])
+    file = io.StringIO()
+    run_summary([result], "json", file)
+    assert json.loads(file.getvalue())["cells"][0]["warnings"] == ["frequency", "unfair"]
+    assert outcome(result).endswith(" [unfair]")
 
 
 def test_the_queue_is_a_column_of_every_summary() -> None:

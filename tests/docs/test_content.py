@@ -35,8 +35,7 @@ def test_the_readme_lists_every_row_once() -> None:
 
 def test_every_stamp_is_explained() -> None:
     """On the page all of them, in the README those to know."""
-    of_cells = (stamps.noise_floor, stamps.modes)
-    known = {check.__name__ for check in (*stamps.CHECKS, *of_cells)}
+    known = {check.__name__ for check in (*stamps.CHECKS, stamps.modes)}
     listed = first_column(section(NUMBERS, "Stamps"))
     assert len(listed) == len(known) and set(listed) == known
     named = set(re.findall(r"`(\w+)`", section(README, "Stamps")))

@@ -6,7 +6,7 @@ from typing import Any
 from pybench.analysis.model import CellRounds, Group, Round
 from pybench.report.reference import Reference
 from pybench.report.sentences import summary_sentences
-from pybench.report.tables import GroupTables, Table, collect_stamps
+from pybench.report.tables import BEST_LEGEND, GroupTables, Table, collect_stamps
 from pybench.report.text import MISSING, sentence_case
 from pybench.units import count_label
 
@@ -38,7 +38,9 @@ def section(
             chart: [(count, count_label(count)) for count in found]
             for chart, found in counts.items()
         },
-        "stamps": part.stamps,
+        "stamps": [stamp for stamp in part.stamps if stamp.mark],
+        "of_machine": [stamp for stamp in part.stamps if not stamp.mark],
+        "best_legend": BEST_LEGEND if any(table.tied for table in part.tables) else "",
         "warnings": row_warnings(part.group),
         "failures": part.failures,
         "reference": None if reference is None else _reference(reference),
@@ -49,7 +51,7 @@ def _table(table: Table, stamps: Mapping[str, str], order: Sequence[str]) -> dic
     """Heads and cells, rows in that order.
 
     A cell has its text, the number it sorts by, its share of the table's largest, its marks and
-    what they mean.
+    what they mean, and whether it is among the best of its column.
     """
     shown = {key: table.metric.value(entry.summary) for key, entry in table.entries.items()}
     largest = max(shown.values(), default=0.0) or 1.0
@@ -59,13 +61,14 @@ def _table(table: Table, stamps: Mapping[str, str], order: Sequence[str]) -> dic
         for count in table.counts:
             entry = table.entries.get((row, count))
             cells.append(
-                {"text": MISSING, "sort": "", "share": 0, "marks": "", "why": ""}
+                {"text": MISSING, "sort": "", "share": 0, "marks": "", "why": "", "best": False}
                 if entry is None
                 else {
                     "text": " ".join(entry.text.split()),
                     "sort": repr(shown[row, count]),
                     "share": round(100 * shown[row, count] / largest, 1),
                     "marks": entry.marks,
+                    "best": entry.best,
                     "why": "\n".join(stamps[mark] for mark in _each_mark(entry.marks, stamps)),
                 }
             )
@@ -89,7 +92,7 @@ def _each_mark(marks: str, known: Mapping[str, str]) -> list[str]:
 def row_warnings(group: Group) -> list[dict[str, Any]]:
     """For each row its stamps: mark, code, the cells, every distinct text, the remedy."""
     found = []
-    all_stamps = collect_stamps(group)
+    all_stamps = [stamp for stamp in collect_stamps(group) if stamp.mark]
     for row in group.rows:
         items = []
         for stamp in all_stamps:
@@ -102,8 +105,8 @@ def row_warnings(group: Group) -> list[dict[str, Any]]:
                     "mark": stamp.mark,
                     "code": stamp.code,
                     "where": ", ".join(count_label(cell.column) for cell in cells),
-                    "rounds": len(of_rounds) or sum(len(cell.good) for cell in cells),
-                    "texts": _texts(cells, stamp.code) or [stamp.text],
+                    "rounds": len(of_rounds),
+                    "texts": _texts(cells, stamp.code),
                     "remedy": stamp.remedy,
                 }
             )
