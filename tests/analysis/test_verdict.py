@@ -207,10 +207,17 @@ def test_more_looks_ask_for_more() -> None:
     assert judged.outcome == "undecided" and judged.more_rounds is not None
 
 
+def test_a_verdict_pays_for_looks_too() -> None:
+    found = around(1.05, 0.04)
+    assert decide(found).kind == "faster"
+    assert decide(found, looks=7).kind == "undecided"
+    assert decide(around(1.0, 0.01), looks=7).kind == "equal"
+
+
 def test_looks() -> None:
     assert [next_look(n) for n in (0, 6, 7, 35, 36)] == [6, 8, 8, 36, None]
     levels = [look_confidence(n) for n in range(1, 9)]
-    assert levels[0] == 0.95 and levels == sorted(levels) and levels[-1] == levels[-2] == 0.987
+    assert levels[0] == 0.95 and levels == sorted(levels) and levels[-1] == levels[-2] == 0.9883
 
 
 def test_seven_looks_together_are_wrong_in_at_most_five_of_a_hundred() -> None:

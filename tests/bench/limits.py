@@ -3,10 +3,10 @@
     python tests/bench/limits.py [--rounds 7] [--runtime 1.5] [--conns 10,100] [--profile]
                                 [--bare FOLDER]
 
-Every comparison is the median of ratios, one a round: within a round all contenders run one after
-the other, each generator on one CPU and each client on another, so that a slow minute of the
-machine hits all alike. The interval behind it holds the middle half of those ratios. On a noisy
-machine many short rounds say more than a few long ones.
+Every comparison is the geometric mean of ratios, one a round: within a round all contenders run one
+after the other, each generator on one CPU and each client on another, so that a slow minute of the
+machine hits all alike. Behind it stand its 95% interval and whether a target is surely reached, by
+pybench's own verdicts. On a noisy machine many short rounds say more than a few long ones.
 
 The limits are the bare programs beside this file, in bare/: generators and echoes without features
 or checks, run as `bare_load_epoll PORT CONNS WARMUP_S RUNTIME_S` and `bare_echo_epoll PORT CONNS`.
@@ -30,6 +30,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pybench.analysis.ratio import paired_ratio
+from pybench.analysis.verdict import demand, estimate_words, remedy_words
 from pybench.backends import Row, find
 from pybench.driver.control import ControlConnection, Measurement
 from pybench.driver.loadserver import LoadServer
@@ -290,7 +292,7 @@ def build_bare(source: Path, out: Path) -> None:
 
 
 def compare_all(bench: Bench, counts: list[int], rounds: int) -> bool:
-    """Print every comparison; returns whether all targets were reached."""
+    """Print every comparison; returns whether no target was surely missed."""
     pairs = list(dict.fromkeys(pair for c in COMPARISONS for pair in (c.left, c.right)))
     reached = True
     for conns in counts:
@@ -313,19 +315,17 @@ def compare_all(bench: Bench, counts: list[int], rounds: int) -> bool:
 
 
 def print_comparison(c: Comparison, conns: int, figures: dict[Pair, list[float]]) -> bool:
-    left, right = figures[c.left], figures[c.right]
-    each = [a / b for a, b in zip(left, right, strict=True)]
-    quartiles = statistics.quantiles(each, n=4, method="inclusive") if len(each) > 1 else each * 3
-    ratio = quartiles[1]
-    verdict, ok = "", True
+    """One comparison; False where its target is surely not reached."""
+    found = paired_ratio(figures[c.left], figures[c.right])
+    verdict, missed = "", False
     if c.target is not None and (c.at is None or conns in c.at):
-        ok = ratio >= c.target
-        verdict = f"target {c.target:.2f}: {'reached' if ok else 'not reached'}"
-    print(
-        f"{conns:>6}  {c.what:<38} {ratio:>6.2f}x"
-        f"  (half of the rounds {quartiles[0]:.2f} to {quartiles[2]:.2f})  {verdict}"
-    )
-    return ok
+        judged = demand(found, at_least=c.target)
+        missed = judged.outcome == "broken"
+        said = {"kept": "reached", "broken": "not reached", "undecided": "undecided"}
+        parts = [f"target {c.target:.2f}: {said[judged.outcome]}", remedy_words(judged)]
+        verdict = ", ".join(part for part in parts if part)
+    print(f"{conns:>6}  {c.what:<38} {estimate_words(found)}  {verdict}")
+    return not missed
 
 
 def compare_cpu(bench: Bench, conns: int, rounds: int) -> None:
@@ -340,11 +340,9 @@ def compare_cpu(bench: Bench, conns: int, rounds: int) -> None:
             for pair in pairs if number % 2 == 0 else pairs[::-1]:
                 costs[pair].append(bench.run(pair, conns)[1])
         left, right = (costs[pair] for pair in pairs)
-        each = [a / b for a, b in zip(left, right, strict=True)]
-        low, middle, high = statistics.quantiles(each, n=4, method="inclusive")
         print(
             f"{conns:>6}  {comparison.what}: {statistics.median(left):,.0f} ns of CPU time per "
-            f"message, {middle:.2f}x  (half of the rounds {low:.2f} to {high:.2f})"
+            f"message, {estimate_words(paired_ratio(left, right))}"
         )
 
 
