@@ -21,6 +21,7 @@ CLASSES: Final[Mapping[str, Class]] = {
     "lost": "invalid",
     "littles_law": "invalid",
     "unfair": "invalid",
+    "null_engine": "invalid",
     "generator_bound": "bound",
     "client_idle": "bound",
     "overloaded": "bound",
@@ -30,6 +31,9 @@ CLASSES: Final[Mapping[str, Class]] = {
     "throttled": "caution",
     "backlog": "caution",
     "short_run": "caution",
+    "modes": "caution",
+    "page_faults": "caution",
+    "unsteady": "caution",
     "frequency": "machine",
 }
 """invalid: no figure of the side can be judged, a demand on it is broken.

@@ -18,6 +18,7 @@ from pybench import cli
 from pybench.analysis import stamps
 from pybench.analysis.compare import compare_groups
 from pybench.analysis.model import Group, group_rounds, kept_rate
+from pybench.analysis.verdict import METRICS
 from pybench.driver import plan
 from pybench.report.metrics import METRICS
 from pybench.report.sentences import summary_sentences
@@ -295,7 +296,10 @@ def test_the_summary_has_a_line_per_rate(results: list[Result]) -> None:
 def test_speeds_that_were_asked_for_are_not_compared(results: list[Result]) -> None:
     group = open_group(results)
     compared = compare_groups([group], [group])
-    assert all(c.ratio is None and "open loop" in c.refused for c in compared)
+    assert all(c.verdict is None and "open loop" in c.refused for c in compared)
+    for name in ("cpu_us_per_msg", "due99"):
+        asked = compare_groups([group], [group], metric=METRICS[name])
+        assert not any("open loop" in c.refused for c in asked)
 
 
 # The stamp.
