@@ -8,7 +8,8 @@
 says how two rows compare says it from here: race, compare, the gate, tables, sentences, benchmarks.
 
 Stamps have a say, by their class (`stamps.py`): a side stamped `invalid` decides nothing, and a
-demand on it is broken; a figure that is only a bound opens that end of the interval.
+demand on it is broken; a figure that is only a bound opens that end of the interval, unless the
+other side is held back by the same.
 Many comparisons at once are a family (Holm), and a demand that is tested again and again while
 rounds are added pays for every look (Pocock). Neither prints nor reads clocks.
 """
@@ -184,14 +185,26 @@ def decide(
 def bounded(
     estimate: Estimate, metric: Metric, new_stamps: Collection[str], base_stamps: Collection[str]
 ) -> Estimate:
-    """The estimate with the ends open at which a side's figure is only a bound."""
+    """The estimate with the ends open at which one side's figure is only a bound.
+
+    What holds both sides back takes no side, and opens none: the ratio is then nearer to 1 than
+    the truth, which is to be said beside it.
+    """
     new, base = (
-        {metric.bounds[code] for code in codes if code in metric.bounds}
-        for codes in (new_stamps, base_stamps)
+        {metric.bounds[code] for code in codes}
+        for codes in _own_bounds(metric, new_stamps, base_stamps)
     )
     return estimate.opened(
         low="upper" in new or "lower" in base, high="lower" in new or "upper" in base
     )
+
+
+def _own_bounds(
+    metric: Metric, new_stamps: Collection[str], base_stamps: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """The stamps that make a bound of one side alone, sorted: NEW's, BASE's."""
+    new, base = ({c for c in codes if c in metric.bounds} for codes in (new_stamps, base_stamps))
+    return sorted(new - base), sorted(base - new)
 
 
 def side_stamps(rounds: Iterable[Collection[str]]) -> tuple[str, ...]:
@@ -228,9 +241,7 @@ def _why_undecided(
         return "a single round has no spread"
     if reachable:
         return ""
-    new, base = (
-        sorted(c for c in codes if c in metric.bounds) for codes in (new_stamps, base_stamps)
-    )
+    new, base = _own_bounds(metric, new_stamps, base_stamps)
     if new and base:
         return f"both are only bounds ({', '.join(sorted({*new, *base}))})"
     return f"{'NEW' if new else 'BASE'} is only a bound ({', '.join(new or base)})"

@@ -32,7 +32,8 @@ _COLUMNS: Final = (
 _UNITS: Final = {"rounds": "round", "campaigns": "campaign a side", "separate": "round"}
 _STAMP_WORDS: Final = {
     "invalid": "nothing can be said of that side",
-    "bound": "its figure is only a bound of what it can do",
+    "bound": "the figure is only a bound; where both sides have it, the ratio is nearer to 1 than"
+    " the truth",
     "caution": "see docs/numbers.md",
 }
 _BASES: Final = {

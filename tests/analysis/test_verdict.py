@@ -150,6 +150,16 @@ def test_a_bound_opens_its_end() -> None:
     assert decide(around(1.2, 0.02), base_stamps=bound).kind == "undecided"
 
 
+def test_what_holds_both_back_opens_no_end() -> None:
+    bound = ["generator_bound"]
+    sides = {"new_stamps": bound, "base_stamps": bound}
+    assert decide(around(1.2, 0.02), **sides).kind == "faster"
+    assert decide(around(1.0, 0.005), **sides).kind == "equal"
+    assert demand(around(0.8, 0.02), at_least=1.0, **sides).outcome == "broken"
+    apart = decide(around(1.2, 0.02), new_stamps=bound, base_stamps=["client_idle"])
+    assert apart.reason == "both are only bounds (client_idle, generator_bound)"
+
+
 def test_a_latency_under_a_slow_generator_is_at_most_that() -> None:
     bound = ["generator_bound"]
     shorter = decide(around(0.8, 0.02), metric=METRICS["p99"], new_stamps=bound)
