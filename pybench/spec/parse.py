@@ -31,6 +31,7 @@ MAX_BUSY_POLL_NS = NS_PER_S
 EnvSet = tuple[tuple[str, str], ...]
 """Variables of an environment with their values, in the order given."""
 
+_SHARE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)(%?)", re.ASCII)
 _FRACTION = re.compile(r"\d*\.\d+", re.ASCII)
 _PROGRAM = re.compile(r"(?:^|(?<=,))\s*(?:[\w.+-]+=)?exec:")
 
@@ -106,6 +107,21 @@ def rates(text: str) -> tuple[tuple[int, ...], bool]:
         return counts(1, MAX_RATE)(text), False
     except UsageError as exc:
         raise UsageError(f"{exc} (or auto)") from exc
+
+
+def percent(low: float, high: float) -> Callable[[str], float]:
+    """A parser of shares: `3%`, or `0.03`."""
+
+    def parse(text: str) -> float:
+        match = _SHARE.fullmatch(text.strip())
+        if match is None:
+            raise UsageError(f"{text!r} is not a share: write 3% or 0.03")
+        value = float(match[1]) / (100 if match[2] else 1)
+        if not low <= value <= high:
+            raise UsageError(f"{text} is out of range: {100 * low:g}% to {100 * high:g}%")
+        return value
+
+    return parse
 
 
 def one_of(words: tuple[str, ...]) -> Callable[[str], str]:

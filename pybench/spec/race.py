@@ -1,0 +1,248 @@
+"""What a race measures: contenders that are alive together, and how well it must be known.
+
+A contender is a row with all that sets it apart: an interpreter, variables, an engine or a busy
+poll of the load server. `Race.from_options` makes them of words and options; what all of a race
+have in common is a `Campaign` of their rows.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Final
+
+from pybench import backends
+from pybench.backends import Row
+from pybench.backends.interpreters import Interpreter, identify
+from pybench.backends.plugins import PROGRAM_PREFIX, split_name
+from pybench.errors import UsageError
+from pybench.spec import parse
+from pybench.spec.campaign import Campaign
+from pybench.spec.cell import Cell, row_label
+from pybench.spec.options import OPTIONS, Option
+from pybench.units import NS_PER_MS, NS_PER_S, split_list
+
+METRICS: Final = ("mps", "cpu_us_per_msg", "p50", "p99", "due99")
+MAX_BUDGET_NS: Final = 24 * 3600 * NS_PER_S
+
+SHARED: Final = (
+    *("conns", "rate", "env", "python", "msize", "think", "seed"),
+    *("server", "bind", "server_threads", "cpu", "server_cpus", "no_pin"),
+)
+"""The options of a campaign that a race has too, as they are there."""
+
+FACTORS: Final = ("engine", "busy_poll")
+"""Those of which a race takes a list: each value makes contenders of its own."""
+
+_UNDER: Final = "@python:"
+_ROW: Final = "ROW"
+
+RACE_OPTIONS: Final[Mapping[str, Option]] = {
+    option.name: option
+    for option in (
+        Option(
+            name="metric", parse=parse.one_of(METRICS), metavar="NAME",
+            help=f"what is compared: {' '.join(METRICS)}", default="mps",
+        ),
+        Option(
+            name="precision", parse=parse.percent(0.001, 0.5), metavar="SHARE",
+            help="go on until every ratio is known to so much", default="3%",
+        ),
+        Option(
+            name="margin", parse=parse.percent(0.0, 0.5), metavar="SHARE",
+            help="what differs by no more is equal", default="3%",
+        ),
+        Option(
+            name="budget", parse=parse.time(100 * NS_PER_MS, MAX_BUDGET_NS), metavar="TIME",
+            help="... or until so much time has passed", default="60s",
+        ),
+    )
+}  # fmt: skip
+"""What a race alone is asked with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """One of a race.
+
+    label: what it is called, unlike all others.  row: what it runs.  python, env: as of a `Cell`.
+    engine: of the load server, None for its usual one.  busy_poll_us: of the load server, None
+    where placement decides.
+    """
+
+    label: str
+    row: Row
+    python: Interpreter | None = None
+    env: parse.EnvSet = ()
+    engine: str | None = None
+    busy_poll_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Race:
+    """All that a race is asked for.
+
+    campaign: what all contenders have in common: numbers of connections, messages, places, seed.
+    metric: one of METRICS.  precision: half width of a ratio's interval, as a share.
+    margin: what differs by no more counts as equal.  budget_ns: how long it may take.
+    """
+
+    campaign: Campaign
+    contenders: tuple[Contender, ...]
+    metric: str
+    precision: float
+    margin: float
+    budget_ns: int
+
+    def cell(self, contender: Contender, conns: int) -> Cell:
+        """What a worker and the load server are asked for. Its label is the contender's only where
+        nothing of the load server sets it apart."""
+        return Cell(
+            row=contender.row,
+            conns=conns,
+            msize=self.campaign.msize,
+            think_us=self.campaign.think_us,
+            rate=self.campaign.rate[0] if self.campaign.rate else 0,
+            warmup_ns=0,
+            env=contender.env,
+            python=contender.python,
+            engine=contender.engine,
+        )
+
+    @classmethod
+    def from_options(
+        cls, words: Sequence[str], given: Mapping[str, Any], names: Callable[[str], str]
+    ) -> "Race":
+        """The race that a command line describes.
+
+        words: contenders, each `[NAME=]ROW[@python:PATH]`.  given: option -> text, or a list of
+        texts where it may be repeated.  names: option -> what an error message calls it.
+        Raises UsageError.
+        """
+        own = {o.name: o.value(given, names(o.name)) for o in RACE_OPTIONS.values()}
+        shared: dict[str, Any] = {"conns": "100"} | {k: given[k] for k in SHARED if k in given}
+        split = [_split(word) for word in words]
+        engines, polls = (_factor(name, given, names(name)) for name in FACTORS)
+        shared["func"] = [row for row, _ in split]
+        if len(set(engines)) == 1 and engines[0] is not None:
+            shared["engine"] = engines[0]
+        campaign = Campaign.from_options(
+            shared, lambda name: _ROW if name == "func" else names(name)
+        )
+        contenders = _named_apart(_contenders(split, campaign, engines, polls))
+        race = cls(
+            campaign=campaign,
+            contenders=tuple(contenders),
+            metric=own["metric"],
+            precision=own["precision"],
+            margin=own["margin"],
+            budget_ns=own["budget"],
+        )
+        _check(race, names)
+        return race
+
+
+def _split(word: str) -> tuple[str, str]:
+    """The row and the interpreter's path that a word names; no path when there is none."""
+    if split_name(word)[1].startswith(PROGRAM_PREFIX):
+        return word, ""
+    row, _, path = word.partition(_UNDER)
+    if _UNDER in word and not (row and path):
+        raise UsageError(f"{word!r} is no contender: write ROW{_UNDER}PATH")
+    return row, path
+
+
+def _factor(name: str, given: Mapping[str, Any], called: str) -> list[Any]:
+    """The values of an option that was given as a list; its default where it was not given."""
+    option = OPTIONS[name]
+    if name not in given:
+        return [option.usual]
+    try:
+        return list(dict.fromkeys(option.parse(word) for word in split_list(given[name])))
+    except UsageError as exc:
+        raise UsageError(f"{called}: {exc}") from exc
+
+
+def _contenders(
+    split: Sequence[tuple[str, str]],
+    campaign: Campaign,
+    engines: Sequence[str | None],
+    polls: Sequence[int | None],
+) -> Iterator[Contender]:
+    """Every contender, in the order of the words; what multiplies them changes fastest."""
+    of_words = _interpreters(split)
+    for (text, _), own in zip(split, of_words, strict=True):
+        row = backends.find(text)
+        pythons: tuple[Interpreter | None, ...] = campaign.pythons or (None,)
+        if own is not None:
+            pythons = (own,)
+        elif row.command:
+            pythons = (None,)
+        for python, env, engine, poll in product(pythons, ((), *campaign.env_sets), engines, polls):
+            yield Contender(
+                label=_label(
+                    row, python, env, engine if len(engines) > 1 else None,
+                    _poll_word(poll) if len(polls) > 1 else None,
+                ),
+                row=row,
+                python=python,
+                env=env,
+                engine=engine,
+                busy_poll_us=poll,
+            )  # fmt: skip
+
+
+def _interpreters(split: Sequence[tuple[str, str]]) -> list[Interpreter | None]:
+    """What each word is to run under. One with a name of its own needs none for its Python."""
+    plain = dict.fromkeys(path for text, path in split if path and not split_name(text)[0])
+    found = dict(zip(plain, identify(plain), strict=True)) if plain else {}
+    pythons: list[Interpreter | None] = []
+    for text, path in split:
+        name = split_name(text)[0]
+        if not path:
+            pythons.append(None)
+        elif not name:
+            pythons.append(found[path])
+        else:
+            pythons.append(dataclasses.replace(identify([path])[0], name=""))
+    return pythons
+
+
+def _label(
+    row: Row, python: Interpreter | None, env: parse.EnvSet, engine: str | None, poll: str | None
+) -> str:
+    """The row as tables name it, with all that sets it apart."""
+    more = [("engine", engine), ("busy_poll", poll)]
+    set_apart = (*env, *((name, value) for name, value in more if value is not None))
+    return row_label(row.name, set_apart, "" if python is None else python.name)
+
+
+def _poll_word(poll_us: int | None) -> str:
+    if poll_us is None:
+        return "auto"
+    return f"{poll_us}us" if poll_us else "0"
+
+
+def _named_apart(contenders: Iterator[Contender]) -> Iterator[Contender]:
+    """The same with `#2`, `#3` behind labels that come again: a row may race against itself."""
+    seen: dict[str, int] = {}
+    for one in contenders:
+        seen[one.label] = seen.get(one.label, 0) + 1
+        number = seen[one.label]
+        yield one if number == 1 else dataclasses.replace(one, label=f"{one.label}#{number}")
+
+
+def _check(race: Race, names: Callable[[str], str]) -> None:
+    """What is each right but not together."""
+    if len(race.contenders) < 2:
+        raise UsageError("a race needs two contenders or more: a row, or one row twice")
+    if race.campaign.rate_auto or len(race.campaign.rate) > 1:
+        raise UsageError(f"{names('rate')}: a race has one rate: contenders differ, not rates")
+    if race.metric == "due99" and not race.campaign.open_loop:
+        raise UsageError(
+            f"{names('metric')} due99 counts from when each ping was due: give {names('rate')}"
+        )
+    if race.metric == "mps" and race.campaign.open_loop:
+        raise UsageError(
+            f"{names('rate')} sets the messages/s: give another {names('metric')}, as due99"
+        )
