@@ -15,7 +15,7 @@ NAMES = {
     "pybench.gate": {"Ratio"},
     "pybench.result": {
         "SCHEMA", "ClientUsage", "Disturbance", "Latency", "PerConn", "Result", "Series",
-        "ServerUsage", "Status", "Stamp",
+        "ServerUsage", "Status", "Stamp", "Turn", "Turns",
     },
     "pybench.spec": {
         "DEFAULT_PORT", "ENGINES", "MAX_CONNS", "OPTIONS", "Campaign", "Cell", "EnvSet",

@@ -20,6 +20,8 @@ from pybench.result.record import (
     ServerUsage,
     Stamp,
     Status,
+    Turn,
+    Turns,
 )
 
 __all__ = [
@@ -33,4 +35,6 @@ __all__ = [
     "ServerUsage",
     "Stamp",
     "Status",
+    "Turn",
+    "Turns",
 ]

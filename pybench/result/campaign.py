@@ -21,6 +21,16 @@ class InterpreterRecord(Struct, frozen=True, kw_only=True):
     free_threaded: Annotated[bool, key("whether it was built without the GIL")]
 
 
+class RaceRecord(Struct, frozen=True, kw_only=True):
+    """What a race was to find out."""
+
+    contenders: Annotated[tuple[str, ...], key("as `func` of their results, in the order asked")]
+    metric: Annotated[str, key("what was compared: `mps cpu_us_per_msg p50 p99 due99`")]
+    precision: Annotated[Number, key("half width of a ratio's interval to reach", unit="share")]
+    margin: Annotated[Number, key("what differs by no more is equal", unit="share")]
+    budget_s: Annotated[Number, key("how long it might take", unit="s")]
+
+
 class CampaignRecord(Struct, frozen=True, kw_only=True):
     """What an invocation was to measure."""
 
@@ -75,6 +85,10 @@ class CampaignRecord(Struct, frozen=True, kw_only=True):
     ] = ()
     runtime_s: Annotated[Number | UnsetType, key("length of the window", unit="s")] = UNSET
     warmup_s: Annotated[Number | UnsetType, key("pings before it", unit="s")] = UNSET
+    race: Annotated[
+        RaceRecord | None,
+        key("of a race; null: rounds of one window, one after another", since="0.2.0"),
+    ] = None
     options: Annotated[
         dict[str, Any], key("options that have no key of their own here, by name", since="0.2.0")
     ] = field(default_factory=dict)

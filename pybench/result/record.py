@@ -24,6 +24,8 @@ __all__ = [
     "ServerUsage",
     "Stamp",
     "Status",
+    "Turn",
+    "Turns",
 ]
 
 Status = Literal["ok", "failed", "hung", "unavailable"]
@@ -162,6 +164,42 @@ class Disturbance(Struct, frozen=True, kw_only=True, gc=False):
     ] = 0.0
 
 
+class Turn(Struct, frozen=True, kw_only=True, gc=False):
+    """One stretch of a race's round in which one worker was pinged and no other."""
+
+    block: Annotated[Positive, key("which block of its round; what counts is the ratio inside")]
+    place: Annotated[Positive, key("which turn of all in its block")]
+    messages: Annotated[Count, key("echoes inside the window", unit="messages")]
+    window_ns: Annotated[Count, key("true length of the window", unit="ns")]
+    latency_sum_ns: Annotated[Count, key("round-trip times of these, added up", unit="ns")]
+    total: Annotated[
+        Count,
+        key("all echoes: before, in and after the window: the divisor of `cpu_ns`"),
+    ]
+    cpu_ns: Annotated[
+        Count | None,
+        key("CPU time of the worker and its processes in the whole turn", unit="ns"),
+    ] = None
+    unanswered: Annotated[
+        Count, key("those still without an echo when waiting for them ended", unit="connections")
+    ] = 0
+
+
+class Turns(Struct, frozen=True, kw_only=True):
+    """What a race measured of one contender in one round: it took turns with those of its heat."""
+
+    heat: Annotated[Positive, key("which heat of its round: who was alive together")]
+    settle_us: Annotated[Count, key("pings before each window", unit="us")] = 0
+    window_us: Annotated[Count, key("length of each window as asked for", unit="us")] = 0
+    start_s: Annotated[
+        Number, key("from the start of the heat's workers to its first turn", unit="s")
+    ] = 0.0
+    turns_s: Annotated[
+        Number, key("from the heat's first turn to the end of its last", unit="s")
+    ] = 0.0
+    each: Annotated[tuple[Turn, ...], key("its turns, in order")] = ()
+
+
 class Stamp(Struct, frozen=True, kw_only=True, gc=False):
     """One thing a reader must know before believing the numbers."""
 
@@ -259,6 +297,12 @@ class Result(Struct, frozen=True, kw_only=True):
     server_queue_source: Annotated[str, key("`kernel` (measured) or `estimate`")] = ""
     disturbance: Annotated[
         Disturbance | None, key("what else went on; null: the machine does not tell")
+    ] = None
+    turns: Annotated[
+        Turns | None,
+        key(
+            "of a race; the figures are of all its turns together. null: one window", since="0.2.0"
+        ),
     ] = None
     campaign_id: Annotated[
         str,
