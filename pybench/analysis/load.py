@@ -16,6 +16,7 @@ from pybench.analysis.model import (
     rounds_of_section,
     without_copies,
 )
+from pybench.analysis.race import Contest, contests_of_section, joined
 from pybench.errors import ResultFormatError, UsageError
 from pybench.result.campaign import CampaignRecord
 from pybench.result.file import open_text, read_contents
@@ -26,20 +27,27 @@ class Loaded:
     """What the files hold.
 
     campaigns: their header records, without repetition, in order.
+    contests: races, which stand in no table beside other rounds.
     errors: lines that could not be read, each with its file and number; the others are there.
     notes: what stood there twice and counts once.
     """
 
     rounds: tuple[Round, ...]
     campaigns: tuple[CampaignRecord, ...]
+    contests: tuple[Contest, ...] = ()
     errors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def groups(self, server: str | None = None) -> list[Group]:
         """The groups, of one load server when it is named.
 
-        Raises UsageError, naming the servers there are, when the named one is not among them.
+        Raises UsageError, naming the servers there are, when the named one is not among them; and
+        when there is nothing but races.
         """
+        if self.contests and not self.rounds:
+            raise UsageError(
+                "these are races, which say themselves who is faster: pybench report FILE"
+            )
         names = sorted({r.setting.server for r in self.rounds})
         if server is None:
             return group_rounds(self.rounds)
@@ -59,27 +67,32 @@ def load_files(paths: Sequence[Path]) -> Loaded:
     errors: list[str] = []
     notes: list[str] = []
     campaigns: list[CampaignRecord] = []
+    contests: list[Contest] = []
     asked = [path.resolve() for path in paths]
     for path in dict.fromkeys(asked):
         if asked.count(path) > 1:
             notes.append(f"{path} is given {asked.count(path)} times and read once")
-        found = len(rounds)
+        found = len(rounds) + len(contests)
         if is_result_lines(path):
             contents = read_contents(path)
             errors += map(str, contents.errors)
             for section in contents.sections:
-                rounds += rounds_of_section(section.results, section.campaign)
+                contests += contests_of_section(section.results, section.campaign)
+                of_window = [r for r in section.results if r.turns is None]
+                rounds += rounds_of_section(of_window, section.campaign)
                 if section.campaign is not None and section.campaign not in campaigns:
                     campaigns.append(section.campaign)
         else:
             rounds += rounds_of_legacy(read_legacy(path))
-        if len(rounds) == found:
+        if len(rounds) + len(contests) == found:
             raise _no_rounds(path, errors)
     rounds, copies = without_copies(rounds)
     if copies:
         some = "1 round stands" if copies == 1 else f"{copies} rounds stand"
         notes.append(f"{some} there more than once: copies are left out")
-    return Loaded(tuple(rounds), tuple(campaigns), tuple(errors), tuple(notes))
+    return Loaded(
+        tuple(rounds), tuple(campaigns), tuple(joined(contests)), tuple(errors), tuple(notes)
+    )
 
 
 def _no_rounds(path: Path, errors: Sequence[str]) -> ResultFormatError:
