@@ -11,18 +11,20 @@ from pybench.analysis.model import Group
 from pybench.cli.common import Format, Parser, complain, warn
 from pybench.errors import UsageError
 from pybench.report.charts import Charts
-from pybench.report.document import write_document
+from pybench.report.document import Document, write_document
 from pybench.report.hgrm import write_hgrm
 from pybench.report.metrics import METRICS, default_metrics, select_metrics
 from pybench.report.optional import require
+from pybench.report.ranking import ranking_document, with_races
 from pybench.report.reference import CHOICES, Reference, build_reference
 from pybench.report.results import report_document
 from pybench.report.select import parse_cells, select_cells
-from pybench.report.tables import build_tables, find_row
+from pybench.report.tables import GroupTables, build_tables, find_row
 
 _REPORT: Final = """\
 Tables and pictures from results files: ours (JSON lines) and the raw ones of the 2016 experiment
-(YAML). Results of several load servers, message sizes or runtimes stand in tables of their own."""
+(YAML). Results of several load servers, message sizes or runtimes stand in tables of their own.
+Races say who is faster instead."""
 
 
 def run(arguments: list[str]) -> int:
@@ -85,7 +87,9 @@ def _report(args: argparse.Namespace) -> int:
     status = complain(loaded.errors)
     for note in loaded.notes:
         warn(f"warning: {note}")
-    groups = loaded.groups(args.server_name)
+    groups = loaded.groups(args.server_name) if loaded.rounds else []
+    if not groups:
+        _check_only_races(args)
     references = _references(groups, args)
     relative_to = _check_row(groups, args.relative_to)
     tables = [
@@ -97,10 +101,28 @@ def _report(args: argparse.Namespace) -> int:
         for group in groups
     ]
     written = _write_files(args, loaded, groups, references, wanted)
-    write_document(report_document(tables, references), args.format, sys.stdout)
+    write_document(_document(tables, references, loaded), args.format, sys.stdout)
     for path in written:
         print(f"wrote {path}", file=sys.stderr)
     return status
+
+
+def _document(
+    tables: Sequence[GroupTables], references: Sequence[Reference | None], loaded: Loaded
+) -> Document:
+    """What is printed: tables, races, or both."""
+    if not tables:
+        return ranking_document(loaded.contests)
+    document = report_document(tables, references)
+    return with_races(document, loaded.contests) if loaded.contests else document
+
+
+def _check_only_races(args: argparse.Namespace) -> None:
+    """Raise UsageError for an option that races know nothing of."""
+    for option in ("table", "hgrm", "cells", "reference", "relative_to", "server_name"):
+        if getattr(args, option) is not None:
+            name = "--" + option.replace("_", "-")
+            raise UsageError(f"{name} is for tables: the files hold races, which have none")
 
 
 def _report_syscalls(args: argparse.Namespace) -> int:
@@ -160,11 +182,18 @@ def _write_files(
     if args.plots is not None:
         from pybench.report.plots.write import write_plots
 
-        written += write_plots(charts, args.plots, wanted=wanted)
+        written += write_plots(charts, args.plots, wanted=wanted, contests=loaded.contests)
     if args.html is not None:
         from pybench.report.page.write import write_page
 
-        write_page(charts, references, loaded.campaigns, args.html, command=_command(args))
+        write_page(
+            charts,
+            references,
+            loaded.campaigns,
+            args.html,
+            command=_command(args),
+            contests=loaded.contests,
+        )
         written.append(args.html)
     if args.hgrm is not None:
         written += _write_distributions(groups, args.hgrm, wanted)

@@ -14,12 +14,14 @@ from markupsafe import Markup
 
 from pybench import __version__
 from pybench.analysis.model import Group
+from pybench.analysis.race import Contest
 from pybench.backends.names import by_family
 from pybench.errors import UsageError
 from pybench.report.charts import Charts
 from pybench.report.metrics import METRICS
 from pybench.report.page import library
 from pybench.report.page.data import counts_of, page_data, row_order
+from pybench.report.page.intervals import race_panels
 from pybench.report.page.origin import commands, environment
 from pybench.report.page.sections import section
 from pybench.report.reference import Reference
@@ -38,15 +40,18 @@ def write_page(
     path: Path,
     *,
     command: Sequence[str] = (),
+    contests: Sequence[Contest] = (),
 ) -> None:
     """Write the page.
 
     charts: of each group.  references: one per group, None where it was not asked for.
     campaigns: header records of the files.  command: the words that made this page.
+    contests: races, which need no chart library.
     Raises UsageError when the file cannot be written.
     """
     page = _template().render(
         **_content(charts, references),
+        races=[panel for contest in contests for panel in race_panels(contest)],
         commands=commands(campaigns, command),
         css=Markup(_text("page.css")),
         script=Markup(_script()),
@@ -64,9 +69,9 @@ def _content(charts: Sequence[Charts], references: Sequence[Reference | None]) -
     families = {row: family for group in groups for row, family in group.families.items()}
     styles = row_styles(families, families)
     many = len(styles) > MANY
-    notice, code = library.packed()
+    notice, code = library.packed() if groups else ("", "")
     return {
-        "title": _page_title(groups),
+        "title": _page_title(groups) if groups else "pybench race",
         "version": __version__,
         "sections": [
             section(

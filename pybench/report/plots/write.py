@@ -11,9 +11,11 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from pybench.analysis.model import Group
+from pybench.analysis.race import Contest, judge
 from pybench.errors import UsageError
 from pybench.report.charts import Charts
-from pybench.report.plots import cpu, distribution, fairness, frame, latency, speed
+from pybench.report.charts.intervals import intervals_of
+from pybench.report.plots import cpu, distribution, fairness, frame, intervals, latency, speed
 from pybench.report.plots.look import Styles
 from pybench.report.select import Wanted
 from pybench.report.style import row_styles
@@ -36,23 +38,40 @@ PICTURES: Final[dict[str, Callable[[Charts, Styles, Wanted | None], Figure | Non
 
 
 def write_plots(
-    charts: Sequence[Charts], folder: Path, *, wanted: Wanted | None = None
+    charts: Sequence[Charts],
+    folder: Path,
+    *,
+    wanted: Wanted | None = None,
+    contests: Sequence[Contest] = (),
 ) -> list[Path]:
-    """Every picture of every group; the paths written.
+    """Every picture of every group, and one of each race; the paths written.
 
     wanted: the cells of the latency distribution; by default all rows at one count.
     Raises UsageError when the folder cannot be written to.
     """
     written: list[Path] = []
+    groups = [c.group for c in charts]
     with rc_context(cast(Any, frame.RC)):
-        for one, suffix in zip(charts, suffixes([c.group for c in charts]), strict=True):
+        for one, suffix in zip(charts, suffixes(groups), strict=True):
             styles = row_styles(one.group.rows, one.group.families)
             for name, draw in PICTURES.items():
                 with _uncollected():
                     figure = draw(one, styles, wanted)
                     if figure is not None:
                         written += _save(figure, folder, f"{name}{suffix}")
+        for number, contest in enumerate(contests, 1):
+            figure = _race(contest)
+            if figure is not None:
+                name = "race" if len(contests) == 1 else f"race-{number}"
+                written += _save(figure, folder, name)
     return written
+
+
+def _race(contest: Contest) -> Figure | None:
+    standings = judge(contest.asked, contest.results)
+    panels = [intervals_of(one, contest.asked.margin) for one in standings]
+    families = {r.func: r.family for r in contest.results if r.family}
+    return intervals.intervals(panels, row_styles(contest.asked.contenders, families))
 
 
 @contextmanager
