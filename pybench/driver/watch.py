@@ -44,7 +44,7 @@ class Watch:
 
     def __init__(self, worker: Watched, interrupts: Interrupts | None) -> None:
         self._worker = worker
-        self._selector = selectors.DefaultSelector()
+        self._selector = selectors.EpollSelector()
         self._selector.register(worker.exit_fd, selectors.EVENT_READ, self._on_exit)
         self._selector.register(worker.events_fd, selectors.EVENT_READ, self._on_words)
         if interrupts is not None:
@@ -66,6 +66,17 @@ class Watch:
 
         self._selector.register(control, selectors.EVENT_READ, receive)
 
+    def fileno(self) -> int:
+        """For selectors: readable when `receive` has something to take."""
+        return self._selector.fileno()
+
+    def receive(self) -> None:
+        """Take in what has arrived, without waiting. Raises as `until` does, but for the deadline.
+
+        Whoever waits for several rounds at once watches their watches.
+        """
+        self._take(0.0)
+
     def until(self, happened: Callable[[], bool], timeout_s: float) -> None:
         """Receive until happened() is true.
 
@@ -76,8 +87,11 @@ class Watch:
         while not happened():
             if time.monotonic() > deadline:
                 raise DeadlineError
-            for key, _ in self._selector.select(max(0.0, deadline - time.monotonic())):
-                self._receive(key.data)
+            self._take(max(0.0, deadline - time.monotonic()))
+
+    def _take(self, timeout_s: float) -> None:
+        for key, _ in self._selector.select(timeout_s):
+            self._receive(key.data)
 
     def _receive(self, receive: Callable[[], None]) -> None:
         try:

@@ -85,6 +85,21 @@ def exits(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> N
     os._exit(3)
 
 
+def dies_after_some_echoes(
+    listener: socket.socket, conns: int, msize: int, ready: Ready, /
+) -> None:
+    socks = _accept(listener, conns)
+    ready()
+    left = iter(range(300))
+
+    def change(number: int, data: bytes) -> bytes:
+        if next(left, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return data
+
+    _echo(socks, change)
+
+
 def stops_listening_then_exits(
     listener: socket.socket, conns: int, msize: int, ready: Ready, /
 ) -> None:

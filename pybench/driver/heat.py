@@ -1,0 +1,498 @@
+"""One round of a heat: workers that are alive together and pinged one at a time.
+
+`run` is the table of contents. Who is not pinged sleeps and costs nothing, so that a stretch of
+some tens of milliseconds of one stands beside one of another, and the machine's drift cancels in
+their ratio. Whoever fails is out and says why; the others go on.
+
+How long a window is and how many there are is found out here, from a first turn that is not
+counted: a window holds several round trips of every connection, and all of them together are as
+long as everything else in the round.
+"""
+
+import math
+import random
+import selectors
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from types import TracebackType
+from typing import Any, Final
+
+from msgspec import structs
+
+from pybench.analysis import stamps
+from pybench.analysis.queue_share import estimated_queue_share
+from pybench.analysis.race import OF_RACES
+from pybench.driver import assemble, control
+from pybench.driver.control import ControlConnection
+from pybench.driver.interrupts import Interrupts
+from pybench.driver.round import Timeouts
+from pybench.driver.watch import DeadlineError, Watch
+from pybench.driver.workerprocess import WorkerProcess
+from pybench.errors import ProtocolError, ServerError, WorkerError
+from pybench.machine.placement import Placement
+from pybench.result import Result, Status, Turn, Turns
+from pybench.spec import Cell, HostPort
+from pybench.units import NS_PER_S, NS_PER_US
+from pybench.worker.tree import descendants
+
+MIN_WINDOW_US: Final = 40_000
+MAX_WINDOW_US: Final = 4_000_000
+ROUND_TRIPS: Final = 5
+"""A window holds so many of every connection: with fewer, a turn is its own beginning and end."""
+MIN_SETTLE_US: Final = 8_000
+OTHER_THAN_START: Final = 1.2
+"""What a round takes besides its turns, over what its start takes: the end is a fifth of that."""
+TRIAL_US: Final = 50_000
+"""The first turn of each worker is all settling: its pings are in no figure."""
+BUSY_PAUSE_S: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrant:
+    """A contender as a heat runs it. cell, placement: what worker and load server are told."""
+
+    label: str
+    cell: Cell
+    placement: Placement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatContext:
+    """What all heats of a race have in common.
+
+    server: where the load server listens.  bind: the workers' numeric address.
+    env: recorded with every result.  seed: of the order of turns.
+    longest_s: how long the turns of one heat may take, so that a race's budget has room for rounds.
+    """
+
+    server: HostPort
+    bind: str
+    interrupts: Interrupts
+    env: dict[str, Any]
+    seed: int
+    longest_s: float = 30.0
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How a heat's turns go. blocks: of which each has every contender, a pair's each twice."""
+
+    settle_us: int
+    window_us: int
+    blocks: int
+
+
+def run(entrants: Sequence[Entrant], number: int, heat: int, context: HeatContext) -> list[Result]:
+    """Run one round of a heat; a result for each, in order; what goes wrong is in them.
+
+    number: of the round, from 1.  heat: which of it, from 1.
+    Raises InterruptError on Ctrl-C, and ServerError when the load server has gone: without it none
+    can go on. No process is left.
+    """
+    timeouts, begun = context.timeouts, time.monotonic()
+    rng = random.Random(f"{context.seed}:{entrants[0].cell.conns}:{number}:{heat}")
+    with ExitStack() as stack:
+        eyes = stack.enter_context(_Eyes(context.interrupts))
+        seats = [stack.enter_context(_Seat(one, number, context, eyes)) for one in entrants]
+        for seat in seats:  # all at once: what one waits for is another's time to work
+            seat.start()
+        eyes.all_of(seats, _Seat.listens, timeouts.listen, "did not listen after its start")
+        for seat in seats:
+            seat.connect()
+        eyes.all_of(seats, _Seat.is_connected, timeouts.connect, "was not connected to")
+        eyes.all_of(seats, _Seat.is_ready, timeouts.ready, "did not accept all connections")
+        for seat in seats:
+            seat.begin()
+        pace = _find_pace(eyes, seats, time.monotonic() - begun, context)
+        first = time.monotonic()
+        _take_turns(eyes, seats, pace, rng, timeouts)
+        last = time.monotonic()
+        for seat in seats:
+            seat.stop()
+        eyes.all_of(seats, _Seat.has_result, timeouts.silence, "got no result")
+        for seat in seats:
+            seat.finish()
+        conns = entrants[0].cell.conns
+        end_s = timeouts.finish + timeouts.per_conn * conns * len(seats)
+        eyes.all_of(seats, _Seat.has_ended, end_s, "did not end after its last turn")
+    if (gone := next((s.server_gone for s in seats if s.server_gone is not None), None)) and all(
+        seat.server_gone is not None for seat in seats
+    ):
+        raise gone
+    shared = Turns(
+        heat=heat,
+        settle_us=pace.settle_us,
+        window_us=pace.window_us,
+        start_s=round(first - begun, 6),
+        turns_s=round(last - first, 6),
+    )
+    return [seat.result(shared) for seat in seats]
+
+
+def turn_order(contenders: int, blocks: int, rng: random.Random) -> Iterator[tuple[int, ...]]:
+    """Who is pinged when: a tuple for each block, of indices from 0.
+
+    Two take A B B A and B A A B in turn, so that a trend inside a block, or over two, cancels; more
+    come in a fresh random order in each block.
+    """
+    first = rng.randrange(2)
+    for block in range(blocks):
+        if contenders == 2:
+            one = first ^ block % 2
+            yield (one, 1 - one, 1 - one, one)
+        else:
+            order = list(range(contenders))
+            rng.shuffle(order)
+            yield tuple(order)
+
+
+def find_window_us(conns: int, per_second: Sequence[float]) -> tuple[int, int]:
+    """Settle and window for workers that answered so many pings a second, in microseconds.
+
+    The same for all of a heat, and right for the slowest: a burst of something else weighs as much
+    in the turns of one as in those of another. Settling takes a round trip of every connection.
+    """
+    slowest = min((rate for rate in per_second if rate > 0), default=0.0)
+    trip_us = 1e6 * conns / slowest if slowest else float(MAX_WINDOW_US)
+    window = min(MAX_WINDOW_US, max(MIN_WINDOW_US, round(ROUND_TRIPS * trip_us)))
+    return min(window, max(MIN_SETTLE_US, round(trip_us))), window
+
+
+def find_blocks(
+    start_s: float, turn_s: float, window_s: float, turns: int, longest_s: float
+) -> int:
+    """How many blocks of so many turns make the windows as long as all the rest of a round.
+
+    Two processes of one row differ more than the turns of one do, so rounds are what is replicated,
+    and no block more is taken than their start is worth. At least two where there is time.
+    """
+    gained_s = 2 * window_s - turn_s  # of each turn: its window, less what it costs besides
+    needed = OTHER_THAN_START * start_s / gained_s / turns if gained_s > 0 else math.inf
+    allowed = max(1.0, longest_s / (turn_s * turns))
+    return int(max(1, min(max(2, math.ceil(min(needed, 1e6))), allowed)))
+
+
+class _Eyes:
+    """Watches everybody in a heat at once, and the user's Ctrl-C. A context manager."""
+
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(interrupts, selectors.EVENT_READ, interrupts.check)
+
+    def __enter__(self) -> "_Eyes":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._selector.close()
+
+    def add(self, watch: Watch, hear: Callable[[], None]) -> None:
+        self._selector.register(watch, selectors.EVENT_READ, hear)
+
+    def forget(self, watch: Watch) -> None:
+        with suppress(KeyError):
+            self._selector.unregister(watch)
+
+    def until(self, happened: Callable[[], bool], timeout_s: float) -> None:
+        """Hear everybody until happened() is true. Raises DeadlineError, and InterruptError."""
+        deadline = time.monotonic() + timeout_s
+        while not happened():
+            if time.monotonic() > deadline:
+                raise DeadlineError
+            for key, _ in self._selector.select(max(0.0, deadline - time.monotonic())):
+                key.data()
+
+    def rest(self, pause_s: float) -> None:
+        """Hear everybody for so long."""
+        with suppress(DeadlineError):
+            self.until(lambda: False, pause_s)
+
+    def all_of(
+        self,
+        seats: Sequence["_Seat"],
+        happened: Callable[["_Seat"], bool],
+        timeout_s: float,
+        otherwise: str,
+    ) -> None:
+        """Until it has happened to everybody who is left; who is too late has failed.
+
+        otherwise: what is said of them, behind `worker hung: it`.
+        """
+        with suppress(DeadlineError):
+            self.until(lambda: all(not s.alive or happened(s) for s in seats), timeout_s)
+        for seat in seats:
+            if seat.alive and not happened(seat):
+                text = f"worker hung: it {otherwise} within {timeout_s:g} s and was killed"
+                seat.fail(WorkerError(text, hung=True))
+
+
+class _Seat:
+    """One contender's place in a heat: its worker, its session at the load server, its turns.
+
+    A context manager; leaving it ends whatever still runs. Nothing raises but the interrupts: what
+    goes wrong ends this seat (`fail`), and `alive` says so.
+    """
+
+    def __init__(self, entrant: Entrant, number: int, context: HeatContext, eyes: _Eyes) -> None:
+        self.entrant = entrant
+        self.turns: list[Turn] = []
+        self.server_gone: ServerError | None = None
+        self._context = context
+        self._eyes = eyes
+        self._stack = ExitStack()
+        self._failure: tuple[Status, str, str] | None = None
+        self._deserted = False
+        started_at = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
+        blank = assemble.empty_result(entrant.cell, number, started_at, context.env)
+        row = entrant.cell.row.name
+        self._blank = structs.replace(
+            blank, func=entrant.label, row=row if row != entrant.label else ""
+        )
+
+    def __enter__(self) -> "_Seat":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    @property
+    def alive(self) -> bool:
+        return self._failure is None
+
+    @property
+    def racing(self) -> bool:
+        """Whether it can be pinged. Without connections the result will say what became of them."""
+        return self.alive and not self._deserted
+
+    def fail(self, error: WorkerError | ServerError | ProtocolError) -> None:
+        """Out of the race, for this round. What it still has is ended now."""
+        if not self.alive:
+            return
+        status: Status = "failed"
+        details = ""
+        if isinstance(error, WorkerError):
+            status, details = "hung" if error.hung else "failed", error.details
+        elif isinstance(error, ServerError) and error.code == "unreachable":
+            self.server_gone = error
+        self._failure = (status, str(error), details)
+        self._stack.close()
+
+    # ---- one step each ----
+
+    def start(self) -> None:
+        """Start the worker; how it goes on is heard."""
+        context, stack = self._context, self._stack
+        try:
+            self._worker = stack.enter_context(
+                WorkerProcess(
+                    self.entrant.cell,
+                    bind=context.bind,
+                    cpu=self.entrant.placement.worker_cpu,
+                )
+            )
+        except WorkerError as exc:
+            self.fail(exc)
+            return
+        self._watch = stack.enter_context(Watch(self._worker, None))
+        self._eyes.add(self._watch, self._hear)
+        stack.callback(self._eyes.forget, self._watch)
+
+    def connect(self) -> None:
+        """Have the load server connect to the worker; nothing is sent before its first turn."""
+        if not self.alive:
+            return
+        port = self._worker.port
+        assert port is not None
+        self._blank = assemble.with_interpreter(self._blank, self._worker.python)
+        try:
+            self._control = self._stack.enter_context(ControlConnection(self._context.server))
+            self._watch.add(self._control)
+            self._control.request(
+                self._context.bind, port, self.entrant.cell, self.entrant.placement, turns=True
+            )
+        except (ServerError, ProtocolError) as exc:
+            self.fail(exc)
+
+    def begin(self) -> None:
+        """The worker has accepted all."""
+        if self.alive:
+            self._say(self._control.ready)
+            self._pids = [self._worker.pid, *descendants(self._worker.pid)]
+
+    def stop(self) -> None:
+        """No turn follows."""
+        if self.alive:
+            self._say(self._control.stop)
+
+    def finish(self) -> None:
+        """Its connections have ended: so does the worker."""
+        if self.alive:
+            self._worker.finish()
+
+    def listens(self) -> bool:
+        return self._worker.port is not None
+
+    def is_connected(self) -> bool:
+        return self._control.connected
+
+    def is_ready(self) -> bool:
+        return self._worker.ready
+
+    def has_result(self) -> bool:
+        return self._control.measurement is not None
+
+    def has_ended(self) -> bool:
+        return self._worker.usage is not None
+
+    # ---- turns ----
+
+    def take_turn(self, settle_us: int, window_us: int, block: int, place: int) -> "_Taken | None":
+        """Be pinged, alone. None when it failed meanwhile.
+
+        block, place: where the turn stands.
+        """
+        before, begun = self._cpu_ns(), time.monotonic()
+        done = self._await_turn(settle_us, window_us)
+        took_s, after = time.monotonic() - begun, self._cpu_ns()
+        if done is None:
+            return None
+        self._deserted = not done.alive
+        if not done.total and done.alive:  # the load server has waited long enough, see control.h
+            text = f"worker hung: it answered no ping within {took_s:.1f} s and was killed"
+            self.fail(WorkerError(text, hung=True))
+            return None
+        cpu_ns = None if before is None or after is None else max(0, after - before)
+        return _Taken(
+            took_s=took_s,
+            turn=Turn(
+                block=block,
+                place=place,
+                messages=done.messages,
+                window_ns=done.window_ns,
+                latency_sum_ns=done.latency_sum_ns,
+                total=done.total,
+                cpu_ns=cpu_ns,
+                unanswered=done.unanswered,
+            ),
+        )
+
+    def _await_turn(self, settle_us: int, window_us: int) -> control.Turn | None:
+        """What the load server says of the turn; None when there is none."""
+        session, silence_s = self._control, self._context.timeouts.silence
+        patience_s = (settle_us + window_us) * NS_PER_US / NS_PER_S + silence_s
+        deadline = time.monotonic() + patience_s
+        while self.alive:
+            self._say(lambda: session.turn(settle_us, window_us))
+            try:
+                self._eyes.until(
+                    lambda: not self.alive or session.busy or session.turned is not None,
+                    deadline - time.monotonic(),
+                )
+            except DeadlineError:
+                text = f"load server fell silent: nothing of a turn for {patience_s:.3g} s"
+                self.fail(ServerError("timeout", text))
+            if session.turned is not None:
+                return session.turned
+            self._eyes.rest(BUSY_PAUSE_S)  # somebody else's test runs there
+        return None
+
+    def _cpu_ns(self) -> int | None:
+        """CPU time so far of the worker and what it has forked, by the kernel's precise clocks.
+
+        Source: clock_getcpuclockid(3), for a process it is ~pid << 3 | 2 (the scheduler's clock).
+        """
+        try:
+            return sum(time.clock_gettime_ns(~pid << 3 | 2) for pid in self._pids)
+        except OSError:  # one has ended
+            return None
+
+    # ---- what is heard ----
+
+    def _hear(self) -> None:
+        try:
+            self._watch.receive()
+        except (WorkerError, ServerError, ProtocolError) as exc:
+            self.fail(exc)
+
+    def _say(self, say: Callable[[], None]) -> None:
+        try:
+            say()
+        except (ServerError, ProtocolError) as exc:
+            self.fail(exc)
+
+    def result(self, shared: Turns) -> Result:
+        """What came of it. shared: what all of the heat have of the record."""
+        turns = structs.replace(shared, each=tuple(self.turns))
+        blank = structs.replace(
+            self._blank,
+            turns=turns,
+            runtime_s=round(len(self.turns) * shared.window_us / 1e6, 6),
+            warmup_s=0.0,
+        )
+        if self._failure is not None:
+            status, text, details = self._failure
+            return assemble.failed(blank, text, status=status, details=details)
+        measurement, usage = self._control.measurement, self._worker.usage
+        assert measurement is not None and usage is not None
+        server = assemble.Server(address=self._context.server, connect_s=self._control.connect_s)
+        cpu = self.entrant.placement.worker_cpu
+        return _stamped(assemble.measured(blank, measurement, usage, cpu=cpu, server=server))
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A turn. took_s: from the request to its answer."""
+
+    turn: Turn
+    took_s: float
+
+
+def _stamped(result: Result) -> Result:
+    """The result with the stamps that mean something in turns; a failed one as it is."""
+    if not result.ok:
+        return result
+    share = estimated_queue_share(result)
+    if share is not None and result.server_queue is None:
+        result = structs.replace(result, server_queue=share, server_queue_source="estimate")
+    kept = tuple(stamp for stamp in stamps.run(result) if stamp.code in OF_RACES)
+    return structs.replace(result, warnings=kept)
+
+
+def _find_pace(eyes: _Eyes, seats: Sequence[_Seat], start_s: float, context: HeatContext) -> Pace:
+    """From a turn of each that is not counted: the first pings of a process are slow.
+
+    start_s: what the start of the heat took.
+    """
+    begun, rates = time.monotonic(), []
+    for seat in seats:
+        if seat.alive and (taken := seat.take_turn(TRIAL_US, 1, 1, 1)) is not None:
+            rates.append(taken.turn.total / taken.took_s)
+    settle_us, window_us = find_window_us(seats[0].entrant.cell.conns, rates)
+    turn_s = (2 * settle_us + window_us) / 1e6  # a drain is a round trip, and so is settling
+    turns = 4 if len(seats) == 2 else len(seats)
+    start_s += time.monotonic() - begun
+    blocks = find_blocks(start_s, turn_s, window_us / 1e6, turns, context.longest_s)
+    return Pace(settle_us=settle_us, window_us=window_us, blocks=blocks)
+
+
+def _take_turns(
+    eyes: _Eyes, seats: Sequence[_Seat], pace: Pace, rng: random.Random, timeouts: Timeouts
+) -> None:
+    """Block after block, as long as two are left who can be set against each other."""
+    for number, order in enumerate(turn_order(len(seats), pace.blocks, rng), 1):
+        for place, index in enumerate(order, 1):
+            if sum(seat.racing for seat in seats) < 2:
+                return
+            seat = seats[index]
+            if seat.racing:
+                taken = seat.take_turn(pace.settle_us, pace.window_us, number, place)
+                if taken is not None:
+                    seat.turns.append(taken.turn)
