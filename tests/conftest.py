@@ -12,11 +12,12 @@ import pytest
 
 from pybench.driver.loadserver import LoadServer
 from tests.support import SUPPORT, processes
+from tests.support.fakeheats import race
 from tests.support.fakerounds import invoke
 from tests.support.preload import preload
 from tests.support.rounds import measure
 
-__all__ = ["invoke", "measure", "preload"]
+__all__ = ["invoke", "measure", "preload", "race"]
 
 SHORT = ("--runtime", "250ms", "--warmup", "50ms")
 """Options of a round that only has to work."""

@@ -1,6 +1,7 @@
 """`pybench`: which commands there are, and what becomes of an error.
 
-0 every cell ok, 1 some cell failed, 2 usage, 130 interrupted. `main` is the script `pybench`.
+0 every cell ok (of a race every pair decided), 1 some cell failed (undecided), 2 usage, 130
+interrupted. `main` is the script `pybench`.
 """
 
 import sys
@@ -13,6 +14,7 @@ from pybench.errors import PybenchError, UsageError
 
 COMMANDS = {
     "run": "measure rows; what is done when no command is named",
+    "race": "who is faster, by how much: contenders take turns, a minute decides",
     "report": "tables, plots and pages from results files",
     "compare": "is NEW faster or slower than BASE",
     "serve": "run the load server, for `--server` on another machine",

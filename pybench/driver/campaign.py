@@ -23,6 +23,7 @@ from pybench.driver.progress import Reporter
 from pybench.driver.round import OnProgress, RoundContext
 from pybench.errors import ResultFormatError, UsageError
 from pybench.machine import calibration, environment
+from pybench.machine.placement import Placement
 from pybench.result import Result
 from pybench.result.campaign import CampaignRecord
 from pybench.result.file import ResultWriter, read_contents
@@ -56,7 +57,7 @@ def run(
         interrupts = stack.enter_context(Interrupts())
         stack.enter_context(reporter)
         measure = measure or stack.enter_context(measuring(plan, interrupts))
-        env = _environment(plan)
+        env = environment_of(plan.placement)
         for place, task in enumerate(plan.tasks):
             while (cell := completed.next_cell(task)) is not None:
                 try:
@@ -110,9 +111,9 @@ def measuring(plan: Plan, interrupts: Interrupts) -> Iterator[Measure]:
         yield measure
 
 
-def _environment(plan: Plan) -> dict[str, Any]:
-    """What every result of the plan records of where it ran."""
-    env = environment.collect() | {"placement": plan.placement.to_record()}
+def environment_of(placement: Placement) -> dict[str, Any]:
+    """What every result records of where it ran."""
+    env = environment.collect() | {"placement": placement.to_record()}
     if (calibrated := calibration.load()) is not None:
         env["calibration"] = calibrated.to_env()
     return env
@@ -153,6 +154,8 @@ def load_unfinished(
             for error in contents.errors:
                 raise error
             raise ResultFormatError("its first line does not record a campaign")
+        if sections[0].campaign.race is not None:
+            raise ResultFormatError("a race is not resumed: its rounds are short, run it again")
         campaign = Campaign.from_record(sections[0].campaign)
     except ResultFormatError as exc:
         raise UsageError(f"--resume {path}: {exc}") from exc

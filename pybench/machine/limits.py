@@ -109,11 +109,34 @@ def threads() -> Iterator[Limit]:
             yield Limit(max(0, limit - (used or 0)), "threads in this control group", remedy)
 
 
+def memory() -> Iterator[Limit]:
+    """Free without swapping, in KiB: of the machine, and of what confines this process."""
+    for line in _lines(Path("/proc/meminfo")):
+        if line.startswith("MemAvailable:"):
+            yield Limit(int(line.split()[1]), "KiB of memory", "end what uses it")
+    for folder in cgroup.folders("memory"):
+        limit = read_int(str(folder / "memory.max"))
+        used = read_int(str(folder / "memory.current"))
+        if limit is not None:
+            remedy = f"raise {folder}/memory.max (docker run --memory)"
+            words = read_words(str(folder / "memory.stat"))
+            cached = int(dict(zip(words[::2], words[1::2], strict=False)).get("inactive_file", 0))
+            available = max(0, limit - (used or 0) + cached) // 1024  # the cache gives way
+            yield Limit(available, "KiB of memory in this control group", remedy)
+
+
 def mappings() -> Iterator[Limit]:
     """Of memory, in one process."""
     maximum = read_int("/proc/sys/vm/max_map_count")
     if maximum is not None:
         yield Limit(maximum, "memory mappings", "sysctl -w vm.max_map_count=1000000")
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
 
 
 def _running_tasks() -> int:
