@@ -22,6 +22,9 @@ from pybench.analysis.stats import student_t_cdf, student_t_quantile
 
 CONFIDENCE: Final = 0.95
 
+_FAR: Final = 700.0
+"""No exponential is taken of more: of two rounds, in a large family, an interval has no end."""
+
 Share = tuple[float, float]
 """Amount and what it is per: messages and ns; CPU ns and messages."""
 
@@ -166,7 +169,7 @@ def _interval(
     if df < 1:
         return 0.0, math.inf
     half = student_t_quantile(1 - (1 - confidence) / 2, df) * error + slack
-    return math.exp(centre - half), math.exp(centre + half)
+    return math.exp(centre - half), math.exp(centre + half) if centre + half < _FAR else math.inf
 
 
 def _welch_df(part_a: float, n_a: int, part_b: float, n_b: int) -> int:

@@ -180,3 +180,8 @@ def test_a_round_swapped_is_its_opposite(blocks: list[tuple[int, int, int, int]]
     assert (forth is None) == (back is None)
     if forth is not None and back is not None:
         assert back == pytest.approx(-forth, abs=1e-9)
+
+
+def test_an_interval_of_two_rounds_in_a_large_family_has_no_end() -> None:
+    found = estimate_of_logs([-0.5, 0.7], confidence=1 - 0.05 / 190)
+    assert found.low >= 0 and found.high == math.inf
