@@ -13,7 +13,7 @@ import math
 import random
 import selectors
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -35,7 +35,6 @@ from pybench.errors import ProtocolError, ServerError, WorkerError
 from pybench.machine.placement import Placement
 from pybench.result import Result, Status, Turn, Turns
 from pybench.spec import Cell, HostPort
-from pybench.units import NS_PER_S, NS_PER_US
 from pybench.worker.tree import descendants
 
 MIN_WINDOW_US: Final = 40_000
@@ -79,11 +78,15 @@ class HeatContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How a heat's turns go. blocks: of which each has every contender, a pair's each twice."""
+    """How a contender's turns go, in microseconds."""
 
     settle_us: int
     window_us: int
-    blocks: int
+
+    @property
+    def turn_s(self) -> float:
+        """How long a turn takes, about: a drain is a round trip, and so is settling."""
+        return (2 * self.settle_us + self.window_us) / 1e6
 
 
 def run(entrants: Sequence[Entrant], number: int, heat: int, context: HeatContext) -> list[Result]:
@@ -107,9 +110,10 @@ def run(entrants: Sequence[Entrant], number: int, heat: int, context: HeatContex
         eyes.all_of(seats, _Seat.is_ready, timeouts.ready, "did not accept all connections")
         for seat in seats:
             seat.begin()
-        pace = _find_pace(eyes, seats, time.monotonic() - begun, context)
+        _find_paces(seats)
         first = time.monotonic()
-        _take_turns(eyes, seats, pace, rng, timeouts)
+        blocks = find_blocks([s.pace for s in seats], first - begun, context.longest_s)
+        _take_turns(seats, turn_order(len(seats), blocks, rng))
         last = time.monotonic()
         for seat in seats:
             seat.stop()
@@ -123,13 +127,7 @@ def run(entrants: Sequence[Entrant], number: int, heat: int, context: HeatContex
         seat.server_gone is not None for seat in seats
     ):
         raise gone
-    shared = Turns(
-        heat=heat,
-        settle_us=pace.settle_us,
-        window_us=pace.window_us,
-        start_s=round(first - begun, 6),
-        turns_s=round(last - first, 6),
-    )
+    shared = Turns(heat=heat, start_s=round(first - begun, 6), turns_s=round(last - first, 6))
     return [seat.result(shared) for seat in seats]
 
 
@@ -150,29 +148,42 @@ def turn_order(contenders: int, blocks: int, rng: random.Random) -> Iterator[tup
             yield tuple(order)
 
 
-def find_window_us(conns: int, per_second: Sequence[float]) -> tuple[int, int]:
-    """Settle and window for workers that answered so many pings a second, in microseconds.
+def find_pace(conns: int, per_second: float) -> Pace:
+    """For workers of which the slowest answers so many pings a second; 0 where none was answered.
 
-    The same for all of a heat, and right for the slowest: a burst of something else weighs as much
-    in the turns of one as in those of another. Settling takes a round trip of every connection.
+    Settling takes a round trip of every connection, a window several.
     """
-    slowest = min((rate for rate in per_second if rate > 0), default=0.0)
-    trip_us = 1e6 * conns / slowest if slowest else float(MAX_WINDOW_US)
+    trip_us = 1e6 * conns / per_second if per_second else float(MAX_WINDOW_US)
     window = min(MAX_WINDOW_US, max(MIN_WINDOW_US, round(ROUND_TRIPS * trip_us)))
-    return min(window, max(MIN_SETTLE_US, round(trip_us))), window
+    settle = min(window, max(MIN_SETTLE_US, round(trip_us)))
+    return Pace(settle_us=settle, window_us=window)
 
 
-def find_blocks(
-    start_s: float, turn_s: float, window_s: float, turns: int, longest_s: float
-) -> int:
-    """How many blocks of so many turns make the windows as long as all the rest of a round.
+def find_paces(conns: int, rates: Sequence[float]) -> list[Pace]:
+    """One for each rate, pings a second.
+
+    A pair has windows of one length, right for the slower one: a burst of something else weighs as
+    much in the turns of both. Of more than two each has its own, because a block of all at the
+    slowest one's pace would be longer than the drift that is to cancel inside it.
+    """
+    if len(rates) == 2:
+        rates = [min(rates)] * 2
+    return [find_pace(conns, rate) for rate in rates]
+
+
+def find_blocks(paces: Sequence[Pace], start_s: float, longest_s: float) -> int:
+    """How many blocks make the windows as long as all the rest of a round.
 
     Two processes of one row differ more than the turns of one do, so rounds are what is replicated,
     and no block more is taken than their start is worth. At least two where there is time.
+    start_s: what has passed since the round's start.  longest_s: how long all turns may take.
     """
-    gained_s = 2 * window_s - turn_s  # of each turn: its window, less what it costs besides
-    needed = OTHER_THAN_START * start_s / gained_s / turns if gained_s > 0 else math.inf
-    allowed = max(1.0, longest_s / (turn_s * turns))
+    each = 2 if len(paces) == 2 else 1
+    block_s = each * sum(pace.turn_s for pace in paces)
+    window_s = each * sum(pace.window_us for pace in paces) / 1e6
+    gained_s = 2 * window_s - block_s  # its windows, less what a block costs besides
+    needed = OTHER_THAN_START * start_s / gained_s if gained_s > 0 else math.inf
+    allowed = max(1.0, longest_s / block_s)
     return int(max(1, min(max(2, math.ceil(min(needed, 1e6))), allowed)))
 
 
@@ -239,6 +250,7 @@ class _Seat:
     def __init__(self, entrant: Entrant, number: int, context: HeatContext, eyes: _Eyes) -> None:
         self.entrant = entrant
         self.turns: list[Turn] = []
+        self.pace = Pace(settle_us=MIN_SETTLE_US, window_us=MIN_WINDOW_US)
         self.server_gone: ServerError | None = None
         self._context = context
         self._eyes = eyes
@@ -354,13 +366,13 @@ class _Seat:
 
     # ---- turns ----
 
-    def take_turn(self, settle_us: int, window_us: int, block: int, place: int) -> "_Taken | None":
+    def take_turn(self, pace: Pace, block: int, place: int) -> "_Taken | None":
         """Be pinged, alone. None when it failed meanwhile.
 
         block, place: where the turn stands.
         """
         before, begun = self._cpu_ns(), time.monotonic()
-        done = self._await_turn(settle_us, window_us)
+        done = self._await_turn(pace)
         took_s, after = time.monotonic() - begun, self._cpu_ns()
         if done is None:
             return None
@@ -384,13 +396,13 @@ class _Seat:
             ),
         )
 
-    def _await_turn(self, settle_us: int, window_us: int) -> control.Turn | None:
+    def _await_turn(self, pace: Pace) -> control.Turn | None:
         """What the load server says of the turn; None when there is none."""
         session, silence_s = self._control, self._context.timeouts.silence
-        patience_s = (settle_us + window_us) * NS_PER_US / NS_PER_S + silence_s
+        patience_s = pace.turn_s + silence_s
         deadline = time.monotonic() + patience_s
         while self.alive:
-            self._say(lambda: session.turn(settle_us, window_us))
+            self._say(lambda: session.turn(pace.settle_us, pace.window_us))
             try:
                 self._eyes.until(
                     lambda: not self.alive or session.busy or session.turned is not None,
@@ -430,11 +442,16 @@ class _Seat:
 
     def result(self, shared: Turns) -> Result:
         """What came of it. shared: what all of the heat have of the record."""
-        turns = structs.replace(shared, each=tuple(self.turns))
+        turns = structs.replace(
+            shared,
+            settle_us=self.pace.settle_us,
+            window_us=self.pace.window_us,
+            each=tuple(self.turns),
+        )
         blank = structs.replace(
             self._blank,
             turns=turns,
-            runtime_s=round(len(self.turns) * shared.window_us / 1e6, 6),
+            runtime_s=round(len(self.turns) * self.pace.window_us / 1e6, 6),
             warmup_s=0.0,
         )
         if self._failure is not None:
@@ -466,33 +483,24 @@ def _stamped(result: Result) -> Result:
     return structs.replace(result, warnings=kept)
 
 
-def _find_pace(eyes: _Eyes, seats: Sequence[_Seat], start_s: float, context: HeatContext) -> Pace:
-    """From a turn of each that is not counted: the first pings of a process are slow.
-
-    start_s: what the start of the heat took.
-    """
-    begun, rates = time.monotonic(), []
+def _find_paces(seats: Sequence[_Seat]) -> None:
+    """From a turn of each that is not counted: the first pings of a process are slow."""
+    rates = []
     for seat in seats:
-        if seat.alive and (taken := seat.take_turn(TRIAL_US, 1, 1, 1)) is not None:
-            rates.append(taken.turn.total / taken.took_s)
-    settle_us, window_us = find_window_us(seats[0].entrant.cell.conns, rates)
-    turn_s = (2 * settle_us + window_us) / 1e6  # a drain is a round trip, and so is settling
-    turns = 4 if len(seats) == 2 else len(seats)
-    start_s += time.monotonic() - begun
-    blocks = find_blocks(start_s, turn_s, window_us / 1e6, turns, context.longest_s)
-    return Pace(settle_us=settle_us, window_us=window_us, blocks=blocks)
+        taken = seat.take_turn(Pace(settle_us=TRIAL_US, window_us=1), 1, 1) if seat.alive else None
+        rates.append(taken.turn.total / taken.took_s if taken is not None else math.inf)
+    for seat, pace in zip(seats, find_paces(seats[0].entrant.cell.conns, rates), strict=True):
+        seat.pace = pace
 
 
-def _take_turns(
-    eyes: _Eyes, seats: Sequence[_Seat], pace: Pace, rng: random.Random, timeouts: Timeouts
-) -> None:
+def _take_turns(seats: Sequence[_Seat], blocks: Iterable[Sequence[int]]) -> None:
     """Block after block, as long as two are left who can be set against each other."""
-    for number, order in enumerate(turn_order(len(seats), pace.blocks, rng), 1):
+    for number, order in enumerate(blocks, 1):
         for place, index in enumerate(order, 1):
             if sum(seat.racing for seat in seats) < 2:
                 return
             seat = seats[index]
             if seat.racing:
-                taken = seat.take_turn(pace.settle_us, pace.window_us, number, place)
+                taken = seat.take_turn(seat.pace, number, place)
                 if taken is not None:
                     seat.turns.append(taken.turn)

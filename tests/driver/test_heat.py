@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from pybench.driver import heat
-from pybench.driver.heat import Entrant, HeatContext, find_blocks, find_window_us, turn_order
+from pybench.driver.heat import (
+    Entrant,
+    HeatContext,
+    Pace,
+    find_blocks,
+    find_pace,
+    find_paces,
+    turn_order,
+)
 from pybench.driver.interrupts import InterruptError, Interrupts
 from pybench.driver.loadserver import LoadServer
 from pybench.errors import ServerError
@@ -73,23 +81,36 @@ def test_more_than_two_come_in_a_fresh_order_each_block() -> None:
     assert order == list(turn_order(5, 20, random.Random(1)))
 
 
-def test_a_window_holds_round_trips_of_the_slowest() -> None:
-    assert find_window_us(100, [130_000, 100_000]) == (8_000, 40_000)
-    assert find_window_us(100, [130_000, 5_000]) == (20_000, 100_000)
-    assert find_window_us(8000, [100_000]) == (80_000, 400_000)
-    assert find_window_us(1_000_000, [1_000])[1] == heat.MAX_WINDOW_US
-    assert find_window_us(10, [0.0]) == find_window_us(10, [])
+def pace(settle_us: int, window_us: int) -> Pace:
+    return Pace(settle_us=settle_us, window_us=window_us)
+
+
+def test_a_window_holds_round_trips_of_every_connection() -> None:
+    assert find_pace(100, 100_000) == pace(8_000, 40_000)
+    assert find_pace(100, 5_000) == pace(20_000, 100_000)
+    assert find_pace(8000, 100_000) == pace(80_000, 400_000)
+    assert find_pace(1_000_000, 1_000) == pace(heat.MAX_WINDOW_US, heat.MAX_WINDOW_US)
+    assert find_pace(10, 0.0).window_us == heat.MAX_WINDOW_US
+    assert find_pace(10, float("inf")) == pace(8_000, 40_000)
+
+
+def test_a_pair_goes_at_the_slower_ones_pace_and_of_more_each_at_its_own() -> None:
+    assert find_paces(100, [130_000, 5_000]) == [find_pace(100, 5_000)] * 2
+    rates = [130_000, 5_000, 9_000]
+    assert find_paces(100, rates) == [find_pace(100, rate) for rate in rates]
 
 
 def test_windows_take_half_of_a_round_and_no_more_than_is_allowed() -> None:
-    """Start 0.4 s, turns of 50 ms with 40 ms of window, four a block."""
-    blocks = find_blocks(0.4, 0.05, 0.04, 4, longest_s=10.0)
-    windows_s = blocks * 4 * 0.04
-    assert windows_s >= 0.4 * 1.2 + blocks * 4 * 0.01 and blocks == 4
-    assert find_blocks(0.4, 0.05, 0.04, 4, longest_s=0.45) == 2
-    assert find_blocks(0.4, 0.05, 0.04, 4, longest_s=0.01) == 1
-    assert find_blocks(0.01, 0.05, 0.04, 4, longest_s=10.0) == 2
-    assert find_blocks(0.4, 0.5, 0.04, 4, longest_s=10.0) == 5  # never half: as many as allowed
+    """Start 0.4 s, turns of 56 ms with 40 ms of window, four a block."""
+    pair = [pace(8_000, 40_000)] * 2
+    blocks = find_blocks(pair, 0.4, longest_s=10.0)
+    windows_s, turns_s = blocks * 4 * 0.04, blocks * 4 * 0.056
+    assert blocks == 5 and windows_s >= 0.4 * 1.2 + turns_s - windows_s
+    assert find_blocks(pair, 0.4, longest_s=0.45) == 2
+    assert find_blocks(pair, 0.4, longest_s=0.01) == 1
+    assert find_blocks(pair, 0.01, longest_s=10.0) == 2
+    assert find_blocks([pace(40_000, 40_000)] * 2, 0.4, longest_s=10.0) == 20  # half is never half
+    assert find_blocks([pace(8_000, 40_000)] * 8, 2.0, longest_s=10.0) == 13
 
 
 # ---- with real workers ----
