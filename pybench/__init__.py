@@ -5,7 +5,7 @@ The folders, in the order of one ping:
     cli/       argv into a command, what comes of it into an exit status; alone prints errors
     spec/      what is to be measured: options, cells, campaigns; frozen, no I/O
     machine/   what this machine is, what it allows, what else it does meanwhile
-    driver/    runs it, never in the data path: campaign, round, control connection, watch
+    driver/    runs it, never in the data path: campaign and round, race and heat, control, watch
     server/    (beside this package, C) the load server: connects, sends the pings, keeps the times
     worker/    inside the measured process: started by the driver, reports events
     backends/  the rows: the registry, what is owed, and one file a way of serving in rows/

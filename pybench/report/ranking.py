@@ -181,7 +181,8 @@ def sentence(standings: Standings) -> str:
     lead = f"{_listed(best)} {'is' if len(best) == 1 else 'are'} ahead {where}"
     last = measured[-1]
     share = math.exp(_log(last) - _log(measured[0]))
-    return f"{lead}; {last.runner.label} comes last, with {share:.2g} times the {metric.what}."
+    of = measured[0].runner.label
+    return f"{lead}; {last.runner.label} comes last, with {share:.2g} times {of}'s {metric.what}."
 
 
 def _log(standing: Standing) -> float:
