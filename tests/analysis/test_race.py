@@ -1,6 +1,7 @@
 """Turns into standings: ratios inside blocks, by way of a third, of each metric; who is tied."""
 
 import math
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from msgspec import structs
 
 from pybench.analysis.race import Contest, contests_of_section, joined, judge
+from pybench.analysis.verdict import LOOKS
 from pybench.result import Result, Stamp, Turn, Turns
 from pybench.result.campaign import CampaignRecord, RaceRecord
 from tests.support.synthetic import make_failure, make_result
@@ -197,3 +199,20 @@ def test_a_line_that_stands_there_twice_counts_once() -> None:
     more = Contest(id="x", asked=asked("a"), results=(line("a", 1, [1]), line("a", 2, [1])))
     (both,) = joined([one, more])
     assert [r.round for r in both.results] == [1, 2]
+
+
+def test_a_row_against_itself_is_seldom_called_different() -> None:
+    """Races that end at the first look that decides, each by the verdict of that look."""
+    rng, called = random.Random(5), 0
+    for _ in range(60):
+        results: list[Result] = []
+        for number in range(1, 28):
+            speed = round(20_000 * math.exp(rng.gauss(0, 0.05)))
+            results += [line("a", number, [20_000]), line("b", number, [speed])]
+            if number in LOOKS:
+                (standings,) = judge(asked("a", "b"), results)
+                if standings.settled:
+                    break
+        verdict = standings.of("b").verdict
+        called += verdict is not None and verdict.differs
+    assert called <= 4
