@@ -1,0 +1,165 @@
+"""What races are worth on this machine: how often they are wrong, how narrow they are, what they
+find.
+
+    python tests/bench/races.py [same] [rows] [slowed] [turns] [--races 20] [--budget 60s]
+
+    same     rows against themselves: how often one is called different, and the interval's half
+    rows     rows against c_epoll, beside continuous rounds of both in the same time
+    slowed   a row against itself slowed by 5% and by 2% on purpose: how often that is found
+    turns    how much of a heat's time passes in windows, eight rows alive
+
+Without a word all of them. It takes hours at the defaults: `--races 1 --budget 10s` is a look.
+"""
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pybench.analysis.ratio import paired_ratio
+from pybench.result.file import read_sections
+from pybench.units import parse_duration_ns
+
+SAME = ("c_epoll", "selector", "uvloop_proto", "asyncio", "asyncio_proto")
+ROWS = ("selector", "uvloop_proto", "asyncio", "gevent")
+EIGHT = (*SAME, "raw_selector", "uvloop", "gevent")
+SLOWED = Path(__file__).with_name("slowed.py")
+
+
+def main() -> int:
+    """Race, and print a table for each word."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="*", choices=[*TABLES, []], help="which tables")
+    parser.add_argument("--races", type=int, default=20)
+    parser.add_argument("--budget", default="60s")
+    parser.add_argument("--conns", default="100")
+    args = parser.parse_args()
+    for name in args.what or TABLES:
+        TABLES[name](args)
+    return 0
+
+
+def race(args: argparse.Namespace, *rows: str, env: dict[str, str] | None = None) -> Any:
+    """One race: the record of its number of connections, as `--format json` has it."""
+    command = [sys.executable, "-m", "pybench", "race", *rows, "--conns", args.conns]
+    done = subprocess.run(
+        [*command, "--budget", args.budget, "--format", "json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **(env or {})},
+        check=False,
+    )
+    return json.loads(done.stdout)["counts"][0]
+
+
+def pair(args: argparse.Namespace, base: str, new: str, **more: Any) -> dict[str, Any]:
+    """One race of two: what it says of the second."""
+    contenders = race(args, base, new, **more)["contenders"]
+    found: dict[str, Any] = next(one for one in contenders if one["verdict"] is not None)
+    return found
+
+
+def half_width(one: dict[str, Any]) -> float:
+    """Half of its interval in percent of the ratio; NaN where an end is open."""
+    low, high = one["ci95_low"], one["ci95_high"]
+    return 100 * (math.sqrt(high / low) - 1) if low and high else math.nan
+
+
+def same(args: argparse.Namespace) -> None:
+    print(f"{'row against itself':20} {'verdicts':44} half width %  rounds (medians)")
+    wrong = 0
+    for row in SAME:
+        found = [pair(args, row, row) for _ in range(args.races)]
+        kinds = Counter(one["verdict"] for one in found)
+        wrong += kinds["faster"] + kinds["slower"]
+        said = " ".join(f"{kind} {count}" for kind, count in kinds.most_common())
+        half = statistics.median(map(half_width, found))
+        rounds = statistics.median(one["rounds"] for one in found)
+        print(f"{row:20} {said:44} {half:12.1f}  {rounds:.0f}", flush=True)
+    print(f"called different: {wrong} of {args.races * len(SAME)}\n")
+
+
+def rows(args: argparse.Namespace) -> None:
+    print(f"{'row / c_epoll':16} {'race':30} {'continuous rounds in that time':30}")
+    for row in ROWS:
+        found = pair(args, "c_epoll", row)
+        told = f"{found['ratio']:.3f} +- {half_width(found):.1f}% ({found['rounds']})"
+        print(f"{row:16} {told:30} {continuous(args, row):30}", flush=True)
+    print()
+
+
+def continuous(args: argparse.Namespace, row: str) -> str:
+    """The same ratio from rounds of 0.8 s, as many as there is time for at 1.3 s each."""
+    rounds = max(2, round(parse_duration_ns(args.budget) / 1e9 / 2.6))
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "x.jsonl"
+        command = [sys.executable, "-m", "pybench", "--func", f"c_epoll,{row}"]
+        command += ["--conns", args.conns, "--rounds", str(rounds), "--runtime", "800ms"]
+        command += ["--warmup", "100ms", "--output", str(output)]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(command, check=False, **quiet)
+        (section,) = read_sections(output)
+    speeds = {(r.func, r.round): r.mps for r in section.results if r.ok}
+    both = [n for n in range(1, rounds + 1) if {("c_epoll", n), (row, n)} <= speeds.keys()]
+    found = paired_ratio([speeds[row, n] for n in both], [speeds["c_epoll", n] for n in both])
+    return f"{found.value:.3f} +- {100 * found.half_width:.1f}% ({found.rounds})"
+
+
+def slowed(args: argparse.Namespace) -> None:
+    plain = f"plain={SLOWED}:plain"
+    cost_us = race(args, plain, plain)["contenders"][0]["cpu_us_per_msg"]
+    print(f"selector, {cost_us:.1f} us a message, slowed by ...")
+    for percent in (5, 2):
+        env = {"SLOWED_NS": str(round(10 * percent * cost_us))}
+        new = f"slowed={SLOWED}:slowed"
+        found = [pair(args, plain, new, env=env) for _ in range(args.races)]
+        kinds = Counter(one["verdict"] for one in found)
+        ratio = statistics.median(one["ratio"] for one in found)
+        print(
+            f"{percent}%: called slower in {kinds['slower']} of {args.races}; ratio {ratio:.3f}",
+            f"{dict(kinds)}",
+            flush=True,
+        )
+    print()
+
+
+def turns(args: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "x.jsonl"
+        command = [sys.executable, "-m", "pybench", "race", *EIGHT, "--conns", args.conns]
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        command += ["--budget", args.budget, "--output", str(output)]
+        subprocess.run(command, check=False, **quiet)
+        (section,) = read_sections(output)
+    heats: dict[int, tuple[float, float]] = {}
+    windows: Counter[int] = Counter()
+    for result in section.results:
+        if result.turns is not None:
+            heats[result.round] = (result.turns.start_s, result.turns.turns_s)
+            windows[result.round] += sum(turn.window_ns for turn in result.turns.each)
+    window_s = sum(windows.values()) / 1e9
+    start_s, turns_s = (sum(times) for times in zip(*heats.values(), strict=True))
+    print(
+        f"{len(EIGHT)} rows: {100 * window_s / turns_s:.0f}% of the time of turns passed in"
+        f" windows, {100 * window_s / (start_s + turns_s):.0f}% with the starts of"
+        f" {len(heats)} rounds\n"
+    )
+
+
+TABLES: dict[str, Callable[[argparse.Namespace], None]] = {
+    "same": same,
+    "rows": rows,
+    "slowed": slowed,
+    "turns": turns,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())
