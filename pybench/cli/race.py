@@ -83,7 +83,7 @@ def _add(group: argparse._ActionsContainer, option: Option) -> None:
     if not option.flag:
         how = {"action": "append" if option.many else "store", "metavar": option.metavar}
     text = _HELP.get(option.name, option.help + default)
-    group.add_argument(_option(option.name), help=text, **how)
+    group.add_argument(_option(option.name), help=text.replace("%", "%%"), **how)
 
 
 def _option(key: str) -> str:

@@ -200,7 +200,7 @@ def notes(standings: Standings) -> Iterator[str]:
     ties = any(len(s.groups) != 1 or s.groups[0] != i for i, s in enumerate(standings.each))
     if ties and len(standings.each) > 2:
         yield "Tied: who shares a letter is not surely different."
-    for one in standings.pairs:
+    for one in standings.pairs if len(standings.each) > 2 else ():  # of a pair the sentence says it
         if one.verdict is not None and one.verdict.kind == "undecided":
             why = [one.verdict.reason, remedy_words(one.verdict)]
             told = "; ".join(text for text in why if text)

@@ -3,17 +3,24 @@
 Heats are made up (tests/support/fakeheats.py); real ones are in test_heat.py.
 """
 
+import io
 import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from pybench.cli import main
+from pybench.driver import race as races
 from pybench.driver.race import is_look
+from pybench.driver.raceplan import make_plan
+from pybench.driver.raceprogress import LiveRaceReporter
 from pybench.result.file import read_sections
+from pybench.spec.race import FACTORS, RACE_OPTIONS, SHARED, Race
 from tests.support.fakeheats import FakeHeats, Invoke
+from tests.support.synthetic import make_result
 
 PAIR = ("c_epoll", "selector")
 
@@ -160,6 +167,62 @@ def test_formats_for_programs(race: Invoke) -> None:
     assert any("selector starves connections" in note for note in count["notes"])
     lines = race(*PAIR, "--format", "csv", heats=FakeHeats({"selector": 40_000})).stdout
     assert lines.startswith("conns,place,contender,") and "100,2,selector,6,0,0.7" in lines
+
+
+def test_a_file_may_hold_races_and_rounds(race: Invoke, capsys: pytest.CaptureFixture[str]) -> None:
+    race(*PAIR, "--output", "x.jsonl", heats=FakeHeats({"selector": 40_000}))
+    with Path("x.jsonl").open("a") as file:
+        for func in PAIR:
+            file.write(make_result(func, 100).to_json() + "\n")
+    assert main(["report", "x.jsonl", "--format", "json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["tables"]["mps"]["selector"]["100"]["n"] == 1
+    assert record["races"][0]["counts"][0]["rounds"] == 6
+    assert main(["report", "x.jsonl", "--table", "mps"]) == 0
+    assert "selector is slower than c_epoll" in capsys.readouterr().out
+
+
+def test_the_page_is_written_with_the_race(race: Invoke) -> None:
+    pytest.importorskip("jinja2")
+    done = race(*PAIR, "--html", "x.html", heats=FakeHeats({"selector": 40_000}))
+    assert done.returncode == 0 and "wrote x.html" in done.stderr
+    page = Path("x.html").read_text()
+    assert "selector is slower than c_epoll" in page and "pybench race c_epoll selector" in page
+
+
+# ---- while it runs ----
+
+
+def test_lines_at_looks_where_there_is_no_terminal(race: Invoke) -> None:
+    said = race(*PAIR, heats=FakeHeats({"selector": 20_000}, noise=0.05)).stderr.splitlines()
+    assert said[0].startswith("pybench: 2 contenders at 100 connections, until their ratios")
+    assert [line.split("]")[0] for line in said[1:4]] == [
+        "[round 6, 100 connections", "[round 8, 100 connections", "[round 11, 100 connections",
+    ]  # fmt: skip
+    assert "selector / c_epoll: 0.387 (" in said[1] and said[1].endswith("slower; 0:54 left")
+
+
+def test_a_terminal_shows_each_pair_in_place() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100)
+    heats = FakeHeats({"selector": 40_000}, fails={"asyncio": 1})
+    one = Race.from_options((*PAIR, "asyncio"), {"seed": "1"}, str)
+    with LiveRaceReporter(60.0, console) as reporter:
+        outcome = races.run(make_plan(one), reporter, None, heats, heats.clock)
+        shown = Console(file=io.StringIO(), width=100)
+        shown.print(reporter._render())
+    text = shown.file.getvalue()  # type: ignore[attr-defined]
+    assert "selector / c_epoll" in text and "slower" in text and "left" in text
+    assert "asyncio, 100 connections: failed again" in out.getvalue()
+    assert len(outcome.standings) == 1
+
+
+def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["race", "--help"])
+    text = capsys.readouterr().out
+    names = [*RACE_OPTIONS, *SHARED, *FACTORS, "output", "format", "html"]
+    assert [n for n in names if f"--{n.replace('_', '-')}" not in text] == []
 
 
 # ---- for real ----

@@ -64,10 +64,8 @@ def test_no_difference_and_no_race_are_said() -> None:
 
 def test_bounds_of_one_and_of_all_are_told() -> None:
     (one,) = judge(asked("a", "b"), bounded("b"))
-    assert any(
-        note.startswith("b is undecided: b is only a bound (generator_bound)")
-        for note in notes(one)
-    )
+    assert "b is only a bound (generator_bound)" in sentence(one)
+    assert "b is stamped generator_bound" in list(notes(one))
     (both,) = judge(asked("a", "b"), bounded("a", "b"))
     assert any(note.startswith("All are stamped generator_bound") for note in notes(both))
 
@@ -113,3 +111,12 @@ def test_the_picture_is_written(tmp_path: Path) -> None:
     written = write_plots([], tmp_path, contests=[contest()])
     assert [path.name for path in written] == ["race.svg", "race.png"]
     assert all(path.stat().st_size > 5000 for path in written)
+
+
+def test_why_one_of_several_is_undecided_is_a_note() -> None:
+    results = [*bounded("b"), *(line("c", n, [100 + n, 100 - n]) for n in range(1, 7))]
+    (standings,) = judge(asked("a", "b", "c"), results)
+    assert any(
+        note.startswith("b is undecided: b is only a bound (generator_bound)")
+        for note in notes(standings)
+    )
