@@ -34,7 +34,10 @@ from pybench.result.campaign import CampaignRecord, RaceRecord
 
 _QUANTILES: Final = {"p50": 0.50, "p99": 0.99}
 
-OF_RACES: Final = ("corrupt", "lost", "generator_bound", "overloaded")
+OF_RACES: Final = (
+    *("corrupt", "lost", "null_engine", "generator_bound", "overloaded"),
+    *("shared_core", "page_faults"),
+)
 """The stamps that mean in turns what they mean in one window: what drifts, cancels, and fairness is
 judged where nobody begins anew every moment."""
 

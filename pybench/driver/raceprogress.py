@@ -83,13 +83,10 @@ def verdict_text(standing: Standing) -> str:
     return standing.verdict.kind + (f": {more}" if more else "")
 
 
-class PlainRaceReporter:
-    """A line for each pair at each look, and for each failure."""
+class SilentRaceReporter:
+    """Says nothing."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __enter__(self) -> "PlainRaceReporter":
+    def __enter__(self) -> "SilentRaceReporter":
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -97,6 +94,27 @@ class PlainRaceReporter:
 
     def round_started(self, conns: int, number: int) -> None:
         pass
+
+    def round_finished(
+        self, results: Sequence[Result], standings: Callable[[], list[Standings]], left_s: float
+    ) -> None:
+        pass
+
+    def looked(self, standings: Standings, left_s: float) -> None:
+        pass
+
+    def left_out(self, label: str, conns: int) -> None:
+        pass
+
+
+class PlainRaceReporter(SilentRaceReporter):
+    """A line for each pair at each look, and for each failure."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> "PlainRaceReporter":
+        return self
 
     def round_finished(
         self, results: Sequence[Result], standings: Callable[[], list[Standings]], left_s: float

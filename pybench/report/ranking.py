@@ -228,8 +228,10 @@ def _troubles(runner: Runner) -> Iterator[str]:
         )
     if runner.empty:
         yield f"{runner.label}: {runner.empty} of {turns} windows passed without an echo"
-    if runner.stamps:
-        yield f"{runner.label} is stamped {', '.join(runner.stamps)}"
+    for code in runner.stamps:
+        stamp = next(w for r in runner.good for w in r.warnings if w.code == code)
+        remedy = f" -> {stamp.remedy}" if stamp.remedy else ""
+        yield f"{runner.label} is stamped {code}: {stamp.text}{remedy}"
 
 
 def _windows(standings: Standings) -> Iterator[str]:

@@ -65,7 +65,7 @@ def test_no_difference_and_no_race_are_said() -> None:
 def test_bounds_of_one_and_of_all_are_told() -> None:
     (one,) = judge(asked("a", "b"), bounded("b"))
     assert "b is only a bound (generator_bound)" in sentence(one)
-    assert "b is stamped generator_bound" in list(notes(one))
+    assert "b is stamped generator_bound: so it is" in list(notes(one))
     (both,) = judge(asked("a", "b"), bounded("a", "b"))
     assert any(note.startswith("All are stamped generator_bound") for note in notes(both))
 
