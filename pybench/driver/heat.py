@@ -13,6 +13,7 @@ import math
 import random
 import selectors
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -112,8 +113,8 @@ def run(entrants: Sequence[Entrant], number: int, heat: int, context: HeatContex
             seat.begin()
         _find_paces(seats)
         first = time.monotonic()
-        blocks = find_blocks([s.pace for s in seats], first - begun, context.longest_s)
-        _take_turns(seats, turn_order(len(seats), blocks, rng))
+        passes = find_passes([s.pace for s in seats], first - begun, context.longest_s)
+        _take_turns(seats, turn_order(len(seats), passes, rng))
         last = time.monotonic()
         for seat in seats:
             seat.stop()
@@ -131,21 +132,24 @@ def run(entrants: Sequence[Entrant], number: int, heat: int, context: HeatContex
     return [seat.result(shared) for seat in seats]
 
 
-def turn_order(contenders: int, blocks: int, rng: random.Random) -> Iterator[tuple[int, ...]]:
-    """Who is pinged when: a tuple for each block, of indices from 0.
+def turn_order(
+    contenders: int, passes: int, rng: random.Random
+) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Who is pinged when: for each pass through all of them its block, from 1, and the order of
+    its turns, as indices from 0.
 
-    Two take A B B A and B A A B in turn, so that a trend inside a block, or over two, cancels; more
-    come in a fresh random order in each block.
+    Two take A B B A and B A A B in turn, so that a trend inside a block, or over two, cancels: a
+    block is two passes, there and back. More come in a fresh random order, each pass a block.
     """
     first = rng.randrange(2)
-    for block in range(blocks):
+    for number in range(passes):
         if contenders == 2:
-            one = first ^ block % 2
-            yield (one, 1 - one, 1 - one, one)
+            one = first ^ (number + number // 2) % 2
+            yield number // 2 + 1, (one, 1 - one)
         else:
             order = list(range(contenders))
             rng.shuffle(order)
-            yield tuple(order)
+            yield number + 1, tuple(order)
 
 
 def find_pace(conns: int, per_second: float) -> Pace:
@@ -171,20 +175,24 @@ def find_paces(conns: int, rates: Sequence[float]) -> list[Pace]:
     return [find_pace(conns, rate) for rate in rates]
 
 
-def find_blocks(paces: Sequence[Pace], start_s: float, longest_s: float) -> int:
-    """How many blocks make the windows as long as all the rest of a round.
+def find_passes(paces: Sequence[Pace], start_s: float, longest_s: float) -> int:
+    """How many passes through all contenders make the windows as long as all the rest of a round.
 
     Two processes of one row differ more than the turns of one do, so rounds are what is replicated,
-    and no block more is taken than their start is worth. At least two where there is time.
+    and no pass more is taken than their start is worth. Two blocks where there is time; where there
+    is none for one, a pair goes there and not back.
     start_s: what has passed since the round's start.  longest_s: how long all turns may take.
     """
-    each = 2 if len(paces) == 2 else 1
-    block_s = each * sum(pace.turn_s for pace in paces)
-    window_s = each * sum(pace.window_us for pace in paces) / 1e6
-    gained_s = 2 * window_s - block_s  # its windows, less what a block costs besides
+    block = 2 if len(paces) == 2 else 1
+    pass_s = sum(pace.turn_s for pace in paces)
+    window_s = sum(pace.window_us for pace in paces) / 1e6
+    gained_s = 2 * window_s - pass_s  # its windows, less what a pass costs besides
     needed = OTHER_THAN_START * start_s / gained_s if gained_s > 0 else math.inf
-    allowed = max(1.0, longest_s / block_s)
-    return int(max(1, min(max(2, math.ceil(min(needed, 1e6))), allowed)))
+    allowed = int(max(1.0, longest_s / pass_s))
+    wanted = min(allowed, max(2 * block, math.ceil(min(needed, 1e6))))
+    if block == 2 and wanted > 1:
+        wanted += wanted % 2 if wanted < allowed else -(wanted % 2)
+    return wanted
 
 
 class _Eyes:
@@ -493,14 +501,16 @@ def _find_paces(seats: Sequence[_Seat]) -> None:
         seat.pace = pace
 
 
-def _take_turns(seats: Sequence[_Seat], blocks: Iterable[Sequence[int]]) -> None:
-    """Block after block, as long as two are left who can be set against each other."""
-    for number, order in enumerate(blocks, 1):
-        for place, index in enumerate(order, 1):
+def _take_turns(seats: Sequence[_Seat], order: Iterable[tuple[int, Sequence[int]]]) -> None:
+    """Turn after turn, as long as two are left who can be set against each other."""
+    places: Counter[int] = Counter()
+    for block, indices in order:
+        for index in indices:
             if sum(seat.racing for seat in seats) < 2:
                 return
             seat = seats[index]
+            places[block] += 1
             if seat.racing:
-                taken = seat.take_turn(seat.pace, number, place)
+                taken = seat.take_turn(seat.pace, block, places[block])
                 if taken is not None:
                     seat.turns.append(taken.turn)

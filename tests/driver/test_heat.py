@@ -14,9 +14,9 @@ from pybench.driver.heat import (
     Entrant,
     HeatContext,
     Pace,
-    find_blocks,
     find_pace,
     find_paces,
+    find_passes,
     turn_order,
 )
 from pybench.driver.interrupts import InterruptError, Interrupts
@@ -69,15 +69,20 @@ def turns(result: Result) -> tuple[Turn, ...]:
 
 
 def test_a_pair_goes_there_and_back_and_the_next_block_is_turned_round() -> None:
-    order = list(turn_order(2, 4, random.Random(1)))
-    assert order[0] in ((0, 1, 1, 0), (1, 0, 0, 1))
-    assert order[1] == tuple(1 - who for who in order[0]) and order[2:] == order[:2]
+    order = list(turn_order(2, 8, random.Random(1)))
+    assert [block for block, _ in order] == [1, 1, 2, 2, 3, 3, 4, 4]
+    turns = [who for _, indices in order for who in indices]
+    assert turns[:8] in ([0, 1, 1, 0, 1, 0, 0, 1], [1, 0, 0, 1, 0, 1, 1, 0])
+    assert turns[8:] == turns[:8]
+    (half,) = turn_order(2, 1, random.Random(1))
+    assert half == order[0]
 
 
 def test_more_than_two_come_in_a_fresh_order_each_block() -> None:
     order = list(turn_order(5, 20, random.Random(1)))
-    assert all(sorted(block) == [0, 1, 2, 3, 4] for block in order)
-    assert len(set(order)) > 10
+    assert [block for block, _ in order] == list(range(1, 21))
+    assert all(sorted(indices) == [0, 1, 2, 3, 4] for _, indices in order)
+    assert len({indices for _, indices in order}) > 10
     assert order == list(turn_order(5, 20, random.Random(1)))
 
 
@@ -101,16 +106,18 @@ def test_a_pair_goes_at_the_slower_ones_pace_and_of_more_each_at_its_own() -> No
 
 
 def test_windows_take_half_of_a_round_and_no_more_than_is_allowed() -> None:
-    """Start 0.4 s, turns of 56 ms with 40 ms of window, four a block."""
+    """Start 0.4 s, turns of 56 ms with 40 ms of window, two a pass."""
     pair = [pace(8_000, 40_000)] * 2
-    blocks = find_blocks(pair, 0.4, longest_s=10.0)
-    windows_s, turns_s = blocks * 4 * 0.04, blocks * 4 * 0.056
-    assert blocks == 5 and windows_s >= 0.4 * 1.2 + turns_s - windows_s
-    assert find_blocks(pair, 0.4, longest_s=0.45) == 2
-    assert find_blocks(pair, 0.4, longest_s=0.01) == 1
-    assert find_blocks(pair, 0.01, longest_s=10.0) == 2
-    assert find_blocks([pace(40_000, 40_000)] * 2, 0.4, longest_s=10.0) == 20  # half is never half
-    assert find_blocks([pace(8_000, 40_000)] * 8, 2.0, longest_s=10.0) == 13
+    passes = find_passes(pair, 0.4, longest_s=10.0)
+    windows_s, turns_s = passes * 2 * 0.04, passes * 2 * 0.056
+    assert passes == 10 and windows_s >= 0.4 * 1.2 + turns_s - windows_s
+    assert find_passes(pair, 0.4, longest_s=0.6) == 4  # five, of which one would not come back
+    assert find_passes(pair, 0.4, longest_s=0.24) == 2
+    assert find_passes(pair, 0.4, longest_s=0.01) == 1
+    assert find_passes(pair, 0.01, longest_s=10.0) == 4
+    even = [pace(40_000, 40_000)] * 2  # half of the time can never be had
+    assert find_passes(even, 0.4, longest_s=9.7) == 40
+    assert find_passes([pace(8_000, 40_000)] * 8, 2.0, longest_s=10.0) == 13
 
 
 # ---- with real workers ----

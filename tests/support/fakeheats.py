@@ -62,8 +62,9 @@ class FakeHeats:
         if number == self.interrupted_in:
             os.kill(os.getpid(), signal.SIGINT)
         rng = random.Random(f"{conns}/{number}/{heat}")
-        order = list(turn_order(len(entrants), 2, rng))
-        machine = [math.exp(rng.gauss(0, self.drift)) for _ in order]
+        passes = 4 if len(entrants) == 2 else 2
+        order = list(turn_order(len(entrants), passes, rng))
+        machine = [math.exp(rng.gauss(0, self.drift)) for _ in range(2)]
         return [
             self._result(i, one, number, heat, order, machine) for i, one in enumerate(entrants)
         ]
@@ -74,7 +75,7 @@ class FakeHeats:
         one: Entrant,
         number: int,
         heat: int,
-        order: Sequence[Sequence[int]],
+        order: Sequence[tuple[int, Sequence[int]]],
         machine: Sequence[float],
     ) -> Result:
         conns, label = one.cell.conns, one.label
@@ -85,8 +86,8 @@ class FakeHeats:
         rng = random.Random(f"{label}/{conns}/{number}/{heat}")
         process = self.speeds.get(label, 50_000.0) * math.exp(rng.gauss(0, self.noise))
         each = tuple(
-            self._turn(process * machine[block], block + 1, place, starved=label in self.starves)
-            for block, places in enumerate(order)
+            self._turn(process * machine[block - 1], block, place, starved=label in self.starves)
+            for block, places in order
             for place, who in enumerate(places, 1)
             if who == index
         )
