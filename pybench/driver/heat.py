@@ -33,6 +33,7 @@ from pybench.driver.round import Timeouts
 from pybench.driver.watch import DeadlineError, Watch
 from pybench.driver.workerprocess import WorkerProcess
 from pybench.errors import ProtocolError, ServerError, WorkerError
+from pybench.machine.cputime import cpu_time
 from pybench.machine.placement import Placement
 from pybench.result import Result, Status, Turn, Turns
 from pybench.spec import Cell, HostPort
@@ -425,12 +426,9 @@ class _Seat:
         return None
 
     def _cpu_ns(self) -> int | None:
-        """CPU time so far of the worker and what it has forked, by the kernel's precise clocks.
-
-        Source: clock_getcpuclockid(3), for a process it is ~pid << 3 | 2 (the scheduler's clock).
-        """
+        """CPU time so far of the worker and what it has forked."""
         try:
-            return sum(time.clock_gettime_ns(~pid << 3 | 2) for pid in self._pids)
+            return cpu_time(*self._pids).cpu_ns
         except OSError:  # one has ended
             return None
 
@@ -469,7 +467,8 @@ class _Seat:
         assert measurement is not None and usage is not None
         server = assemble.Server(address=self._context.server, connect_s=self._control.connect_s)
         cpu = self.entrant.placement.worker_cpu
-        return _stamped(assemble.measured(blank, measurement, usage, cpu=cpu, server=server))
+        client = assemble.client_usage(usage, None, measurement, cpu)
+        return _stamped(assemble.measured(blank, measurement, client, server=server))
 
 
 @dataclass(frozen=True, slots=True)

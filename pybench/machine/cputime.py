@@ -11,10 +11,7 @@ from pybench.units import NS_PER_S
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
-_USER, _SYSTEM = (
-    11,
-    12,
-)  # fields of /proc/PID/stat behind the name, from 0. Source: proc_pid_stat(5)
+_USER, _SYSTEM = 11, 12  # fields of /proc/PID/stat behind the name, from 0: proc_pid_stat(5)
 _MINOR_FAULTS = 7
 
 

@@ -18,7 +18,7 @@ from pybench import cli
 from pybench.analysis import stamps
 from pybench.analysis.compare import compare_groups
 from pybench.analysis.model import Group, group_rounds, kept_rate
-from pybench.analysis.verdict import METRICS
+from pybench.analysis.verdict import METRICS as COMPARED
 from pybench.driver import plan
 from pybench.report.metrics import METRICS
 from pybench.report.sentences import summary_sentences
@@ -298,7 +298,7 @@ def test_speeds_that_were_asked_for_are_not_compared(results: list[Result]) -> N
     compared = compare_groups([group], [group])
     assert all(c.verdict is None and "open loop" in c.refused for c in compared)
     for name in ("cpu_us_per_msg", "due99"):
-        asked = compare_groups([group], [group], metric=METRICS[name])
+        asked = compare_groups([group], [group], metric=COMPARED[name])
         assert not any("open loop" in c.refused for c in asked)
 
 
