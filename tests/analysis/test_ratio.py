@@ -16,8 +16,9 @@ from pybench.analysis.ratio import (
     unpaired_ratio,
 )
 
-SPEEDS = st.lists(st.floats(1.0, 1e6), min_size=2, max_size=12)
-PAIRS = st.lists(st.tuples(st.floats(1.0, 1e6), st.floats(1.0, 1e6)), min_size=2, max_size=12)
+SPEED = st.floats(1.0, 1e6).map(lambda speed: round(speed, 3))  # apart, or the same
+SPEEDS = st.lists(SPEED, min_size=2, max_size=12)
+PAIRS = st.lists(st.tuples(SPEED, SPEED), min_size=2, max_size=12)
 FACTORS = st.floats(1e-3, 1e3)
 few = settings(max_examples=40, deadline=None)
 
