@@ -43,7 +43,7 @@ lint: $(VENV)/.for-lint  ## ruff, mypy --strict, the layers of the tree, clang-f
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 	clang-format --dry-run --Werror $(C_FILES)
-	clang-tidy --quiet server/*.c ext/echo.c -- -std=gnu11 -DHAVE_LIBURING
+	clang-tidy --quiet server/*.c ext/echo.c ext/shares.c -- -std=gnu11 -DHAVE_LIBURING
 	.ci/analyze $(BIN)/python
 
 format: $(VENV)/.for-lint  ## put every file into the house style

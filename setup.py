@@ -75,7 +75,7 @@ def extension(name: str, *, libraries: tuple[str, ...] = ()) -> Extension:
     """One extension module: its own file, and the C core that the C rows share."""
     sources = [f"ext/{name}.c"]
     if name != "rawselect":
-        sources.append("ext/echo.c")
+        sources += ["ext/echo.c", "ext/shares.c"]
     return Extension(
         f"pybench.{name}",
         sources,

@@ -118,7 +118,7 @@ static const struct echo_row epoll_row = {sizeof(struct loop), loop_open, loop_r
 
 static PyObject *epoll_serve(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    return serve(&epoll_row, SOCK_NONBLOCK, args, nargs);
+    return serve(&epoll_row, SOCK_NONBLOCK, false, args, nargs);
 }
 
 static PyMethodDef methods[] = {

@@ -112,7 +112,7 @@ static const struct echo_row poll_row = {sizeof(struct loop), loop_open, loop_ru
 
 static PyObject *poll_serve(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    return serve(&poll_row, SOCK_NONBLOCK, args, nargs);
+    return serve(&poll_row, SOCK_NONBLOCK, false, args, nargs);
 }
 
 static PyMethodDef methods[] = {

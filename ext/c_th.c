@@ -11,6 +11,9 @@
  * system call wrapper below echo_turn_blocking), no signal handler runs on these stacks, and what
  * lies below a stack is its own buffer.
  *
+ * Where one table of descriptors is too small for all connections, shares.c runs this in several
+ * threads, each with a table that the threads it starts have with it.
+ *
  * Threading: thread i alone uses set->conns[i]; it shuts its socket down and never closes it, so
  * that the number cannot be reused while close_threads still wants to shut it down. The calling
  * thread closes the sockets after the join. */
@@ -173,7 +176,7 @@ static void describe_limit(struct threads *threads)
     const char *name = pid_max < threads_max ? "kernel.pid_max" : "kernel.threads-max";
     long limit = pid_max < threads_max ? pid_max : threads_max;
     int n = snprintf(set->detail, sizeof set->detail, "%d of %d threads started; ",
-                     threads->started, set->count);
+                     set->earlier + threads->started, set->total);
 
     /* pid_max is reached early: 300 numbers are reserved, and process groups keep some. */
     if (running >= limit - limit / 16)
@@ -285,7 +288,7 @@ static const struct echo_row thread_row = {sizeof(struct threads), threads_open,
 
 static PyObject *thread_serve(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    return serve(&thread_row, 0, args, nargs);
+    return serve(&thread_row, 0, true, args, nargs);
 }
 
 static PyMethodDef methods[] = {

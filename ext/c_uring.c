@@ -10,6 +10,9 @@
  * to memory of the connection's own, the buffers go back, and it is not received from until that
  * is sent. So however many peers do not read, the buffers are there for the others.
  *
+ * Where one table of descriptors is too small for all connections, shares.c runs this in several
+ * threads: a ring has a table too, of the same limit.
+ *
  * Threading: everything in one call belongs to the calling thread, which has released the GIL.
  * Needs liburing at build time and Linux 6.1. */
 #define _GNU_SOURCE 1 /* as pyconfig.h has it */
@@ -581,7 +584,7 @@ static const struct echo_row uring_row = {sizeof(struct loop), loop_open, loop_r
 /* Blocking sockets: io_uring waits for them by itself. */
 static PyObject *uring_serve(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    return serve(&uring_row, 0, args, nargs);
+    return serve(&uring_row, 0, true, args, nargs);
 }
 
 static PyMethodDef methods[] = {

@@ -28,8 +28,11 @@ static int fail(const char **call, const char *name)
 
 int echo_set_open(struct echo_set *set, int listener_fd, int conns, size_t msize)
 {
-    *set = (struct echo_set){
-        .wanted = conns, .listener_fd = listener_fd, .listener_mode = -1, .msize = msize};
+    *set = (struct echo_set){.wanted = conns,
+                             .total = conns,
+                             .listener_fd = listener_fd,
+                             .listener_mode = -1,
+                             .msize = msize};
     set->conns = calloc((size_t)conns, sizeof *set->conns);
     if (set->conns == NULL)
         return fail(&set->call, "calloc");
@@ -71,8 +74,8 @@ int echo_accept(struct echo_set *set, int flags)
             return ECHO_AGAIN;
         } else if (!is_transient(errno)) {
             int err = fail(&set->call, "accept4");
-            snprintf(set->detail, sizeof set->detail, "%d of %d connections accepted", set->count,
-                     set->wanted);
+            snprintf(set->detail, sizeof set->detail, "%d of %d connections accepted",
+                     set->earlier + set->count, set->total);
             return err;
         }
     }

@@ -2,9 +2,10 @@
  *
  *   listener -> echo_accept() -> struct echo_set -> a row decides whose turn it is -> echo_turn()
  *
- * c_epoll.c, c_poll.c and c_th.c each implement struct echo_row: how they wait. pyserve.h calls
- * them from Python. Nothing here knows Python, keeps global state or takes a lock: a set belongs to
- * the thread that made it, a connection to the one thread that takes its turns.
+ * c_epoll.c, c_poll.c, c_th.c and c_uring.c each implement struct echo_row: how they wait.
+ * pyserve.h calls them from Python, and shares.c in several threads where there are too many
+ * connections for one. Nothing here knows Python, keeps global state or takes a lock: a set belongs
+ * to the thread that made it, a connection to the one thread that takes its turns.
  *
  * Fallible functions return a count or 0, or a negative errno; on failure *call is the name of the
  * system call that failed.
@@ -38,12 +39,13 @@ struct echo_set {
     struct echo_conn *conns; /* owned: `wanted` elements, of which `count` were accepted */
     int wanted;
     int count;
-    int alive;         /* accepted and not yet closed */
-    int listener_fd;   /* borrowed */
-    int listener_mode; /* its file status flags, put back by echo_set_close */
-    size_t msize;      /* bytes of a message, as the caller announced them, >= 1 */
-    const char *call;  /* the system call that failed last */
-    char detail[256];  /* what else there is to say about that failure; may be empty */
+    int alive;          /* accepted and not yet closed */
+    int listener_fd;    /* borrowed */
+    int listener_mode;  /* its file status flags, put back by echo_set_close */
+    int earlier, total; /* of a share: accepted by those before it, and wanted by all of them */
+    size_t msize;       /* bytes of a message, as the caller announced them, >= 1 */
+    const char *call;   /* the system call that failed last */
+    char detail[256];   /* what else there is to say about that failure; may be empty */
 };
 
 /* How a row waits. `state` is `state_bytes` of zeroed memory. open: 0 or a negative errno. run: 0

@@ -10,6 +10,7 @@
 
 #include "echo.h"
 #include "pyglue.h"
+#include "shares.h"
 
 #define SERVE_DOC                                                                                  \
     "serve($module, listener_fd, conns, msize, ready, /)\n--\n\n"                                  \
@@ -25,6 +26,7 @@ struct serve_call {
     void *state; /* owned */
     struct echo_set set;
     int accept_flags;
+    bool shares; /* the row accepts by itself, see shares.h */
 };
 
 static int serve_accept_step(struct serve_call *call)
@@ -74,18 +76,23 @@ static int serve_ready(PyObject *ready)
 static int64_t serve_run(struct serve_call *call, int listener_fd, int conns, size_t msize,
                          PyObject *ready)
 {
+    const struct shares_job job = {.row = call->row, .accept_flags = call->accept_flags};
     int failed = -1;
     int64_t messages = 0;
 
+    if (call->shares)
+        call->row = &shares_row;
     call->state = PyMem_Calloc(1, call->row->state_bytes);
     if (call->state == NULL) {
         PyErr_NoMemory();
         return -1;
     }
+    if (call->shares)
+        *(struct shares_job *)call->state = job;
     int err = echo_set_open(&call->set, listener_fd, conns, msize);
     if (err < 0)
         glue_oserror(-err, call->set.call, NULL);
-    else if (serve_steps(call, serve_accept_step) == 0) {
+    else if (call->shares || serve_steps(call, serve_accept_step) == 0) {
         failed = serve_steps(call, serve_open_step) < 0 || serve_ready(ready) < 0 ||
                  serve_steps(call, serve_run_step) < 0;
         Py_BEGIN_ALLOW_THREADS
@@ -99,9 +106,10 @@ static int64_t serve_run(struct serve_call *call, int listener_fd, int conns, si
     return failed ? -1 : messages;
 }
 
-/* The METH_FASTCALL body of a row's serve(). accept_flags: as for accept4. */
-static PyObject *serve(const struct echo_row *row, int accept_flags, PyObject *const *args,
-                       Py_ssize_t nargs)
+/* The METH_FASTCALL body of a row's serve(). accept_flags: as for accept4. may_share: whether the
+ * row is still the same in several threads, when one cannot have all connections. */
+static PyObject *serve(const struct echo_row *row, int accept_flags, bool may_share,
+                       PyObject *const *args, Py_ssize_t nargs)
 {
     struct serve_call call = {.row = row, .accept_flags = accept_flags};
 
@@ -124,6 +132,7 @@ static PyObject *serve(const struct echo_row *row, int accept_flags, PyObject *c
     if (listener_fd < 0)
         return NULL;
 
+    call.shares = may_share && shares_needed((int)conns) > 1;
     int64_t messages = serve_run(&call, listener_fd, (int)conns, (size_t)msize, args[3]);
     return messages < 0 ? NULL : PyLong_FromLongLong(messages);
 }

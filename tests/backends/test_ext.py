@@ -31,7 +31,8 @@ rawselect = pytest.importorskip("pybench.rawselect")
 Epoll, EPOLLIN, EPOLLOUT = rawselect.Epoll, rawselect.EPOLLIN, rawselect.EPOLLOUT
 
 HAVE_URING = importlib.util.find_spec("pybench.c_uring") is not None
-C_ROWS = ["c_epoll", "c_poll", "c_th", *(["c_uring"] if HAVE_URING else [])]
+SHARING_ROWS = ["c_th", *(["c_uring"] if HAVE_URING else [])]  # see ext/shares.h
+C_ROWS = ["c_epoll", "c_poll", *SHARING_ROWS]
 needs_uring = pytest.mark.skipif(not HAVE_URING, reason="built without liburing")
 
 
@@ -675,7 +676,7 @@ def test_ctrl_c_under_load(host_of: Callable[..., Host], row: str) -> None:
         sock.close()
 
 
-@pytest.mark.parametrize("row", C_ROWS)
+@pytest.mark.parametrize("row", ["c_epoll", "c_poll"])
 def test_accept_failure_tells_how_far_it_got(host_of: Callable[..., Host], row: str) -> None:
     with host_of().call(ROWS[row], 100, max_files=30) as call:
         address = ("127.0.0.1", call.await_port())
@@ -688,6 +689,63 @@ def test_accept_failure_tells_how_far_it_got(host_of: Callable[..., Host], row: 
         assert call.await_end().left_open == 0
     for sock in socks:
         sock.close()
+
+
+# ---- more connections than a table of descriptors holds ----
+
+FEW_FILES = 256
+
+
+@pytest.mark.parametrize("row", SHARING_ROWS)
+def test_more_connections_than_open_files(host_of: Callable[..., Host], row: str) -> None:
+    host = host_of()
+    for _ in range(2):  # the second finds nothing of the first in its way
+        with host.call(ROWS[row], 600, max_files=FEW_FILES) as call:
+            socks = connect(("127.0.0.1", call.await_port()), 600)
+            call.await_ready()
+            messages = [bytes([number % 256]) * 64 for number in range(600)]
+            assert exchange(socks, messages) == messages
+            socks.pop().close()
+            assert exchange(socks[:1], [b"again"]) == [b"again"]
+            for sock in socks:
+                sock.close()
+            assert call.await_end().left_open == 0
+            assert call.usage is not None
+
+
+@pytest.mark.parametrize("row", SHARING_ROWS)
+@pytest.mark.parametrize("connected", [10, 600], ids=["accepting", "serving"])
+def test_ctrl_c_with_several_tables(host_of: Callable[..., Host], row: str, connected: int) -> None:
+    host = host_of()
+    with host.call(ROWS[row], 600, max_files=FEW_FILES) as call:
+        socks = connect(("127.0.0.1", call.await_port()), connected)
+        if connected == 600:
+            call.await_ready()
+        call.await_sleep()
+        host.interrupt()
+        assert call.await_failure().exceptions[0] == "KeyboardInterrupt"
+        assert call.await_end().left_open == 0
+        assert [read_to_end(sock) for sock in socks] == [b""] * connected
+    for sock in socks:
+        sock.close()
+
+
+@needs_uring  # of c_th's many threads each shows the table that it has
+def test_no_table_keeps_what_others_close(host_of: Callable[..., Host]) -> None:
+    """Its copies would: of the worker's pipe to the driver, say, which ends with the worker."""
+    with host_of().call(ROWS["c_uring"], 600, max_files=FEW_FILES) as call:
+        socks = connect(("127.0.0.1", call.await_port()), 600)
+        call.await_ready()
+        tables = [
+            {path.readlink() for path in task.glob("fd/*") if path.name not in ("0", "1", "2")}
+            for task in Path(f"/proc/{call.pid}/task").iterdir()
+        ]
+        (own,) = [table for table in tables if len(table) < 100]
+        shared = set.union(*(table & own for table in tables if table != own))
+        assert [str(path).partition(":")[0] for path in shared] == ["socket"], "the listener"
+        for sock in socks:
+            sock.close()
+        call.await_end()
 
 
 # ---- c_th ----
@@ -729,17 +787,18 @@ def test_c_th_makes_one_thread_each_and_one_mapping_for_all() -> None:
         os.sched_yield()
 
 
-FIVE_THREADS = """
+FEW_THREADS = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 int pthread_create(pthread_t *id, const pthread_attr_t *attr, void *(*run)(void *), void *arg)
 {
     static int calls;
     int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
         dlsym(RTLD_NEXT, "pthread_create");
-    return calls++ < 5 ? real(id, attr, run, arg) : EAGAIN;
+    return calls++ < atoi(getenv("THREADS")) ? real(id, attr, run, arg) : EAGAIN;
 }
 """
 
@@ -752,7 +811,7 @@ char *touch(void) { return storage; }
 def test_c_th_that_gets_too_few_threads(
     host_of: Callable[..., Host], preload: Callable[[str], dict[str, str]]
 ) -> None:
-    with host_of(preload(FIVE_THREADS)).call(ROWS["c_th"], 20) as call:
+    with host_of(preload(FEW_THREADS) | {"THREADS": "5"}).call(ROWS["c_th"], 20) as call:
         socks = connect(("127.0.0.1", call.await_port()), 20)
         error = call.await_failure()
         assert error.exceptions[0] == "BlockingIOError"
@@ -763,6 +822,18 @@ def test_c_th_that_gets_too_few_threads(
         )
         assert call.await_end().left_open == 0
         assert [read_to_end(sock) for sock in socks] == [b""] * 20
+    for sock in socks:
+        sock.close()
+
+
+def test_too_few_threads_are_those_of_all_tables(
+    host_of: Callable[..., Host], preload: Callable[[str], dict[str, str]]
+) -> None:
+    host = host_of(preload(FEW_THREADS) | {"THREADS": "303"})
+    with host.call(ROWS["c_th"], 400, max_files=FEW_FILES) as call:  # three tables
+        socks = connect(("127.0.0.1", call.await_port()), 400)
+        assert re.search(r"pthread_create: .*\(300 of 400 threads", str(call.await_failure()))
+        assert call.await_end().left_open == 0
     for sock in socks:
         sock.close()
 
