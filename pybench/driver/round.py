@@ -35,10 +35,11 @@ from pybench.units import NS_PER_MS, NS_PER_S
 class Timeouts:
     """How long each step of a round may take, in seconds, before the round is given up.
 
-    listen: the worker's start and imports.  connect: all connections up; the server has a limit
-    of its own below this.  ready: the backend's last accept after that.  silence: between two
-    progress lines.  finish: the worker's end after the test's.  per_conn: more for `finish`, for
-    each connection: ten thousand threads that end one by one on a busy machine are not hung.
+    listen: the worker's start and imports.  connect: all connections up; the server gives up
+    itself when no further one comes up.  ready: the backend's last accept after that.  silence:
+    between two progress lines.  finish: the worker's end after the test's.  per_conn: more for
+    everything that is done to each connection: ten thousand threads that end one by one on a busy
+    machine are not hung, nor is a server that connects, or closes, sixty thousand.
     """
 
     listen: float = 60.0
@@ -47,6 +48,10 @@ class Timeouts:
     silence: float = 15.0
     finish: float = 20.0
     per_conn: float = 0.004
+
+    def for_all(self, step: float, cell: Cell) -> float:
+        """Seconds for a step that is taken with each connection of the cell."""
+        return step + self.per_conn * cell.conns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +173,7 @@ def _run_once(
             control.request(
                 context.bind, port, cell, context.placement, seed=number, slice_ms=slice_ms
             )
-            _await_ready(watch, worker, control, timeouts)
+            _await_ready(watch, worker, control, cell, timeouts)
             monitor.connected()
             meter.begin()
             observer.begin()
@@ -177,7 +182,7 @@ def _run_once(
             measurement = _await_result(watch, control, cell, timeouts, on_progress)
             monitor.end()
             worker.finish()
-            usage = _await_done(watch, worker, timeouts.finish + timeouts.per_conn * cell.conns)
+            usage = _await_done(watch, worker, timeouts.for_all(timeouts.finish, cell))
             observer.end()
     except WorkerError as exc:
         status: Status = "hung" if exc.hung else "failed"
@@ -217,19 +222,25 @@ def _await_listening(watch: Watch, worker: WorkerProcess, timeouts: Timeouts) ->
 
 
 def _await_ready(
-    watch: Watch, worker: WorkerProcess, control: ControlConnection, timeouts: Timeouts
+    watch: Watch,
+    worker: WorkerProcess,
+    control: ControlConnection,
+    cell: Cell,
+    timeouts: Timeouts,
 ) -> None:
     """All connections are up for the server and accepted by the backend."""
+    connect_s = timeouts.for_all(timeouts.connect, cell)
     try:
-        watch.until(lambda: control.connected, timeouts.connect)
+        watch.until(lambda: control.connected, connect_s)
     except DeadlineError:
         raise ServerError(
-            "timeout", f"load server did not connect all within {timeouts.connect:g} s"
+            "timeout", f"load server did not connect all within {connect_s:.0f} s"
         ) from None
+    ready_s = timeouts.for_all(timeouts.ready, cell)
     try:
-        watch.until(lambda: worker.ready, timeouts.ready)
+        watch.until(lambda: worker.ready, ready_s)
     except DeadlineError:
-        raise _hung(f"did not accept all connections within {timeouts.ready:g} s") from None
+        raise _hung(f"did not accept all connections within {ready_s:.0f} s") from None
 
 
 def _await_result(
@@ -239,18 +250,20 @@ def _await_result(
     timeouts: Timeouts,
     on_progress: OnProgress,
 ) -> Measurement:
-    """The server's result; progress is passed on, and must keep coming."""
-    end = time.monotonic() + (cell.warmup_ns + cell.runtime_ns) / NS_PER_S + timeouts.silence
+    """The server's result; progress is passed on, and must keep coming.
+
+    The server closes all connections before it answers, and says nothing meanwhile.
+    """
+    silence_s = timeouts.for_all(timeouts.silence, cell)
+    end = time.monotonic() + (cell.warmup_ns + cell.runtime_ns) / NS_PER_S + silence_s
     while control.measurement is None:
         seen = control.progress
+        patience_s = min(silence_s, end - time.monotonic())
         try:
-            watch.until(
-                partial(_has_news, control, seen),
-                min(timeouts.silence, end - time.monotonic()),
-            )
+            watch.until(partial(_has_news, control, seen), patience_s)
         except DeadlineError:
             raise ServerError(
-                "timeout", f"load server fell silent: nothing for {timeouts.silence:g} s"
+                "timeout", f"load server fell silent: nothing for {patience_s:.0f} s"
             ) from None
         if control.progress is not None and control.progress is not seen:
             on_progress(control.progress)

@@ -17,6 +17,7 @@ from pybench import backends
 from pybench.driver.control import Progress, lacks_slices
 from pybench.driver.interrupts import InterruptError
 from pybench.driver.loadserver import LoadServer
+from pybench.driver.round import Timeouts
 from pybench.machine.placement import Placement
 from pybench.result import Result
 from pybench.spec import HostPort
@@ -319,6 +320,15 @@ def test_silent_server_is_given_up(measure: Measure) -> None:
             result = measure(cell("selector", 2), server=fake.address, timeouts=HASTY)
         assert result.status == "failed"
         assert "fell silent" in result.error
+
+
+def test_a_server_that_closes_many_connections_is_not_silent(measure: Measure) -> None:
+    """It answers when all are closed; so does one that has many to open."""
+    hasty = Timeouts(connect=0.05, silence=0.05, per_conn=10.0)
+    answer = RESULT + FAIRNESS + b"hist 64=4\nend\n"
+    with fake_server([0.2, CONNECT, HELLO, AWAIT_LINE, PROGRESS, 0.2, answer]) as fake:
+        brief = dataclasses.replace(cell("selector", 2), runtime_ns=1_000_000, warmup_ns=0)
+        assert measure(brief, server=fake.address, timeouts=hasty).error == ""
 
 
 def test_replies_in_fragments_and_new_keys_are_understood(measure: Measure) -> None:

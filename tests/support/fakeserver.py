@@ -5,6 +5,7 @@ It only speaks the control protocol, from a script: lines to send, or what to do
 
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,8 @@ AWAIT_LINE = object()
 CONNECT = object()
 """Step of a script: open the connections that the request asked for."""
 
-Step = bytes | object
+Step = bytes | float | object
+"""Bytes to send, seconds of silence, or one of those above."""
 
 
 @dataclass
@@ -56,6 +58,8 @@ def _serve(listener: socket.socket, fake: FakeServer, script: Sequence[Step], ho
                     fake.lines.append(lines.readline())
                 elif step is CONNECT:
                     connections += _connect(fake.lines[0])
+                elif isinstance(step, float):
+                    time.sleep(step)
                 else:
                     assert isinstance(step, bytes)
                     control.sendall(step)
