@@ -17,7 +17,7 @@ BENCH_ARGS ?= --func asyncio_proto,uvloop_proto,c_epoll --conns 10k --rounds 5 -
 FUZZ_S ?= 60
 SOAK_S ?= 600
 
-.PHONY: help bench test server regression docs-data lint format asan tsan fuzz soak sdist clean
+.PHONY: help bench test server regression docs-data lint format asan tsan fuzz soak sixty sdist clean
 .DEFAULT_GOAL := help
 
 help:  ## list what there is
@@ -62,6 +62,10 @@ tsan: $(VENV)/.for-test  ## the server, extension and C unit tests under ThreadS
 
 soak: $(VENV)/.for-test  ## sessions in which all is killed, stopped, cut off or refused, SOAK_S=600 seconds
 	$(BIN)/python -m tests.soak --seconds $(SOAK_S) $(SOAK_ARGS)
+
+sixty: $(VENV)/.for-test  ## 30,000 and 60,000 connections to every kind of row, in a guest, 20 minutes
+	.ci/system-packages sixty
+	$(BIN)/python tests/bench/sixty.py build/sixty $(SIXTY_ARGS)
 
 sdist: $(VENV)/.for-bench  ## a source distribution in dist/
 	$(BIN)/python -m pip install -qq build
