@@ -16,8 +16,10 @@ static const uint64_t CLOSE_NS = 500 * NS_PER_MS; /* the same, when the server e
 
 static void client_gone(struct client *client)
 {
-    if (client->fd >= 0)
-        close(client->fd);
+    if (client->fd >= 0) {
+        shutdown(client->fd, SHUT_RDWR); /* a ping thread's table may just have been copied: it */
+        close(client->fd);               /* shall end for the client all the same */
+    }
     client->fd = -1;
 }
 

@@ -42,7 +42,9 @@ struct attempt {
 
 struct connector {
     const struct connect_job *job;
-    int *fds;
+    int *fds;        /* borrowed, of the call of connect_more that is on */
+    uint32_t before; /* connections that were up when it began */
+    uint32_t wanted; /* that shall be up when it ends */
     uint32_t up;
     uint64_t progress_ns; /* when the last one came up, or the start */
     unsigned window, in_flight;
@@ -145,7 +147,7 @@ static int socket_open(struct connector *c, int *source, int *binding, const cha
 
 static void attempt_succeeded(struct connector *c, int fd, uint64_t now)
 {
-    c->fds[c->up++] = fd;
+    c->fds[c->up++ - c->before] = fd;
     c->progress_ns = now;
     c->doublings = 0;
     if (c->window < WINDOW_MAX)
@@ -320,14 +322,13 @@ static int connect_loop(struct connector *c, struct failure *fail)
 {
     int err;
 
-    while (c->up < c->job->conns) {
+    while (c->up < c->wanted) {
         for (unsigned n = 0;
-             n < POLL_EVERY && c->in_flight < c->window && c->up + c->in_flight < c->job->conns;
-             n++)
+             n < POLL_EVERY && c->in_flight < c->window && c->up + c->in_flight < c->wanted; n++)
             if ((err = attempt_start(c, fail)) < 0)
                 return err;
         /* Wait only when nothing more may be started: half the shortest patience at a time. */
-        bool idle = c->in_flight >= c->window || c->up + c->in_flight >= c->job->conns;
+        bool idle = c->in_flight >= c->window || c->up + c->in_flight >= c->wanted;
 
         if ((err = await_events(c, idle && c->in_flight ? 10 : 0, fail)) < 0)
             return err;
@@ -342,42 +343,69 @@ static int watch_end(struct connector *c, int fd, uint32_t events, uint32_t tag)
     return epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 }
 
+/* Those of this call. */
 static void close_all(struct connector *c)
 {
     for (struct attempt *slot = c->attempts; slot < c->attempts + WINDOW_MAX; slot++)
         if (slot->fd >= 0)
             close(slot->fd);
-    for (uint32_t i = 0; i < c->up; i++)
+    for (uint32_t i = 0; i < c->up - c->before; i++)
         close(c->fds[i]);
 }
 
-int connect_all(const struct connect_job *job, int *fds, struct failure *fail)
+static int connector_init(struct connector *c, struct failure *fail)
 {
-    struct connector c = {.job = job, .fds = fds, .window = WINDOW_START};
-    int err = sources_init(&c.sources, job->target, job->sources);
+    const struct connect_job *job = c->job;
+    int err = sources_init(&c->sources, job->target, job->sources);
 
-    for (unsigned i = 0; i < WINDOW_MAX; i++)
-        c.attempts[i].fd = -1;
-    c.epoll_fd = -1;
-    c.progress_ns = clock_now_ns();
-    if (err < 0) {
-        connect_failure(&c, fail, "bind", -err);
-        goto out;
-    }
-    if ((c.epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0) {
-        err = connect_failure(&c, fail, "epoll_create1", errno);
-        goto out;
-    }
-    if ((err = watch_end(&c, job->control_fd, EPOLLRDHUP, TAG_CONTROL)) < 0 ||
-        (err = watch_end(&c, job->stop_fd, EPOLLIN, TAG_STOP)) < 0)
-        connect_failure(&c, fail, "epoll_ctl", -err);
-    else
-        err = connect_loop(&c, fail);
     if (err < 0)
-        close_all(&c);
-out:
-    if (c.epoll_fd >= 0)
-        close(c.epoll_fd);
-    sources_free(&c.sources);
+        return connect_failure(c, fail, "bind", -err);
+    if ((c->epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0)
+        return connect_failure(c, fail, "epoll_create1", errno);
+    if ((err = watch_end(c, job->control_fd, EPOLLRDHUP, TAG_CONTROL)) < 0 ||
+        (err = watch_end(c, job->stop_fd, EPOLLIN, TAG_STOP)) < 0)
+        return connect_failure(c, fail, "epoll_ctl", -err);
+    return 0;
+}
+
+int connect_open(struct connector **out, const struct connect_job *job, struct failure *fail)
+{
+    struct connector *c = calloc(1, sizeof *c);
+    int err;
+
+    if (!c)
+        return failure_set(fail, "internal", ENOMEM, "no memory to connect with");
+    c->job = job;
+    c->window = WINDOW_START;
+    c->epoll_fd = -1;
+    for (unsigned i = 0; i < WINDOW_MAX; i++)
+        c->attempts[i].fd = -1;
+    if ((err = connector_init(c, fail)) < 0)
+        connect_close(c);
+    else
+        *out = c;
     return err;
+}
+
+int connect_more(struct connector *c, uint32_t count, int *fds, struct failure *fail)
+{
+    int err;
+
+    c->fds = fds;
+    c->before = c->up;
+    c->wanted = c->up + count;
+    c->progress_ns = clock_now_ns();
+    if ((err = connect_loop(c, fail)) < 0)
+        close_all(c);
+    return err;
+}
+
+void connect_close(struct connector *c)
+{
+    if (!c)
+        return;
+    if (c->epoll_fd >= 0)
+        close(c->epoll_fd);
+    sources_free(&c->sources);
+    free(c);
 }

@@ -1,4 +1,4 @@
-/* connect.h - open N connections to one listener, for as long as more of them come up.
+/* connect.h - open N connections to one listener, some at a time, for as long as more come up.
  *
  * The listener may have a backlog of three and accept slowly: its queue then overflows and SYNs are
  * dropped in silence. So the number of connects in flight is a congestion window: it grows with
@@ -22,9 +22,19 @@ struct connect_job {
     int stop_fd;       /* becoming readable ends the job */
 };
 
-/* Fill fds[0..conns) with connected, non-blocking sockets that have TCP_NODELAY. They belong to the
- * caller. Returns 0, -ECANCELED when control_fd or stop_fd ended it, or another negative errno
- * with fail filled; nothing stays open after a failure. */
-int connect_all(const struct connect_job *job, int *fds, struct failure *fail);
+struct connector;
+
+/* Ready a connector in *out for a job, which must outlive it. Returns 0 or a negative errno with
+ * fail filled. */
+int connect_open(struct connector **out, const struct connect_job *job, struct failure *fail);
+
+/* Fill fds[0..count) with further connected, non-blocking sockets that have TCP_NODELAY; all calls
+ * together may ask for job.conns. They belong to the caller. Returns 0, -ECANCELED when control_fd
+ * or stop_fd ended it, or another negative errno with fail filled; nothing of this call stays open
+ * after a failure, and there is no further one. */
+int connect_more(struct connector *c, uint32_t count, int *fds, struct failure *fail);
+
+/* c may be NULL. */
+void connect_close(struct connector *c);
 
 #endif

@@ -94,7 +94,9 @@
  *     busy_poll_us=  0..1000000     0         look for echoes that long before sleeping
  *     timestamps=    kernel         none      ask the kernel when each echo arrived, to tell how
  *                                             long it lay unread; needs the engine epoll
- *     threads=       1..64          server's  ping threads, at most one a connection
+ *     threads=       1..64          server's  ping threads, at most one a connection. Each has open
+ *                                             files of its own: left out, there are as many as have
+ *                                             room for all connections
  *     engine=        epoll uring null   server's  what moves the bytes; with null nothing does:
  *                                             each ping is its own echo, at once, and the test
  *                                             measures the load server alone
@@ -221,7 +223,7 @@
  *     timeout        no further connection came up for 30 s, or no `ready` came
  *     unreachable    there is no way to the target, or a rule of this machine forbids it
  *     no_ports       the local ports are used up: fewer connections, or --source
- *     no_files       the open files are used up
+ *     no_files       the open files are used up, or would be: fewer connections, or more threads
  *     stopped        the server was told to end
  *     internal       anything else: no memory, no thread, a failing system call
  *

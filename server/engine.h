@@ -1,7 +1,7 @@
 /* engine.h - the ways of moving a test's bytes; one struct per way, chosen by name in the request.
  *
- * Threads: open and close run in the session's thread, run in the ping thread that the pinger
- * belongs to.
+ * Threads: unavailable runs in the session's thread, the others in the ping thread that the pinger
+ * belongs to, in whose table of descriptors the connections are.
  */
 #ifndef PYBENCH_ENGINE_H
 #define PYBENCH_ENGINE_H

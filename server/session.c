@@ -2,7 +2,10 @@
  *
  * Place: main.c starts a session when a request has come; the session calls control.c for the wire
  * format, connect.c for the connections, and an engine (engine.h) for the pinging.
- * Threads: runs in the session's thread, and owns the ping threads it starts.
+ * Threads: runs in the session's thread, and owns the ping threads it starts. These have a table of
+ * descriptors each (files.h): the session connects a thread's share, starts the thread, and closes
+ * its own copies once the thread has them. From then on the sockets are that thread's, their
+ * numbers mean nothing here and are free for the next share.
  */
 #define _GNU_SOURCE
 #include "session.h"
@@ -10,6 +13,7 @@
 #include "clock.h"
 #include "connect.h"
 #include "engine.h"
+#include "files.h"
 #include "pinger.h"
 
 #include <errno.h>
@@ -41,8 +45,10 @@ struct ping_thread {
     pthread_t thread;
     struct pinger pinger;
     struct test *test;
-    const char *call; /* static: what failed in the engine's loop */
-    int err;          /* a negative errno: it failed; valid when the thread has ended */
+    bool arrived;     /* under the gate: it waits for turns, or has failed to come so far */
+    bool apart;       /* it has a table of its own; valid once it has arrived */
+    const char *call; /* static: what failed in the engine's loop; NULL: to open it */
+    int err;          /* a negative errno: it failed; valid when it has arrived, or ended */
 };
 
 /* One test while it runs. */
@@ -50,14 +56,15 @@ struct test {
     struct session *session;
     struct request request;
     const struct engine *engine;
-    int *fds;              /* one per connection; owned until the conns are made of them */
-    struct conn *conns;    /* request.conns of them */
-    uint32_t opened_conns; /* whose fd is open, unless it is -1 */
+    struct conn *conns;  /* request.conns of them */
+    int *fds;            /* owned: of the share that is being opened, held_count of them open */
+    uint32_t held_count; /* in this table, and closed by whoever gives up */
     struct plan plan;
     struct ping_thread *threads;
     unsigned thread_count; /* asked for */
     unsigned opened;       /* whose pinger was initialised */
     unsigned started;      /* whose thread runs */
+    unsigned joined;       /* whose thread has ended */
     int done_fd;           /* eventfd: a thread has ended its part of the turn */
     int *reserved;         /* descriptors that keep numbers free for the threads; owned */
     unsigned reserved_count;
@@ -67,6 +74,7 @@ struct test {
     /* where the threads wait for a turn, asleep; a test without turns is one */
     pthread_mutex_t gate; /* of the members up to the next line; the plan is changed under it */
     pthread_cond_t opened_gate;
+    pthread_cond_t arrival;
     uint64_t turn;  /* the one that is on, or was last, from 1 */
     unsigned ended; /* threads that have done their part of it */
     bool over;      /* there is no other: threads leave */
@@ -184,6 +192,14 @@ static void change_state(struct session *session, enum session_state state)
     (void)!write(session->changed_fd, &one, sizeof one);
 }
 
+static int descriptor_failure(struct failure *fail, int err, const char *call)
+{
+    bool no_files = err == EMFILE || err == ENFILE;
+
+    return failure_set(fail, no_files ? "no_files" : "internal", err, "%s: %s; %s", call,
+                       strerror(err), no_files ? NO_FILES_REMEDY : "see the load server's machine");
+}
+
 /* ---- the stages --------------------------------------------------------------------------- */
 
 /* This client may have what it wants. */
@@ -274,24 +290,51 @@ static int check_permission(struct test *test, struct failure *fail)
                        address_print(&test->request.target, false, to), to);
 }
 
+/* Unless the request says how many: as many as have room for all connections. */
 static unsigned threads_wanted(const struct test *test)
 {
-    unsigned wanted =
-        test->request.threads ? test->request.threads : test->session->config->threads;
+    uint32_t conns = test->request.conns, tables = files_tables(conns);
+    unsigned wanted = test->request.threads;
 
-    return wanted < test->request.conns ? wanted : test->request.conns;
+    if (!wanted)
+        wanted = tables < CONTROL_THREADS_MAX ? tables : CONTROL_THREADS_MAX;
+    if (!test->request.threads && wanted < test->session->config->threads)
+        wanted = test->session->config->threads;
+    return wanted < conns ? wanted : conns;
 }
 
-static void release_reserved(struct test *test)
+/* Connections of a thread. */
+static uint32_t share_of(const struct test *test, unsigned index)
 {
-    while (test->reserved_count > 0)
+    uint32_t conns = test->request.conns;
+
+    return conns / test->thread_count + (index < conns % test->thread_count);
+}
+
+static int check_room(const struct test *test, struct failure *fail)
+{
+    uint32_t tables = files_tables(test->request.conns);
+    char remedy[sizeof NO_FILES_REMEDY + 32];
+
+    if (share_of(test, 0) <= files_room())
+        return 0;
+    snprintf(remedy, sizeof remedy, "threads=%u would do, or ", (unsigned)tables);
+    return failure_set(fail, "no_files", EMFILE,
+                       "%u connections in %u ping threads: each has open files for %u; %s%s",
+                       (unsigned)test->request.conns, test->thread_count, (unsigned)files_room(),
+                       tables <= CONTROL_THREADS_MAX ? remedy : "", NO_FILES_REMEDY);
+}
+
+static void release_reserved(struct test *test, unsigned count)
+{
+    while (count-- > 0 && test->reserved_count > 0)
         close(test->reserved[--test->reserved_count]);
 }
 
 /* What the ping threads will open: with too few left, that shall show before anybody connects. */
 static int reserve_descriptors(struct test *test, struct failure *fail)
 {
-    unsigned wanted = DESCRIPTORS_A_THREAD * threads_wanted(test) + 1; /* and done_fd */
+    unsigned wanted = DESCRIPTORS_A_THREAD * test->thread_count;
 
     test->reserved = malloc(wanted * sizeof *test->reserved);
     if (!test->reserved)
@@ -301,16 +344,47 @@ static int reserve_descriptors(struct test *test, struct failure *fail)
 
         if (fd < 0)
             return failure_set(fail, "no_files", errno, "no open files left for %u threads: %s; %s",
-                               threads_wanted(test), strerror(errno), NO_FILES_REMEDY);
+                               test->thread_count, strerror(errno), NO_FILES_REMEDY);
         test->reserved[test->reserved_count++] = fd;
     }
     return 0;
 }
 
+static void make_plan(struct plan *plan, const struct request *request);
+static int open_share(struct test *test, struct connector *connector, unsigned index,
+                      struct conn *conns, struct failure *fail);
+
+static void close_held(struct test *test)
+{
+    while (test->held_count > 0)
+        close(test->fds[--test->held_count]);
+}
+
+/* What is needed before the first connection. */
+static int prepare(struct test *test, struct failure *fail)
+{
+    int err;
+
+    test->thread_count = threads_wanted(test);
+    if ((err = check_room(test, fail)) < 0)
+        return err;
+    make_plan(&test->plan, &test->request);
+    test->fds = malloc(share_of(test, 0) * sizeof *test->fds);
+    test->conns = calloc(test->request.conns, sizeof *test->conns);
+    test->threads = calloc(test->thread_count, sizeof *test->threads);
+    if (!test->fds || !test->conns || !test->threads)
+        return failure_set(fail, "internal", ENOMEM, "no memory for %u connections",
+                           (unsigned)test->request.conns);
+    test->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (test->done_fd < 0)
+        return descriptor_failure(fail, errno, "eventfd");
+    return reserve_descriptors(test, fail);
+}
+
+/* Open the connections, share by share, each with the thread that will ping on it. */
 static int open_connections(struct test *test, struct failure *fail)
 {
     const struct session *session = test->session;
-    uint64_t start_ns = clock_now_ns();
     struct connect_job job = {
         .target = &test->request.target,
         .sources = &session->config->sources,
@@ -319,31 +393,18 @@ static int open_connections(struct test *test, struct failure *fail)
         .control_fd = session->control_fd,
         .stop_fd = session->stop_fd,
     };
+    struct connector *connector;
+    uint32_t first = 0;
     int err;
 
-    test->fds = malloc(test->request.conns * sizeof *test->fds);
-    test->conns = calloc(test->request.conns, sizeof *test->conns);
-    if (!test->fds || !test->conns)
-        return failure_set(fail, "internal", ENOMEM, "no memory for %u connections",
-                           (unsigned)test->request.conns);
-    if ((err = reserve_descriptors(test, fail)) < 0)
+    if ((err = prepare(test, fail)) < 0 || (err = connect_open(&connector, &job, fail)) < 0)
         return err;
-    if ((err = connect_all(&job, test->fds, fail)) < 0)
-        return err;
-    test->outcome.connect_ns = clock_now_ns() - start_ns;
-    test->opened_conns = test->request.conns;
-    for (uint32_t i = 0; i < test->opened_conns; i++)
-        test->conns[i].fd = test->fds[i];
-    free(test->fds);
-    test->fds = NULL;
-    return 0;
-}
-
-static void close_connections(struct test *test)
-{
-    for (uint32_t i = 0; i < test->opened_conns; i++)
-        conn_close(&test->conns[i]);
-    test->opened_conns = 0;
+    for (unsigned i = 0; err == 0 && i < test->thread_count; i++) {
+        err = open_share(test, connector, i, test->conns + first, fail);
+        first += share_of(test, i);
+    }
+    connect_close(connector);
+    return err;
 }
 
 /* Version 2: tell the client that all are up, and wait until its worker has accepted them. */
@@ -422,6 +483,51 @@ static void end_part(struct test *test)
     (void)!write(test->done_fd, &one, sizeof one);
 }
 
+/* Bring the connections into a table of this thread's own, which they share with what this thread
+ * is woken by and tells its end with. */
+static bool take_apart(const struct ping_thread *self)
+{
+    const struct pinger *pinger = &self->pinger;
+    int *kept = malloc((pinger->count + 2) * sizeof *kept);
+    bool apart;
+
+    if (!kept)
+        return false; /* the common table does as well, as long as it has room */
+    for (uint32_t i = 0; i < pinger->count; i++)
+        kept[i] = pinger->conns[i].fd;
+    kept[pinger->count] = pinger->wake_fd;
+    kept[pinger->count + 1] = self->test->done_fd;
+    apart = files_own(kept, pinger->count + 2);
+    free(kept);
+    return apart;
+}
+
+static void arrive(struct ping_thread *self)
+{
+    pthread_mutex_lock(&self->test->gate);
+    self->arrived = true;
+    pthread_cond_signal(&self->test->arrival);
+    pthread_mutex_unlock(&self->test->gate);
+}
+
+/* Wait until the thread has the connections, and an engine to ping on them. */
+static void await_arrival(struct ping_thread *thread)
+{
+    struct test *test = thread->test;
+
+    pthread_mutex_lock(&test->gate);
+    while (!thread->arrived)
+        pthread_cond_wait(&test->arrival, &test->gate);
+    pthread_mutex_unlock(&test->gate);
+}
+
+/* Nobody else can close these. */
+static void close_conns(const struct pinger *pinger)
+{
+    for (uint32_t i = 0; i < pinger->count; i++)
+        conn_close(&pinger->conns[i]);
+}
+
 static void run_on(int cpu)
 {
     cpu_set_t set;
@@ -439,13 +545,18 @@ static void *thread_main(void *argument)
     struct test *test = self->test;
 
     run_on(self->pinger.cpu);
+    self->apart = take_apart(self);
+    self->err = test->engine->open(&self->pinger);
+    arrive(self);
     for (uint64_t turn = 1; self->err == 0 && await_turn(test, turn); turn++) {
         pinger_begin(&self->pinger);
         self->err = test->engine->run(&self->pinger, &self->call);
-        if (self->err < 0)
-            abandon(test); /* then the others' work is for nothing */
+        if (self->err < 0) /* then the others' work is for nothing; they are not in this table */
+            atomic_store(&test->plan.abandoned, true);
         end_part(test);
     }
+    close_conns(&self->pinger);
+    test->engine->close(&self->pinger);
     return NULL;
 }
 
@@ -475,14 +586,6 @@ static void make_plan(struct plan *plan, const struct request *request)
         plan->interval_ns = 1; /* faster than any clock: everything is late */
 }
 
-static int descriptor_failure(struct failure *fail, int err, const char *call)
-{
-    bool no_files = err == EMFILE || err == ENFILE;
-
-    return failure_set(fail, no_files ? "no_files" : "internal", err, "%s: %s; %s", call,
-                       strerror(err), no_files ? NO_FILES_REMEDY : "see the load server's machine");
-}
-
 static int engine_failure(const struct test *test, struct failure *fail, int err)
 {
     char what[32];
@@ -504,52 +607,45 @@ static void number_conns(struct conn *conns, uint32_t share, unsigned index, uns
         conns[i].id = i * threads + index;
 }
 
-/* Deal the connections out to the threads and ready an engine for each. */
-static int open_pingers(struct test *test, struct failure *fail)
+/* Start the thread of that index on what is held, which from then on is the thread's: the copies
+ * here are closed, unless its table is this one. */
+static int start_thread(struct test *test, unsigned index, struct failure *fail)
 {
-    uint32_t conns = test->request.conns, first = 0;
-    int err;
+    struct ping_thread *thread = &test->threads[index];
+    int err = pthread_create(&thread->thread, NULL, thread_main, thread);
 
-    make_plan(&test->plan, &test->request);
-    release_reserved(test);
-    test->thread_count = threads_wanted(test);
-    test->threads = calloc(test->thread_count, sizeof *test->threads);
-    test->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (test->done_fd < 0)
-        return descriptor_failure(fail, errno, "eventfd");
-    if (!test->threads)
-        return failure_set(fail, "internal", ENOMEM, "no memory for %u threads",
-                           test->thread_count);
-    for (unsigned i = 0; i < test->thread_count; i++) {
-        struct pinger *pinger = &test->threads[i].pinger;
-        uint32_t share = conns / test->thread_count + (i < conns % test->thread_count);
-
-        test->threads[i].test = test;
-        test->opened++;
-        number_conns(test->conns + first, share, i, test->thread_count);
-        if ((err = pinger_init(pinger, &test->plan, test->conns + first, share, i)) < 0 ||
-            (err = test->engine->open(pinger)) < 0)
-            return engine_failure(test, fail, -err);
-        pinger->cpu = cpu_for_thread(i, test->thread_count);
-        first += share;
-    }
-    return 0;
-}
-
-/* They wait for a turn. */
-static int start_threads(struct test *test, struct failure *fail)
-{
-    int err = 0;
-
-    while (err == 0 && test->started < test->thread_count) {
-        struct ping_thread *thread = &test->threads[test->started];
-
-        err = pthread_create(&thread->thread, NULL, thread_main, thread);
-        test->started += err == 0;
-    }
     if (err)
         return failure_set(fail, "internal", err, "pthread_create: %s", strerror(err));
-    return 0;
+    test->started++;
+    await_arrival(thread);
+    if (!thread->apart)
+        test->held_count = 0;
+    close_held(test);
+    return thread->err < 0 ? engine_failure(test, fail, -thread->err) : 0;
+}
+
+static int open_share(struct test *test, struct connector *connector, unsigned index,
+                      struct conn *conns, struct failure *fail)
+{
+    struct ping_thread *thread = &test->threads[index];
+    uint32_t share = share_of(test, index);
+    uint64_t start_ns = clock_now_ns();
+    int err;
+
+    if ((err = connect_more(connector, share, test->fds, fail)) < 0)
+        return err;
+    test->outcome.connect_ns += clock_now_ns() - start_ns;
+    test->held_count = share;
+    for (uint32_t i = 0; i < share; i++)
+        conns[i].fd = test->fds[i];
+    number_conns(conns, share, index, test->thread_count);
+    release_reserved(test, DESCRIPTORS_A_THREAD);
+    thread->test = test;
+    test->opened++;
+    if ((err = pinger_init(&thread->pinger, &test->plan, conns, share, index)) < 0)
+        return engine_failure(test, fail, -err);
+    thread->pinger.cpu = cpu_for_thread(index, test->thread_count);
+    return start_thread(test, index, fail);
 }
 
 static void begin_turn(struct test *test, const struct turn *turn)
@@ -678,6 +774,8 @@ static int watch_threads(struct test *test, struct failure *fail)
             return err;
         if (some_ended && turn_has_ended(test))
             return send_mark(test, clock_now_ns());
+        if (some_ended && atomic_load(&test->plan.abandoned)) /* by one that failed */
+            wake_threads(test);
         now = clock_now_ns();
         if ((err = send_mark(test, now)) < 0)
             return err;
@@ -839,48 +937,47 @@ static int take_turns(struct test *test, struct failure *fail)
     return 0;
 }
 
-/* Let the threads leave and wait until they have. Returns 0, or what made an engine fail. */
-static int join_threads(struct test *test, struct failure *fail)
+/* Let the threads leave and wait until they have: every connection is closed then. */
+static void join_threads(struct test *test)
 {
-    const struct ping_thread *failed = NULL;
-
     pthread_mutex_lock(&test->gate);
     test->over = true;
     pthread_cond_broadcast(&test->opened_gate);
     pthread_mutex_unlock(&test->gate);
+    while (test->joined < test->started)
+        pthread_join(test->threads[test->joined++].thread, NULL);
+}
+
+/* What made an engine fail, 0 if nothing did. */
+static int engines_outcome(const struct test *test, struct failure *fail)
+{
     for (unsigned i = 0; i < test->started; i++) {
-        pthread_join(test->threads[i].thread, NULL);
-        if (test->threads[i].err < 0 && !failed)
-            failed = &test->threads[i];
+        const struct ping_thread *thread = &test->threads[i];
+
+        if (thread->err == 0)
+            continue;
+        failure_set(fail, "internal", -thread->err,
+                    "engine %s: %s: %s; see the load server's machine", test->engine->name,
+                    thread->call, strerror(-thread->err));
+        fail->call = thread->call;
+        return thread->err;
     }
-    if (!failed)
-        return 0;
-    failure_set(fail, "internal", -failed->err, "engine %s: %s: %s; see the load server's machine",
-                test->engine->name, failed->call, strerror(-failed->err));
-    fail->call = failed->call;
-    return failed->err;
+    return 0;
 }
 
 static int ping(struct test *test, struct failure *fail)
 {
     const struct turn whole = {test->request.warmup_ns, test->request.runtime_ns};
     struct turn_outcome ignored;
-    int err;
+    int err = 0;
 
-    if (test->stop_asked)
-        return 0;
-    if ((err = open_pingers(test, fail)) < 0)
-        return err;
-    if ((err = start_threads(test, fail)) == 0)
+    if (!test->stop_asked)
         err =
             test->request.turns ? take_turns(test, fail) : ping_turn(test, &whole, &ignored, fail);
     if (err < 0)
-        abandon(test);
-    if (err < 0)
-        join_threads(test, &(struct failure){0});
-    else
-        err = join_threads(test, fail);
-    return err;
+        return err;
+    join_threads(test); /* first: a client that has its answer finds every socket closed */
+    return engines_outcome(test, fail);
 }
 
 /* ---- the result --------------------------------------------------------------------------- */
@@ -931,7 +1028,7 @@ static int send_result(struct test *test, struct failure *fail)
     o->latency.max_ns = test->latency_max_ns;
     if (add_slices(test) < 0)
         return failure_set(fail, "internal", ENOMEM, "no memory for the result");
-    o->threads = test->started;
+    o->threads = test->turn > 0 ? test->started : 0;
     o->engine = test->engine->name;
     reply = control_result(&length, &test->request, o);
     return send_reply(test->session, reply, length);
@@ -951,20 +1048,19 @@ static int run_stages(struct test *test, struct failure *fail)
         (err = await_ready(test, fail)) < 0 ||      /* until it has accepted all */
         (err = ping(test, fail)) < 0)               /* warm-up, window, drain */
         return err;
-    close_connections(test); /* first: a client that has its answer finds every socket closed */
     return send_result(test, fail);
 }
 
 static void test_free(struct test *test)
 {
-    for (unsigned i = 0; i < test->opened; i++) {
-        test->engine->close(&test->threads[i].pinger);
+    abandon(test); /* if they have not left: nobody waits for them any more */
+    join_threads(test);
+    close_held(test);
+    for (unsigned i = 0; i < test->opened; i++)
         pinger_free(&test->threads[i].pinger);
-    }
-    close_connections(test);
     if (test->done_fd >= 0)
         close(test->done_fd);
-    release_reserved(test);
+    release_reserved(test, test->reserved_count);
     free(test->reserved);
     free(test->fds);
     free(test->conns);
@@ -972,6 +1068,7 @@ static void test_free(struct test *test)
     free(test->outcome.slices);
     pthread_mutex_destroy(&test->gate);
     pthread_cond_destroy(&test->opened_gate);
+    pthread_cond_destroy(&test->arrival);
     free(test);
 }
 
@@ -1024,6 +1121,7 @@ static void run_test(struct session *session, struct test *test)
     test->done_fd = -1;
     pthread_mutex_init(&test->gate, NULL);
     pthread_cond_init(&test->opened_gate, NULL);
+    pthread_cond_init(&test->arrival, NULL);
     err = run_stages(test, &fail);
     if (err == -ECANCELED && is_readable(session->stop_fd))
         failure_set(&fail, "stopped", 0, "the load server was told to stop");

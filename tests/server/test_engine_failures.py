@@ -77,11 +77,11 @@ def test_too_few_open_files_show_before_ready(engine, request):
     """Whatever the number that is missing: all is up and can be pinged, or none is."""
     if engine == "uring":
         request.getfixturevalue("uring")
-    limit, told = 48, set()
-    with load_server("--engine", engine, "--threads", "2", preexec_fn=lower(limit)) as server:
-        for conns in range(limit - 24, limit):
+    limit, told = 32, set()
+    with load_server("--engine", engine, preexec_fn=lower(limit)) as server:
+        for conns in range(8, limit + 4):
             with Peer() as peer:
-                answer = server.run(peer.port, conns=conns, warmup_ms=0, runtime_ms=20)
+                answer = server.run(peer.port, conns=conns, threads=2, warmup_ms=0, runtime_ms=20)
             assert answer[-1] == "end" or len(answer) == 1, answer
             if answer[-1] != "end":
                 assert "code=no_files" in answer[0]

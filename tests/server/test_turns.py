@@ -293,7 +293,9 @@ def test_a_session_without_files_leaves_the_others_alone(peer):
         running.client() as too_many,
     ):
         assert one.turn()["alive"] == 10
-        too_many.send(f"test v=2 addr=127.0.0.1 port={peer.port} conns=200 msize=64 turns=1\n")
+        too_many.send(
+            f"test v=2 addr=127.0.0.1 port={peer.port} conns=200 threads=1 msize=64 turns=1\n"
+        )
         assert code_of(too_many) == "no_files"
         assert one.turn()["alive"] == 10
         assert one.stop().count("lost") == 0

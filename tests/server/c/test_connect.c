@@ -1,4 +1,4 @@
-/* connect_all against a listener that accepts slowly, and one that never does: its patience is for
+/* A connector against a listener that accepts slowly, and one that never does: its patience is for
  * the next connection, not for the whole. */
 #include "check.h"
 #include "clock.h"
@@ -34,16 +34,22 @@ static int connect_to_it(struct failure *fail)
     static const struct address_list none;
     int fds[CONNS];
     int stop = eventfd(0, 0), control[2];
+    struct connector *connector = NULL;
     int err;
 
     CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, control) == 0);
-    err = connect_all(&(struct connect_job){.target = &target,
-                                            .sources = &none,
-                                            .conns = CONNS,
-                                            .stall_ns = STALL_NS,
-                                            .control_fd = control[0],
-                                            .stop_fd = stop},
-                      fds, fail);
+    err = connect_open(&connector,
+                       &(struct connect_job){.target = &target,
+                                             .sources = &none,
+                                             .conns = CONNS,
+                                             .stall_ns = STALL_NS,
+                                             .control_fd = control[0],
+                                             .stop_fd = stop},
+                       fail);
+    CHECK(err == 0);
+    for (int first = 0; err == 0 && first < CONNS; first += CONNS / 2) /* two calls */
+        err = connect_more(connector, CONNS / 2, fds + first, fail);
+    connect_close(connector);
     for (int i = 0; err == 0 && i < CONNS; i++)
         close(fds[i]);
     close(control[0]);
