@@ -116,13 +116,17 @@ ROWS: dict[str, Row] = {
                 "pybench.backends.rows.c:serve_th",
             ),
             threads_per_conn=1,  # their stacks share one mapping
+            own_tables=True,
         ),
-        _extension(
-            "c_uring",
-            "C: one thread, io_uring, GIL released",
-            "C",
-            "pybench.backends.rows.c:serve_uring",
-            built_with="liburing-dev and a C compiler",
+        replace(
+            _extension(
+                "c_uring",
+                "C: one thread, io_uring, GIL released",
+                "C",
+                "pybench.backends.rows.c:serve_uring",
+                built_with="liburing-dev and a C compiler",
+            ),
+            own_tables=True,
         ),
         _extension(
             "raw_selector",

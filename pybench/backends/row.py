@@ -17,6 +17,8 @@ class Row:
     spec: what finds the row again where its name does not.
     threads_per_conn, mappings_per_conn: what a connection takes of the machine's threads, and of
         the worker's memory mappings for their stacks.
+    own_tables: whether its threads have tables of descriptors of their own where one is too small
+        for all connections, so that the limit of open files is not the row's.
     built_with: what an extension of ours needs to be built, for the remedy when it is not.
     since_minor, until_minor: of Python 3, the first minor version that has what it needs, and the
         last that its library works on.
@@ -34,6 +36,7 @@ class Row:
     spec: str = ""
     threads_per_conn: int = 0
     mappings_per_conn: int = 0
+    own_tables: bool = False
     built_with: str = ""
     since_minor: int = 10
     until_minor: int | None = None

@@ -11,7 +11,6 @@ from pybench.machine.limits import Limit
 from pybench.machine.network import loopback_down
 from pybench.spec import Campaign, Cell
 
-SPARE_FILES = 64  # what interpreter, libraries and the event loop open besides the connections
 SPARE_TASKS = 64
 SPARE_TRACKED = 16  # control connections, and what else this machine talks to meanwhile
 SPARE_MAPPINGS = 1000
@@ -39,6 +38,7 @@ def obstacles(campaign: Campaign, bind: str) -> list[Obstacle]:
     bind: the worker's address; loopback has source ports enough.
     """
     files = list(limits.open_files())
+    tables = [] if campaign.server else list(limits.server_tables(campaign.server_threads))
     ports = [] if campaign.server or bind.startswith("127.") else list(limits.local_ports(bind))
     tracked = list(limits.tracked_connections())
     threads, mappings = list(limits.threads()), list(limits.mappings())
@@ -50,11 +50,12 @@ def obstacles(campaign: Campaign, bind: str) -> list[Obstacle]:
         row, conns = cell.row, cell.conns
         each = f", {row.mappings_per_conn} per thread,"
         of_all = [
-            *_short(files, conns, SPARE_FILES),
+            *_short(tables, limits.tables(conns), 0),
             *_short(ports, conns, 0),
             *_short(tracked, conns, SPARE_TRACKED),
         ]
         of_row = [
+            *_short(files, 0 if row.own_tables else conns, limits.SPARE_FILES),
             *_short(threads, conns * row.threads_per_conn, SPARE_TASKS),
             *_short(mappings, conns * row.mappings_per_conn, SPARE_MAPPINGS, each),
         ]

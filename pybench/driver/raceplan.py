@@ -124,7 +124,9 @@ def _entrant(race: Race, contender: Contender, conns: int) -> Entrant:
     """With the placement that its own busy poll makes."""
     campaign = replace(race.campaign, busy_poll_us=contender.busy_poll_us)
     return Entrant(
-        label=contender.label, cell=race.cell(contender, conns), placement=place(campaign)
+        label=contender.label,
+        cell=race.cell(contender, conns),
+        placement=place(campaign).for_conns(conns),
     )
 
 
@@ -138,7 +140,7 @@ def _short(entrants: Sequence[Entrant]) -> Iterator[str]:
     conns = sum(cell.conns for cell in cells)
     threads = sum(cell.conns * cell.row.threads_per_conn for cell in cells)
     needs: list[tuple[int, Iterator[Limit]]] = [
-        (conns + preflight.SPARE_FILES + len(cells), limits.open_files()),  # the load server's
+        (conns + limits.SPARE_FILES + len(cells), limits.open_files()),  # the load server's
         (conns + preflight.SPARE_TRACKED, limits.tracked_connections()),
         (len(cells) * WORKER_KIB + conns * CONNECTION_KIB, limits.memory()),
     ]

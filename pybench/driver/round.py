@@ -170,9 +170,8 @@ def _run_once(
             monitor.connecting()
             meter = Meter(worker.pids)
             control.on_mark(meter.mark)
-            control.request(
-                context.bind, port, cell, context.placement, seed=number, slice_ms=slice_ms
-            )
+            placement = context.placement.for_conns(cell.conns)
+            control.request(context.bind, port, cell, placement, seed=number, slice_ms=slice_ms)
             _await_ready(watch, worker, control, cell, timeouts)
             monitor.connected()
             meter.begin()

@@ -14,6 +14,8 @@ from pybench.machine import cgroup
 from pybench.machine.procfs import read_int, read_words
 
 RESERVED_PIDS = 300  # the kernel gives none of the first ones out
+SPARE_FILES = 64  # what interpreter, libraries and the event loop open besides the connections
+MOST_SERVER_THREADS = 64  # what a request may ask for
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,27 @@ def open_files() -> Iterator[Limit]:
     """Of one process; the soft limit is raised to the hard one by whoever needs it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY:
-        remedy = "raise the hard limit of open files (ulimit -Hn, or nofile in limits.conf)"
+        remedy = (
+            "raise the hard limit of open files (ulimit -Hn, or nofile in limits.conf), or fewer"
+            " connections, or a guest without that limit (docs/limits.md)"
+        )
         yield Limit(hard, "open files", remedy)
+
+
+def tables(conns: int) -> int:
+    """How many threads it takes for connections when each has a table of descriptors of its own:
+    what limits open files limits a table. As server/files.c and ext/shares.c have it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        return 1
+    room = hard - SPARE_FILES if hard > 2 * SPARE_FILES else max(1, hard // 2)
+    return -(-conns // room)
+
+
+def server_tables(threads: int | None) -> Iterator[Limit]:
+    """Of the embedded load server: a ping thread has one. threads: asked for, None as needed."""
+    remedy = "as many --server-threads" if threads else "raise the hard limit (ulimit -Hn)"
+    yield Limit(threads or MOST_SERVER_THREADS, "tables of open files for the load server", remedy)
 
 
 def local_ports(towards: str) -> Iterator[Limit]:

@@ -7,11 +7,12 @@ there are enough. The driver itself is never pinned.
 
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pybench.errors import UsageError
+from pybench.machine import limits
 from pybench.spec import Campaign
 from pybench.units import parse_cpus
 
@@ -32,6 +33,7 @@ class Placement:
     not pinned, or none is started.  server_threads: None leaves it to the server.
     shared_cpus: CPUs of the server that are the worker's own, or its SMT siblings.
     busy_poll_us: how long the server looks for echoes before it sleeps.
+    threads_asked, busy_poll_asked: whether those two are what the user wants, whatever the cell.
     """
 
     worker_cpu: int | None
@@ -39,6 +41,17 @@ class Placement:
     server_threads: int | None
     shared_cpus: tuple[int, ...]
     busy_poll_us: int = 0
+    threads_asked: bool = False
+    busy_poll_asked: bool = False
+
+    def for_conns(self, conns: int) -> "Placement":
+        """The same for a cell of so many connections: with as many threads as it takes to open
+        them, when an embedded server has a limit of open files. They then share its CPUs."""
+        needed = limits.tables(conns)
+        if self.threads_asked or self.server_threads is None or needed <= self.server_threads:
+            return self
+        busy_poll_us = self.busy_poll_us if self.busy_poll_asked else 0
+        return replace(self, server_threads=needed, busy_poll_us=busy_poll_us)
 
     def to_record(self) -> dict[str, Any]:
         """The placement as results record it."""
@@ -66,6 +79,8 @@ def place(campaign: Campaign) -> Placement:
             server_threads=campaign.server_threads,
             shared_cpus=(),
             busy_poll_us=_busy_poll(campaign, nobody_pays=False),
+            threads_asked=campaign.server_threads is not None,
+            busy_poll_asked=campaign.busy_poll_us is not None,
         )
     near = smt_siblings(worker)
     if campaign.server_cpus is not None:
@@ -82,6 +97,8 @@ def place(campaign: Campaign) -> Placement:
         server_threads=threads,
         shared_cpus=shared,
         busy_poll_us=_busy_poll(campaign, nobody_pays=not shared and threads <= len(server)),
+        threads_asked=campaign.server_threads is not None,
+        busy_poll_asked=campaign.busy_poll_us is not None,
     )
 
 
@@ -103,6 +120,8 @@ def _unpinned(campaign: Campaign, allowed: tuple[int, ...]) -> Placement:
         server_threads=threads,
         shared_cpus=allowed if alone else (),
         busy_poll_us=_busy_poll(campaign, nobody_pays=False),
+        threads_asked=campaign.server_threads is not None,
+        busy_poll_asked=campaign.busy_poll_us is not None,
     )
 
 

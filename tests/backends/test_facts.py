@@ -14,4 +14,5 @@ def test_a_renamed_row_keeps_its_facts() -> None:
     mine, thread = find("mine=thread"), find("thread")
     assert mine.threads_per_conn == thread.threads_per_conn == 1
     assert mine.mappings_per_conn == thread.mappings_per_conn >= 2
+    assert find("mine=c_th").own_tables and not mine.own_tables
     assert (mine.family, mine.name) == (thread.family, "mine")

@@ -302,6 +302,19 @@ def test_what_is_impossible_can_be_left_out(run: Run, tmp_path: Path) -> None:
     assert result.conns == 10
 
 
+def test_more_connections_than_open_files(run: Run, tmp_path: Path) -> None:
+    """Both sides have as many tables of descriptors as it takes: 600 of 192 each."""
+    done = run(
+        "--func", "c_th", "--conns", "100,600", *SHORT, "--output", "r.jsonl",
+        before=lower_files(256),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    results = read_sections(tmp_path / "r.jsonl")[0].results
+    threads = {r.conns: r.server.threads for r in results if r.server is not None}
+    assert threads[600] == 4 and threads[100] < 4
+    assert all(r.per_conn is not None and r.per_conn.lost == 0 for r in results)
+
+
 def test_nothing_possible_is_an_error_even_then(run: Run) -> None:
     done = run("--func", "selector", "--conns", "400", "--skip-impossible", before=lower_files(300))
     assert done.returncode == 2

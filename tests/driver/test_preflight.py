@@ -1,10 +1,14 @@
 """What stands in the way of a cell, said with numbers; the kernel's files are faked."""
 
+import resource
+from dataclasses import replace
+
 import pytest
 
 from pybench.backends.registry import MAPPINGS_PER_THREAD
 from pybench.driver import preflight
 from pybench.machine import limits
+from pybench.machine.placement import Placement
 from pybench.spec import Campaign
 
 
@@ -61,3 +65,54 @@ def test_a_firewall_that_tracks_connections_has_room_for_so_many(
     assert obstacles(monkeypatch, "selector", 990, **table) == []
     idle = table | {"net__netfilter__nf_conntrack_count": 0}
     assert obstacles(monkeypatch, "selector", 5000, **idle) == []
+
+
+@pytest.fixture
+def few_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hard limit of open files is 20,000; nothing limits threads."""
+    real = resource.getrlimit
+    few = {resource.RLIMIT_NOFILE: (1024, 20_000)}
+    monkeypatch.setattr(resource, "getrlimit", lambda what: few.get(what) or real(what))
+    monkeypatch.setattr(limits, "threads", lambda: iter(()))
+
+
+def of(func: str, conns: int, **options: str) -> list[preflight.Obstacle]:
+    campaign = Campaign.from_options({"func": func, "conns": str(conns), **options}, str)
+    return preflight.obstacles(campaign, "127.0.0.1")
+
+
+@pytest.mark.usefixtures("few_files")
+@pytest.mark.parametrize("func", ["selector", "asyncio_proto", "c_epoll", "c_poll", "gevent"])
+def test_a_row_with_one_table_has_the_limit_of_open_files(func: str) -> None:
+    (obstacle,) = of(func, 60_000)
+    assert "60064 open files needed, 20000 available" in str(obstacle)
+    for remedy in ("ulimit -Hn", "fewer connections", "guest"):
+        assert remedy in obstacle.text
+    assert obstacle.of_row
+    assert of(func, 19_936) == []
+
+
+@pytest.mark.usefixtures("few_files")
+@pytest.mark.parametrize("func", ["c_th", "c_uring", "mine=c_uring"])
+def test_rows_with_a_table_for_each_share_have_not(func: str) -> None:
+    assert of(func, 60_000) == []
+    (obstacle,) = of(func, 60_000, server_threads="3")
+    assert "4 tables of open files for the load server needed, 3 available" in obstacle.text
+    assert "--server-threads" in obstacle.text and not obstacle.of_row
+    assert of(func, 60_000, server_threads="4") == []
+
+
+@pytest.mark.usefixtures("few_files")
+def test_the_load_server_has_as_many_threads_as_it_needs() -> None:
+    chosen = Placement(
+        worker_cpu=0, server_cpus=(1,), server_threads=1, shared_cpus=(), busy_poll_us=200
+    )
+    assert chosen.for_conns(19_936) == chosen
+    four = chosen.for_conns(60_000)
+    assert (four.server_threads, four.busy_poll_us) == (4, 0)
+    asked = replace(chosen, threads_asked=True)
+    assert asked.for_conns(60_000) == asked
+    polling = replace(chosen, busy_poll_asked=True)
+    assert polling.for_conns(60_000).busy_poll_us == 200
+    elsewhere = replace(chosen, server_cpus=None, server_threads=None)
+    assert elsewhere.for_conns(60_000) == elsewhere
