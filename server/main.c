@@ -258,13 +258,13 @@ static struct running *session_new(struct server *server, const struct client *c
     if (!running)
         return NULL;
     session = &running->session;
-    memcpy(session->input, client->input, client->length);
-    session->length = client->length;
+    memcpy(session->talk.input, client->input, client->length);
+    session->talk.length = client->length;
     session->turns = control_takes_turns(client->input, client->length);
     session->config = &server->options.session;
     session->pinging = &server->pinging;
-    session->control_fd = client->fd;
-    session->stop_fd = server->stop_fd;
+    session->talk.fd = client->fd;
+    session->talk.stop_fd = server->stop_fd;
     session->changed_fd = server->changed_fd;
     atomic_init(&session->state, SESSION_ENTERING);
     return running;
@@ -297,7 +297,7 @@ static void finish_session(struct server *server, struct running **link)
     pthread_join(running->thread, NULL);
     if (!server->options.quiet)
         log_line("%s", running->session.summary);
-    clients_dismiss(&server->clients, running->session.control_fd);
+    clients_dismiss(&server->clients, running->session.talk.fd);
     *link = running->next;
     free(running);
 }

@@ -32,7 +32,6 @@ static const uint64_t CONNECT_STALL_NS = 30 * NS_PER_S;
 static const uint64_t READY_DEADLINE_NS = 120 * NS_PER_S;
 static const uint64_t TURN_DEADLINE_NS = 600 * NS_PER_S; /* between two turns */
 static const uint64_t PROGRESS_NS = NS_PER_S;
-static const uint64_t REPLY_NS = 5 * NS_PER_S;
 static const char NO_FILES_REMEDY[] = "raise the open-files limit of the load server (ulimit -n)";
 
 enum {
@@ -84,105 +83,7 @@ struct test {
     struct outcome outcome;
 };
 
-/* ---- talking to the control client -------------------------------------------------------- */
-
-/* Wait until the client takes more of a reply. Returns whether it does: not when it does not read
- * until until_ns, nor when the server is told to end. */
-static bool await_room(const struct session *session, uint64_t until_ns)
-{
-    struct pollfd fds[] = {
-        {.fd = session->control_fd, .events = POLLOUT},
-        {.fd = session->stop_fd, .events = POLLIN},
-    };
-    uint64_t now = clock_now_ns();
-    struct timespec left = clock_until(until_ns, now);
-
-    if (now >= until_ns)
-        return false;
-    if (ppoll(fds, 2, &left, NULL) < 0)
-        return errno == EINTR;
-    return fds[0].revents != 0;
-}
-
-/* Send a reply of control.c and free it. Returns 0, or -ECANCELED when the client is gone, or has
- * not read all of it within REPLY_NS. */
-static int send_reply(struct session *session, char *reply, size_t length)
-{
-    uint64_t until_ns = clock_now_ns() + REPLY_NS;
-    size_t sent = 0;
-
-    while (reply && sent < length) {
-        ssize_t n =
-            send(session->control_fd, reply + sent, length - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-        if (n > 0)
-            sent += (size_t)n;
-        else if (errno != EINTR && (errno != EAGAIN || !await_room(session, until_ns)))
-            break;
-    }
-    free(reply);
-    return reply && sent == length ? 0 : -ECANCELED;
-}
-
-static void drop_input(struct session *session, size_t used)
-{
-    session->length -= used;
-    memmove(session->input, session->input + used, session->length);
-}
-
-/* Take the next whole line out of the input. */
-static enum control_command next_command(struct session *session)
-{
-    size_t used;
-    enum control_command command = control_command(session->input, session->length, &used);
-
-    drop_input(session, used);
-    return command;
-}
-
-/* Read what the client sent. Returns 0, or -ECANCELED when it is gone. */
-static int read_input(struct session *session, int version)
-{
-    size_t room = sizeof session->input - session->length;
-    ssize_t n;
-
-    if (room == 0)
-        return 0; /* the lines that are there come first */
-    n = recv(session->control_fd, session->input + session->length, room, MSG_DONTWAIT);
-    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-        return -ECANCELED;
-    if (n > 0 && version == 2)
-        session->length += (size_t)n; /* a version 1 client has nothing more to say */
-    return 0;
-}
-
-/* Wait until then_ns for the client, the server's end, or extra_fd (-1: none); not at all when a
- * line is there already: several may come in one segment. Sets *extra when extra_fd is readable.
- * Returns 0, or -ECANCELED when the client is gone or the server stops. */
-static int await_input(struct test *test, uint64_t then_ns, int extra_fd, bool *extra)
-{
-    struct session *session = test->session;
-    struct pollfd fds[] = {
-        {.fd = session->stop_fd, .events = POLLIN},
-        {.fd = session->control_fd, .events = POLLIN | POLLRDHUP},
-        {.fd = extra_fd, .events = POLLIN},
-    };
-    bool has_line = memchr(session->input, '\n', session->length) != NULL;
-    struct timespec left = clock_until(has_line ? 0 : then_ns, clock_now_ns());
-
-    if (ppoll(fds, 3, &left, NULL) < 0)
-        return errno == EINTR ? 0 : -ECANCELED;
-    if (fds[0].revents)
-        return -ECANCELED;
-    if (extra)
-        *extra = fds[2].revents != 0;
-    return fds[1].revents ? read_input(session, test->request.version) : 0;
-}
-
-static int unknown_command(struct failure *fail)
-{
-    return failure_set(fail, "bad_request", EINVAL, "expected a line 'ready' or 'stop'");
-}
+/* ---- the stages --------------------------------------------------------------------------- */
 
 static void change_state(struct session *session, enum session_state state)
 {
@@ -199,8 +100,6 @@ static int descriptor_failure(struct failure *fail, int err, const char *call)
     return failure_set(fail, no_files ? "no_files" : "internal", err, "%s: %s; %s", call,
                        strerror(err), no_files ? NO_FILES_REMEDY : "see the load server's machine");
 }
-
-/* ---- the stages --------------------------------------------------------------------------- */
 
 /* This client may have what it wants. */
 static int enter(struct test *test)
@@ -233,10 +132,11 @@ static int read_request(struct test *test, struct failure *fail)
     size_t used;
     int err;
 
-    control_shape(session->input, session->length, &used);
-    if ((err = control_parse(&test->request, session->input, used, fail)) < 0)
+    control_shape(session->talk.input, session->talk.length, &used);
+    if ((err = control_parse(&test->request, session->talk.input, used, fail)) < 0)
         return err;
-    drop_input(session, used);
+    talk_drop(&session->talk, used);
+    session->talk.deaf = test->request.version == 1;
     return 0;
 }
 
@@ -255,7 +155,7 @@ static bool same_token(const char *known, const char given[CONTROL_TOKEN_MAX + 1
 static int check_token(const struct test *test, struct failure *fail)
 {
     struct session *session = test->session;
-    struct pollfd stop = {.fd = session->stop_fd, .events = POLLIN};
+    struct pollfd stop = {.fd = session->talk.stop_fd, .events = POLLIN};
 
     if (!session->config->token || same_token(session->config->token, test->request.token))
         return 0;
@@ -275,7 +175,7 @@ static int check_permission(struct test *test, struct failure *fail)
 
     if ((err = check_token(test, fail)) < 0)
         return err;
-    if (getpeername(test->session->control_fd, (struct sockaddr *)&peer.sa, &peer.len) < 0)
+    if (getpeername(test->session->talk.fd, (struct sockaddr *)&peer.sa, &peer.len) < 0)
         return -ECANCELED;
     address_unmap(&peer);
     if (test->request.version == 1 && address_is_any(&test->request.target))
@@ -340,7 +240,7 @@ static int reserve_descriptors(struct test *test, struct failure *fail)
     if (!test->reserved)
         return failure_set(fail, "internal", ENOMEM, "no memory for %u descriptors", wanted);
     while (test->reserved_count < wanted) {
-        int fd = fcntl(test->session->stop_fd, F_DUPFD_CLOEXEC, 0);
+        int fd = fcntl(test->session->talk.stop_fd, F_DUPFD_CLOEXEC, 0);
 
         if (fd < 0)
             return failure_set(fail, "no_files", errno, "no open files left for %u threads: %s; %s",
@@ -390,8 +290,8 @@ static int open_connections(struct test *test, struct failure *fail)
         .sources = &session->config->sources,
         .conns = test->request.conns,
         .stall_ns = CONNECT_STALL_NS,
-        .control_fd = session->control_fd,
-        .stop_fd = session->stop_fd,
+        .control_fd = session->talk.fd,
+        .stop_fd = session->talk.stop_fd,
     };
     struct connector *connector;
     uint32_t first = 0;
@@ -419,10 +319,10 @@ static int await_ready(struct test *test, struct failure *fail)
     if (test->request.version == 1)
         return 0;
     reply = control_connected(&length, test->request.conns, test->outcome.connect_ns);
-    if ((err = send_reply(session, reply, length)) < 0)
+    if ((err = talk_send(&session->talk, reply, length)) < 0)
         return err;
     for (;;) {
-        switch (next_command(session)) {
+        switch (talk_next(&session->talk)) {
         case COMMAND_READY:
             return 0;
         case COMMAND_STOP:
@@ -430,7 +330,7 @@ static int await_ready(struct test *test, struct failure *fail)
             return 0;
         case COMMAND_TURN:
         case COMMAND_UNKNOWN:
-            return unknown_command(fail);
+            return talk_unexpected(fail, "'ready' or 'stop'");
         case COMMAND_NONE:
             break;
         }
@@ -438,7 +338,7 @@ static int await_ready(struct test *test, struct failure *fail)
             return failure_set(fail, "timeout", ETIMEDOUT,
                                "no 'ready' came within %llu s of 'connected'",
                                (unsigned long long)(READY_DEADLINE_NS / NS_PER_S));
-        if ((err = await_input(test, deadline_ns, -1, NULL)) < 0)
+        if ((err = talk_await(&test->session->talk, deadline_ns, -1, NULL)) < 0)
             return err;
     }
 }
@@ -688,7 +588,7 @@ static int send_progress(struct test *test, uint64_t now)
         alive += atomic_load_explicit(&test->threads[i].pinger.alive, memory_order_relaxed);
     }
     reply = control_progress(&length, now - test->plan.began_ns, messages, alive);
-    return send_reply(test->session, reply, length);
+    return talk_send(&test->session->talk, reply, length);
 }
 
 /* The next boundary of the plan or progress line after now. */
@@ -729,7 +629,7 @@ static int send_mark(struct test *test, uint64_t now)
     for (uint64_t then_ns; (then_ns = next_mark(test)) <= now;)
         test->marked_ns = then_ns;
     reply = control_mark(&length, test->marked_ns - test->plan.window_begin_ns);
-    return send_reply(test->session, reply, length);
+    return talk_send(&test->session->talk, reply, length);
 }
 
 /* The client said stop: the window ends now. */
@@ -741,7 +641,7 @@ static void end_window(struct test *test)
 
 static int obey_commands(struct test *test, struct failure *fail)
 {
-    switch (next_command(test->session)) {
+    switch (talk_next(&test->session->talk)) {
     case COMMAND_STOP:
         if (!test->stop_asked)
             end_window(test);
@@ -750,7 +650,7 @@ static int obey_commands(struct test *test, struct failure *fail)
     case COMMAND_NONE:
         return 0;
     default:
-        return unknown_command(fail);
+        return talk_unexpected(fail, "'ready' or 'stop'");
     }
 }
 
@@ -768,8 +668,8 @@ static int watch_threads(struct test *test, struct failure *fail)
         bool some_ended = false;
         int err;
 
-        if ((err = await_input(test, mark_ns < then_ns ? mark_ns : then_ns, test->done_fd,
-                               &some_ended)) < 0 ||
+        if ((err = talk_await(&test->session->talk, mark_ns < then_ns ? mark_ns : then_ns,
+                              test->done_fd, &some_ended)) < 0 ||
             (err = obey_commands(test, fail)) < 0)
             return err;
         if (some_ended && turn_has_ended(test))
@@ -865,10 +765,11 @@ static enum control_command await_command(struct test *test, struct turn *turn, 
 
     for (;;) {
         size_t used;
-        enum control_command command = control_command(session->input, session->length, &used);
+        enum control_command command =
+            control_command(session->talk.input, session->talk.length, &used);
 
-        *err = command == COMMAND_TURN ? control_turn(turn, session->input, used, fail) : 0;
-        drop_input(session, used);
+        *err = command == COMMAND_TURN ? control_turn(turn, session->talk.input, used, fail) : 0;
+        talk_drop(&session->talk, used);
         if (*err < 0)
             return COMMAND_NONE;
         if (command != COMMAND_NONE)
@@ -878,7 +779,7 @@ static enum control_command await_command(struct test *test, struct turn *turn, 
                                (unsigned long long)(TURN_DEADLINE_NS / NS_PER_S));
             return COMMAND_NONE;
         }
-        if ((*err = await_input(test, deadline_ns, -1, NULL)) < 0)
+        if ((*err = talk_await(&test->session->talk, deadline_ns, -1, NULL)) < 0)
             return COMMAND_NONE;
     }
 }
@@ -894,7 +795,7 @@ static int take_turn(struct test *test, const struct turn *asked, struct failure
 
     if (atomic_exchange(pinging, true)) {
         reply = control_busy(&length);
-        return send_reply(test->session, reply, length);
+        return talk_send(&test->session->talk, reply, length);
     }
     err = ping_turn(test, asked, &outcome, fail);
     if (err < 0) {
@@ -909,7 +810,7 @@ static int take_turn(struct test *test, const struct turn *asked, struct failure
         return 0;
     }
     reply = control_turned(&length, &outcome);
-    return send_reply(test->session, reply, length);
+    return talk_send(&test->session->talk, reply, length);
 }
 
 /* Turn by turn as the client says, until it says stop. */
@@ -929,7 +830,7 @@ static int take_turns(struct test *test, struct failure *fail)
         case COMMAND_NONE:
             break;
         default:
-            err = failure_set(fail, "bad_request", EINVAL, "expected a line 'turn' or 'stop'");
+            err = talk_unexpected(fail, "'turn' or 'stop'");
         }
         if (err < 0)
             return err;
@@ -1031,7 +932,7 @@ static int send_result(struct test *test, struct failure *fail)
     o->threads = test->turn > 0 ? test->started : 0;
     o->engine = test->engine->name;
     reply = control_result(&length, &test->request, o);
-    return send_reply(test->session, reply, length);
+    return talk_send(&test->session->talk, reply, length);
 }
 
 /* ---- the session -------------------------------------------------------------------------- */
@@ -1106,8 +1007,9 @@ static void refuse_for_memory(struct session *session)
 
     failure_set(&fail, "internal", ENOMEM, "no memory for a test");
     snprintf(session->summary, sizeof session->summary, "%s", fail.msg);
-    reply = control_refusal(&length, control_version(session->input, session->length), &fail);
-    send_reply(session, reply, length);
+    reply =
+        control_refusal(&length, control_version(session->talk.input, session->talk.length), &fail);
+    talk_send(&session->talk, reply, length);
 }
 
 static void run_test(struct session *session, struct test *test)
@@ -1123,14 +1025,14 @@ static void run_test(struct session *session, struct test *test)
     pthread_cond_init(&test->opened_gate, NULL);
     pthread_cond_init(&test->arrival, NULL);
     err = run_stages(test, &fail);
-    if (err == -ECANCELED && is_readable(session->stop_fd))
+    if (err == -ECANCELED && is_readable(session->talk.stop_fd))
         failure_set(&fail, "stopped", 0, "the load server was told to stop");
     summarize(test, err, &fail);
     version = test->request.version;
     test_free(test);
     if (err < 0 && fail.code) {
         reply = control_refusal(&length, version, &fail);
-        send_reply(session, reply, length);
+        talk_send(&session->talk, reply, length);
     }
 }
 

@@ -8,7 +8,7 @@
 #define PYBENCH_SESSION_H
 
 #include "address.h"
-#include "control.h"
+#include "talk.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -34,17 +34,14 @@ enum session_state {
 struct session {
     const struct session_config *config;
     _Atomic bool *pinging; /* shared by all that take turns: one of them pings */
-    int control_fd;        /* borrowed: whoever started the session closes it */
-    int stop_fd;           /* borrowed; readable: the server is going down */
     int changed_fd;        /* borrowed eventfd: told of each change of the state */
     bool turns;            /* whether its request asks for turns: then it has no test to itself */
-    size_t length;         /* bytes of input, the request first */
-    char input[CONTROL_LINE_MAX];
+    struct talk talk;      /* its input begins with the whole request */
     _Atomic enum session_state state;
     char summary[768]; /* out: what became of it, one line for the log */
 };
 
-/* Run the test that session->input asks for and answer on control_fd, an `error` line when it
+/* Run the test that session->talk.input asks for and answer its client, an `error` line when it
  * could not be done. Every socket of the test is closed when it returns, and session->state over.
  */
 void session_run(struct session *session);
