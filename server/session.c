@@ -1,7 +1,7 @@
 /* session.c - one test from request to result. Read run_stages first: it is the table of contents.
  *
  * Place: main.c starts a session when a request has come; the session calls control.c for the wire
- * format, talk.c to speak with its client, and crew.c for the connections and the pinging.
+ * format, talk.c to speak with its client, crew.c for the connections and turns.c for the pinging.
  * Threads: runs in the session's thread; the ping threads that it starts are crew.c's.
  */
 #define _GNU_SOURCE
@@ -11,6 +11,7 @@
 #include "connect.h"
 #include "crew.h"
 #include "engine.h"
+#include "turns.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -22,8 +23,6 @@
 
 static const uint64_t CONNECT_STALL_NS = 30 * NS_PER_S;
 static const uint64_t READY_DEADLINE_NS = 120 * NS_PER_S;
-static const uint64_t TURN_DEADLINE_NS = 600 * NS_PER_S; /* between two turns */
-static const uint64_t PROGRESS_NS = NS_PER_S;
 
 enum { WRONG_TOKEN_MS = 100 };
 
@@ -32,12 +31,8 @@ struct test {
     struct session *session;
     struct request request;
     const struct engine *engine;
-    struct crew *crew;  /* owned; NULL until they are wanted */
-    uint64_t marked_ns; /* up to here the window's slices have been told */
-    bool stop_asked;    /* the client wants the result now */
-
-    struct turn_outcome told; /* what all turns until now have added up to */
-    uint64_t latency_max_ns;  /* of these */
+    struct crew *crew; /* owned; NULL until they are wanted */
+    bool stop_asked;   /* the client wants the result now, and nothing pinged */
     struct outcome outcome;
 };
 
@@ -191,268 +186,18 @@ static int await_ready(struct test *test, struct failure *fail)
             return failure_set(fail, "timeout", ETIMEDOUT,
                                "no 'ready' came within %llu s of 'connected'",
                                (unsigned long long)(READY_DEADLINE_NS / NS_PER_S));
-        if ((err = talk_await(&test->session->talk, deadline_ns, -1, NULL)) < 0)
+        if ((err = talk_await(&session->talk, deadline_ns, -1, NULL)) < 0)
             return err;
     }
-}
-
-/* ---- pinging ------------------------------------------------------------------------------ */
-
-static int send_progress(struct test *test, uint64_t now)
-{
-    uint64_t messages = 0, alive = 0;
-    size_t length;
-    char *reply;
-
-    for (unsigned i = 0; i < test->crew->started; i++) {
-        messages +=
-            atomic_load_explicit(&test->crew->threads[i].pinger.echoes, memory_order_relaxed);
-        alive += atomic_load_explicit(&test->crew->threads[i].pinger.alive, memory_order_relaxed);
-    }
-    reply = control_progress(&length, now - test->crew->plan.began_ns, messages, alive);
-    return talk_send(&test->session->talk, reply, length);
-}
-
-/* The next boundary of the plan or progress line after now. */
-static uint64_t next_deadline(const struct test *test, uint64_t now, uint64_t progress_ns)
-{
-    uint64_t end_ns = atomic_load(&test->crew->plan.window_end_ns);
-    uint64_t then_ns = progress_ns;
-
-    if (test->crew->plan.window_begin_ns > now && test->crew->plan.window_begin_ns < then_ns)
-        then_ns = test->crew->plan.window_begin_ns;
-    if (end_ns > now && end_ns < then_ns)
-        then_ns = end_ns;
-    return then_ns;
-}
-
-/* The next boundary of the window's slices that the client has not been told; UINT64_MAX: none. */
-static uint64_t next_mark(const struct test *test)
-{
-    uint64_t begin_ns = test->crew->plan.window_begin_ns, slice_ns = test->request.slice_ns;
-    uint64_t end_ns = atomic_load(&test->crew->plan.window_end_ns), then_ns;
-
-    if (slice_ns == 0 || end_ns <= begin_ns || test->marked_ns >= end_ns)
-        return UINT64_MAX;
-    if (test->marked_ns < begin_ns)
-        return begin_ns;
-    then_ns = begin_ns + ((test->marked_ns - begin_ns) / slice_ns + 1) * slice_ns;
-    return then_ns < end_ns ? then_ns : end_ns;
-}
-
-/* Tell the client of the last boundary that has passed and that it does not know. */
-static int send_mark(struct test *test, uint64_t now)
-{
-    size_t length;
-    char *reply;
-
-    if (next_mark(test) > now)
-        return 0;
-    for (uint64_t then_ns; (then_ns = next_mark(test)) <= now;)
-        test->marked_ns = then_ns;
-    reply = control_mark(&length, test->marked_ns - test->crew->plan.window_begin_ns);
-    return talk_send(&test->session->talk, reply, length);
-}
-
-static int obey_commands(struct test *test, struct failure *fail)
-{
-    switch (talk_next(&test->session->talk)) {
-    case COMMAND_STOP:
-        if (!test->stop_asked)
-            crew_end_window(test->crew);
-        test->stop_asked = true;
-        return 0;
-    case COMMAND_NONE:
-        return 0;
-    default:
-        return talk_unexpected(fail, "'ready' or 'stop'");
-    }
-}
-
-/* Keep watch while the threads ping: wake them at the boundaries of the plan, report progress, obey
- * the client. Returns when all threads have ended, or with a reason to end them. A mark comes
- * before what its boundary sets going. */
-static int watch_threads(struct test *test, struct failure *fail)
-{
-    uint64_t began_ns = test->crew->plan.began_ns;
-    uint64_t progress_ns = began_ns + PROGRESS_NS;
-    uint64_t then_ns = next_deadline(test, began_ns, progress_ns);
-
-    for (;;) {
-        uint64_t now, mark_ns = next_mark(test);
-        bool some_ended = false;
-        int err;
-
-        if ((err = talk_await(&test->session->talk, mark_ns < then_ns ? mark_ns : then_ns,
-                              test->crew->done_fd, &some_ended)) < 0 ||
-            (err = obey_commands(test, fail)) < 0)
-            return err;
-        if (some_ended && crew_has_ended(test->crew))
-            return send_mark(test, clock_now_ns());
-        if (some_ended && atomic_load(&test->crew->plan.abandoned)) /* by one that failed */
-            crew_wake(test->crew);
-        now = clock_now_ns();
-        if ((err = send_mark(test, now)) < 0)
-            return err;
-        if (now >= then_ns)
-            crew_wake(test->crew);
-        if (now >= progress_ns) {
-            if (test->request.version == 2 && (err = send_progress(test, now)) < 0)
-                return err;
-            progress_ns += PROGRESS_NS;
-        }
-        then_ns = next_deadline(test, now, progress_ns);
-    }
-}
-
-/* Length of the window: as planned, or until the last thread had nothing left to ping. ended_ns:
- * when that was. */
-static uint64_t window_length(const struct test *test, uint64_t ended_ns)
-{
-    uint64_t begin_ns = test->crew->plan.window_begin_ns;
-    uint64_t end_ns = atomic_load(&test->crew->plan.window_end_ns);
-
-    if (ended_ns < end_ns)
-        end_ns = ended_ns;
-    return end_ns > begin_ns ? end_ns - begin_ns : 0;
-}
-
-/* What the turn that has ended has added to what there was before. */
-static struct turn_outcome turn_outcome(struct test *test)
-{
-    struct turn_outcome now = {.number = test->crew->turn}, turn;
-    uint64_t ended_ns = 0, end_ns = atomic_load(&test->crew->plan.window_end_ns);
-
-    for (unsigned i = 0; i < test->crew->started; i++) {
-        const struct pinger *pinger = &test->crew->threads[i].pinger;
-
-        counters_add(&now.counters, &pinger->counters);
-        now.messages += pinger->latency.total;
-        now.latency_sum_ns += pinger->latency.sum_ns;
-        if (pinger->latency.max_ns > now.latency_max_ns)
-            now.latency_max_ns = pinger->latency.max_ns;
-        if (pinger->ended_ns > ended_ns)
-            ended_ns = pinger->ended_ns;
-        now.echoes += atomic_load_explicit(&pinger->echoes, memory_order_relaxed);
-        now.alive += atomic_load_explicit(&pinger->alive, memory_order_relaxed);
-    }
-    now.window_ns = window_length(test, ended_ns);
-    now.drain_ns = ended_ns > end_ns ? ended_ns - end_ns : 0;
-    turn = now;
-    counters_subtract(&turn.counters, &test->told.counters);
-    turn.messages -= test->told.messages;
-    turn.latency_sum_ns -= test->told.latency_sum_ns;
-    test->told = now;
-    return turn;
-}
-
-/* Ping for one turn. On failure the threads may still be at it. */
-static int ping_turn(struct test *test, const struct turn *asked, struct turn_outcome *outcome,
-                     struct failure *fail)
-{
-    int err;
-
-    crew_begin(test->crew, asked);
-    if ((err = watch_threads(test, fail)) < 0)
-        return err;
-    *outcome = turn_outcome(test);
-    test->outcome.window_ns += outcome->window_ns;
-    if (outcome->latency_max_ns > test->latency_max_ns)
-        test->latency_max_ns = outcome->latency_max_ns;
-    return 0;
-}
-
-/* A session that takes turns: the next line of its client. Returns its command, COMMAND_NONE with
- * *err set when there is none. */
-static enum control_command await_command(struct test *test, struct turn *turn, int *err,
-                                          struct failure *fail)
-{
-    struct session *session = test->session;
-    uint64_t deadline_ns = clock_now_ns() + TURN_DEADLINE_NS;
-
-    for (;;) {
-        size_t used;
-        enum control_command command =
-            control_command(session->talk.input, session->talk.length, &used);
-
-        *err = command == COMMAND_TURN ? control_turn(turn, session->talk.input, used, fail) : 0;
-        talk_drop(&session->talk, used);
-        if (*err < 0)
-            return COMMAND_NONE;
-        if (command != COMMAND_NONE)
-            return command;
-        if (clock_now_ns() >= deadline_ns) {
-            *err = failure_set(fail, "timeout", ETIMEDOUT, "no 'turn' came for %llu s",
-                               (unsigned long long)(TURN_DEADLINE_NS / NS_PER_S));
-            return COMMAND_NONE;
-        }
-        if ((*err = talk_await(&test->session->talk, deadline_ns, -1, NULL)) < 0)
-            return COMMAND_NONE;
-    }
-}
-
-/* Take one turn, unless another session does; tell the client either way. */
-static int take_turn(struct test *test, const struct turn *asked, struct failure *fail)
-{
-    _Atomic bool *pinging = test->session->pinging;
-    struct turn_outcome outcome;
-    size_t length;
-    char *reply;
-    int err;
-
-    if (atomic_exchange(pinging, true)) {
-        reply = control_busy(&length);
-        return talk_send(&test->session->talk, reply, length);
-    }
-    err = ping_turn(test, asked, &outcome, fail);
-    if (err < 0)
-        crew_abandon(test->crew);
-    atomic_store(pinging, false); /* before it is told: whoever hears of it may begin the next */
-    if (err < 0)
-        return err;
-    if (atomic_load(&test->crew->plan.abandoned)) { /* an engine failed: crew_join says how */
-        test->stop_asked = true;
-        return 0;
-    }
-    reply = control_turned(&length, &outcome);
-    return talk_send(&test->session->talk, reply, length);
-}
-
-/* Turn by turn as the client says, until it says stop. */
-static int take_turns(struct test *test, struct failure *fail)
-{
-    while (!test->stop_asked) {
-        struct turn turn;
-        int err;
-
-        switch (await_command(test, &turn, &err, fail)) {
-        case COMMAND_TURN:
-            err = take_turn(test, &turn, fail);
-            break;
-        case COMMAND_STOP:
-            test->stop_asked = true;
-            break;
-        case COMMAND_NONE:
-            break;
-        default:
-            err = talk_unexpected(fail, "'turn' or 'stop'");
-        }
-        if (err < 0)
-            return err;
-    }
-    return 0;
 }
 
 static int ping(struct test *test, struct failure *fail)
 {
-    const struct turn whole = {test->request.warmup_ns, test->request.runtime_ns};
-    struct turn_outcome ignored;
-    int err = 0;
+    struct session *session = test->session;
+    int err;
 
-    if (!test->stop_asked)
-        err =
-            test->request.turns ? take_turns(test, fail) : ping_turn(test, &whole, &ignored, fail);
-    if (err < 0)
+    if (!test->stop_asked &&
+        (err = turns_take(test->crew, &session->talk, session->pinging, &test->outcome, fail)) < 0)
         return err;
     return crew_join(test->crew, fail); /* who has its answer finds every socket closed */
 }
@@ -502,7 +247,6 @@ static int send_result(struct test *test, struct failure *fail)
     free(counts);
     for (unsigned i = 0; i < test->crew->started; i++)
         add_up(o, &test->crew->threads[i].pinger);
-    o->latency.max_ns = test->latency_max_ns;
     if (add_slices(test) < 0)
         return failure_set(fail, "internal", ENOMEM, "no memory for the result");
     o->threads = test->crew->turn > 0 ? test->crew->started : 0;
