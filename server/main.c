@@ -1,16 +1,15 @@
 /* main.c - pybench-server: start-up, signals, and the control listener.
  *
- * Place: accepts control clients, keeps them in clients.c until their request is whole, and starts
- * a session for each: for one test at a time, or for any number that take turns; whoever wants the
- * other meanwhile is told that the server is busy. Threads: the main thread runs this file and
- * clients.c and never blocks but in poll; each session has a thread of its own. Signals are blocked
- * everywhere and read here from a signalfd.
+ * Place: accepts control clients and hands them to clients.c, which keeps them until their request
+ * is whole; sessions.c serves them from there. Threads: the main thread runs all three and never
+ * blocks but in poll. Signals are blocked everywhere and read here from a signalfd.
  */
 #define _GNU_SOURCE
 #include "clients.h"
 #include "clock.h"
+#include "log.h"
 #include "options.h"
-#include "session.h"
+#include "sessions.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -40,18 +38,7 @@ struct server {
     int spare_fd;  /* given up for a moment to turn a client away when no descriptor is left */
     uint64_t accept_from_ns; /* nobody is accepted before: it has just failed, and would again */
     struct clients clients;
-
-    struct running *sessions; /* one alone, or any number that take turns; the newest first */
-    _Atomic bool pinging;     /* one of these pings */
-    int changed_fd;           /* eventfd: one of them has changed its state */
-    int stop_fd;              /* eventfd: all shall end */
-};
-
-/* A session and its thread. */
-struct running {
-    struct running *next; /* owned */
-    pthread_t thread;
-    struct session session;
+    struct sessions sessions;
 };
 
 static _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -66,40 +53,6 @@ static _Noreturn void die(const char *format, ...)
     va_end(args);
     fputc('\n', stderr);
     exit(1);
-}
-
-/* A line for the log. Nobody may be reading it: a full pipe must not hold up the server, so a line
- * that stderr does not take at once is dropped, and the next one that it takes says how many were.
- * Less than PIPE_BUF, so that it goes out whole. */
-static void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static void log_line(const char *format, ...)
-{
-    static unsigned dropped;
-    struct pollfd out = {.fd = STDERR_FILENO, .events = POLLOUT};
-    char text[1024];
-    size_t length, start;
-    va_list args;
-
-    if (poll(&out, 1, 0) != 1 || !(out.revents & POLLOUT)) {
-        dropped++;
-        return;
-    }
-    length = (size_t)snprintf(text, sizeof text, "pybench-server: ");
-    if (dropped)
-        length += (size_t)snprintf(text + length, sizeof text - length,
-                                   "(%u lines dropped: nobody read them) ", dropped);
-    dropped = 0;
-    start = length;
-    va_start(args, format);
-    vsnprintf(text + length, sizeof text - 1 - length, format, args);
-    va_end(args);
-    length = strlen(text);
-    for (size_t i = start; i < length; i++)
-        if (text[i] < ' ' || text[i] > '~')
-            text[i] = '?'; /* whatever it was made of: one line, and no control codes */
-    text[length++] = '\n';
-    (void)!write(STDERR_FILENO, text, length);
 }
 
 /* Whoever starts us with a closed stdin, stdout or stderr: what we open must not get its number,
@@ -206,6 +159,7 @@ static void announce(const struct server *server)
 static void server_open(struct server *server)
 {
     struct options *options = &server->options;
+    int err;
 
     server->parent_fd = options->die_with_parent ? follow_parent() : -1;
     if (options->has_cpus && sched_setaffinity(0, sizeof options->cpus, &options->cpus) < 0)
@@ -215,104 +169,11 @@ static void server_open(struct server *server)
     raise_file_limit();
     server->signal_fd = open_signals();
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    server->changed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    server->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (server->changed_fd < 0 || server->stop_fd < 0)
-        die("eventfd: %s", strerror(errno));
+    err = sessions_open(&server->sessions, &options->session, &server->clients, options->quiet);
+    if (err < 0)
+        die("eventfd: %s", strerror(-err));
     server->listen_fd = open_listener(options->host, options->port);
     announce(server);
-}
-
-/* ---- sessions ----------------------------------------------------------------------------- */
-
-static void *session_main(void *argument)
-{
-    struct running *running = argument;
-
-    session_run(&running->session);
-    return NULL;
-}
-
-/* Whether it is just being looked at who one of them is. One at a time, for the sake of the token:
- * else it could be guessed at in parallel. */
-static bool is_entering(const struct server *server)
-{
-    for (const struct running *one = server->sessions; one; one = one->next)
-        if (atomic_load(&one->session.state) == SESSION_ENTERING)
-            return true;
-    return false;
-}
-
-/* Whether a session can start beside those that there are: a test is alone, takers of turns are
- * among themselves. */
-static bool may_start(const struct server *server, bool turns)
-{
-    return !server->sessions || (turns && server->sessions->session.turns && !is_entering(server));
-}
-
-static struct running *session_new(struct server *server, const struct client *client)
-{
-    struct running *running = calloc(1, sizeof *running);
-    struct session *session;
-
-    if (!running)
-        return NULL;
-    session = &running->session;
-    memcpy(session->talk.input, client->input, client->length);
-    session->talk.length = client->length;
-    session->turns = control_takes_turns(client->input, client->length);
-    session->config = &server->options.session;
-    session->pinging = &server->pinging;
-    session->talk.fd = client->fd;
-    session->talk.stop_fd = server->stop_fd;
-    session->changed_fd = server->changed_fd;
-    atomic_init(&session->state, SESSION_ENTERING);
-    return running;
-}
-
-/* Serve a client whose request is whole. */
-static void start_session(struct server *server, unsigned index)
-{
-    struct running *running = session_new(server, &server->clients.items[index]);
-    struct failure fail;
-    int err = running ? pthread_create(&running->thread, NULL, session_main, running) : ENOMEM;
-
-    if (err) {
-        free(running);
-        failure_set(&fail, "internal", err, "pthread_create: %s", strerror(err));
-        clients_refuse(&server->clients, index, &fail);
-        return;
-    }
-    clients_release(&server->clients, index);
-    clients_prolong(&server->clients, clock_now_ns()); /* it may be over soon */
-    running->next = server->sessions;
-    server->sessions = running;
-}
-
-/* Take *link out of the list: its session is over. */
-static void finish_session(struct server *server, struct running **link)
-{
-    struct running *running = *link;
-
-    pthread_join(running->thread, NULL);
-    if (!server->options.quiet)
-        log_line("%s", running->session.summary);
-    clients_dismiss(&server->clients, running->session.talk.fd);
-    *link = running->next;
-    free(running);
-}
-
-static void finish_sessions(struct server *server)
-{
-    struct running **link = &server->sessions;
-    uint64_t count;
-
-    (void)!read(server->changed_fd, &count, sizeof count);
-    while (*link)
-        if (atomic_load(&(*link)->session.state) == SESSION_OVER)
-            finish_session(server, link);
-        else
-            link = &(*link)->next;
 }
 
 /* ---- the loop ----------------------------------------------------------------------------- */
@@ -380,48 +241,6 @@ static void read_clients(struct server *server, const struct pollfd *fds, unsign
             clients_read(&server->clients, i);
 }
 
-/* Who speaks version 1 cannot be told why: the log is. */
-static void refuse_busy(struct server *server, unsigned index, const struct failure *busy)
-{
-    const struct client *client = &server->clients.items[index];
-
-    if (!server->options.quiet && control_version(client->input, client->length) == 1)
-        log_line("a client of version 1 was answered 0 messages: %s", busy->msg);
-    clients_refuse(&server->clients, index, busy);
-}
-
-/* Start who can be served. Which of them that is changes with each. */
-static void start_waiting(struct server *server)
-{
-    for (unsigned i = 0; i < server->clients.count; i++) {
-        int first = clients_waiting(&server->clients);
-        const struct client *client = &server->clients.items[first < 0 ? 0 : first];
-        bool turns = first >= 0 && control_takes_turns(client->input, client->length);
-
-        if (first < 0 || !may_start(server, turns))
-            return;
-        start_session(server, (unsigned)first);
-    }
-}
-
-/* Serve those who wait, tell those who waited in vain. */
-static void serve_waiting(struct server *server)
-{
-    uint64_t now = clock_now_ns();
-    struct failure busy;
-
-    start_waiting(server);
-    if (is_entering(server))
-        clients_prolong(&server->clients, now); /* that is no test: nobody is refused for it */
-    failure_set(&busy, "busy", 0, "another test is running; one at a time: try again later");
-    for (unsigned i = 0; i < server->clients.count; i++) {
-        const struct client *client = &server->clients.items[i];
-
-        if (client->fd >= 0 && client->state == CLIENT_WAITING && now >= client->deadline_ns)
-            refuse_busy(server, i, &busy);
-    }
-}
-
 /* Milliseconds until something is to be done though nothing happens, -1 for never. */
 static int idle_timeout_ms(const struct server *server, uint64_t now_ns)
 {
@@ -438,12 +257,12 @@ static int serve_once(struct server *server)
 {
     enum { SIGNAL, PARENT, LISTENER, CHANGED, CLIENTS };
     uint64_t now = clock_now_ns();
-    bool listening = now >= server->accept_from_ns && !is_entering(server);
+    bool listening = now >= server->accept_from_ns && !sessions_entering(&server->sessions);
     struct pollfd fds[CLIENTS + CLIENTS_MAX] = {
         [SIGNAL] = {.fd = server->signal_fd, .events = POLLIN},
         [PARENT] = {.fd = server->parent_fd, .events = POLLIN},
         [LISTENER] = {.fd = listening ? server->listen_fd : -1, .events = POLLIN},
-        [CHANGED] = {.fd = server->changed_fd, .events = POLLIN},
+        [CHANGED] = {.fd = server->sessions.changed_fd, .events = POLLIN},
     };
     unsigned clients = clients_poll(&server->clients, fds + CLIENTS);
 
@@ -452,34 +271,27 @@ static int serve_once(struct server *server)
     if (fds[SIGNAL].revents || fds[PARENT].revents)
         return 0;
     if (fds[CHANGED].revents)
-        finish_sessions(server);
+        sessions_finish(&server->sessions);
     read_clients(server, fds + CLIENTS, clients);
-    serve_waiting(server);
+    sessions_serve(&server->sessions);
     if (fds[LISTENER].revents)
         accept_client(server);
     clients_tidy(&server->clients, clock_now_ns());
     return 1;
 }
 
-/* Let running tests end with `error code=stopped`, and the clients read it. */
+/* Let running tests end with `error code=stopped`, and all clients read it. */
 static void server_close(struct server *server)
 {
-    uint64_t one = 1;
-    struct pollfd changed = {.fd = server->changed_fd, .events = POLLIN};
     struct failure stopped;
 
-    (void)!write(server->stop_fd, &one, sizeof one);
-    while (server->sessions)
-        if (poll(&changed, 1, -1) > 0)
-            finish_sessions(server);
+    sessions_close(&server->sessions);
     failure_set(&stopped, "stopped", 0, "the load server was told to stop");
     clients_close(&server->clients, &stopped);
     close(server->listen_fd);
     close(server->signal_fd);
     if (server->parent_fd >= 0)
         close(server->parent_fd);
-    close(server->changed_fd);
-    close(server->stop_fd);
     if (server->spare_fd >= 0)
         close(server->spare_fd);
 }
@@ -494,9 +306,9 @@ int main(int argc, char **argv)
     options_parse(&server.options, argc, argv);
     server_open(&server);
     while ((more = serve_once(&server)) > 0) {
-        served = served || server.sessions;
+        served = served || server.sessions.first;
         /* --once: leave when the test is over and its client has read the answer */
-        if (server.options.once && served && !server.sessions && server.clients.count == 0)
+        if (server.options.once && served && !server.sessions.first && server.clients.count == 0)
             break;
     }
     server_close(&server);
