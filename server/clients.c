@@ -78,12 +78,11 @@ void clients_refuse(struct clients *clients, unsigned index, const struct failur
 {
     struct client *client = &clients->items[index];
     int version = control_version(client->input, client->length);
-    size_t length;
-    char *reply = control_refusal(&length, version, fail);
+    struct reply reply = control_refusal(version, fail);
 
-    if (reply)
-        (void)!send(client->fd, reply, length, MSG_NOSIGNAL | MSG_DONTWAIT);
-    free(reply);
+    if (reply.text)
+        (void)!send(client->fd, reply.text, reply.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    free(reply.text);
     shutdown(client->fd, SHUT_WR);
     client->state = CLIENT_LEAVING;
     client->length = 0;

@@ -447,25 +447,24 @@ int control_turn(struct turn *out, const char *bytes, size_t length, struct fail
 /* ---- replies ----------------------------------------------------------------------------- */
 
 /* Call write with a stream and its argument; the bytes written become the reply. */
-static char *reply_build(size_t *length, void (*write)(FILE *, const void *), const void *argument)
+static struct reply reply_build(void (*write)(FILE *, const void *), const void *argument)
 {
-    char *text = NULL;
-    FILE *stream = open_memstream(&text, length);
+    struct reply reply = {0};
+    FILE *stream = open_memstream(&reply.text, &reply.length);
 
     if (!stream)
-        return NULL;
+        return (struct reply){0};
     write(stream, argument);
     if (fclose(stream) != 0) {
-        free(text);
-        return NULL;
+        free(reply.text);
+        return (struct reply){0};
     }
-    return text;
+    return reply;
 }
 
-static char *reply_format(size_t *length, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+static struct reply reply_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-static char *reply_format(size_t *length, const char *format, ...)
+static struct reply reply_format(const char *format, ...)
 {
     char *text;
     va_list args;
@@ -474,26 +473,23 @@ static char *reply_format(size_t *length, const char *format, ...)
     va_start(args, format);
     n = vasprintf(&text, format, args);
     va_end(args);
-    if (n < 0)
-        return NULL;
-    *length = (size_t)n;
-    return text;
+    return n < 0 ? (struct reply){0} : (struct reply){text, (size_t)n};
 }
 
-char *control_connected(size_t *length, uint32_t conns, uint64_t elapsed_ns)
+struct reply control_connected(uint32_t conns, uint64_t elapsed_ns)
 {
-    return reply_format(length, "connected n=%u elapsed_ns=%llu\n", (unsigned)conns,
+    return reply_format("connected n=%u elapsed_ns=%llu\n", (unsigned)conns,
                         (unsigned long long)elapsed_ns);
 }
 
-char *control_mark(size_t *length, uint64_t since_ns)
+struct reply control_mark(uint64_t since_ns)
 {
-    return reply_format(length, "mark t_ns=%llu\n", (unsigned long long)since_ns);
+    return reply_format("mark t_ns=%llu\n", (unsigned long long)since_ns);
 }
 
-char *control_progress(size_t *length, uint64_t since_ns, uint64_t messages, uint64_t alive)
+struct reply control_progress(uint64_t since_ns, uint64_t messages, uint64_t alive)
 {
-    return reply_format(length, "progress t_ms=%llu messages=%llu alive=%llu\n",
+    return reply_format("progress t_ms=%llu messages=%llu alive=%llu\n",
                         (unsigned long long)(since_ns / NS_PER_MS), (unsigned long long)messages,
                         (unsigned long long)alive);
 }
@@ -514,9 +510,9 @@ static void put_quoted(FILE *out, const char *key, const char *text)
     fputc('"', out);
 }
 
-char *control_busy(size_t *length)
+struct reply control_busy(void)
 {
-    return reply_format(length, "busy\n");
+    return reply_format("busy\n");
 }
 
 static void write_turn(FILE *out, const void *argument)
@@ -540,9 +536,9 @@ static void write_turn(FILE *out, const void *argument)
     fputc('\n', out);
 }
 
-char *control_turned(size_t *length, const struct turn_outcome *outcome)
+struct reply control_turned(const struct turn_outcome *outcome)
 {
-    return reply_build(length, write_turn, outcome);
+    return reply_build(write_turn, outcome);
 }
 
 static void write_totals(FILE *out, const struct request *request, const struct outcome *o)
@@ -711,11 +707,11 @@ static void write_result_v1(FILE *out, const void *argument)
         fprintf(out, " %llu", (unsigned long long)outcome->fairness.percentiles[i]);
 }
 
-char *control_result(size_t *length, const struct request *request, const struct outcome *outcome)
+struct reply control_result(const struct request *request, const struct outcome *outcome)
 {
     const struct result result = {.request = request, .outcome = outcome};
 
-    return reply_build(length, request->version == 1 ? write_result_v1 : write_result_v2, &result);
+    return reply_build(request->version == 1 ? write_result_v1 : write_result_v2, &result);
 }
 
 static void write_error(FILE *out, const void *argument)
@@ -735,15 +731,15 @@ static void write_error(FILE *out, const void *argument)
     fputc('\n', out);
 }
 
-char *control_error(size_t *length, const struct failure *fail)
+struct reply control_error(const struct failure *fail)
 {
-    return reply_build(length, write_error, fail);
+    return reply_build(write_error, fail);
 }
 
-char *control_refusal(size_t *length, int version, const struct failure *fail)
+struct reply control_refusal(int version, const struct failure *fail)
 {
     static const struct request v1 = {.version = 1};
     static const struct outcome nothing;
 
-    return version == 1 ? control_result(length, &v1, &nothing) : control_error(length, fail);
+    return version == 1 ? control_result(&v1, &nothing) : control_error(fail);
 }

@@ -330,16 +330,21 @@ struct turn {
  * then. */
 int control_turn(struct turn *out, const char *bytes, size_t length, struct failure *fail);
 
-/* Each of these returns a malloc'ed reply, its length in *length, or NULL when memory ran out. */
-char *control_connected(size_t *length, uint32_t conns, uint64_t elapsed_ns);
-char *control_mark(size_t *length, uint64_t since_ns);
-char *control_progress(size_t *length, uint64_t since_ns, uint64_t messages, uint64_t alive);
-char *control_turned(size_t *length, const struct turn_outcome *outcome);
-char *control_busy(size_t *length);
-char *control_result(size_t *length, const struct request *request, const struct outcome *outcome);
-char *control_error(size_t *length, const struct failure *fail);
+/* What the server sends, and whoever has it frees. */
+struct reply {
+    char *text;    /* malloc'ed; NULL: memory ran out */
+    size_t length; /* bytes, without the zero byte behind them */
+};
+
+struct reply control_connected(uint32_t conns, uint64_t elapsed_ns);
+struct reply control_mark(uint64_t since_ns);
+struct reply control_progress(uint64_t since_ns, uint64_t messages, uint64_t alive);
+struct reply control_turned(const struct turn_outcome *outcome);
+struct reply control_busy(void);
+struct reply control_result(const struct request *request, const struct outcome *outcome);
+struct reply control_error(const struct failure *fail);
 
 /* As control_error, in the format of a request's version: to version 1 it is an empty result. */
-char *control_refusal(size_t *length, int version, const struct failure *fail);
+struct reply control_refusal(int version, const struct failure *fail);
 
 #endif

@@ -183,18 +183,17 @@ static void server_open(struct server *server)
 static bool accept_without_files(struct server *server)
 {
     struct failure fail;
-    size_t length;
-    char *reply;
+    struct reply reply;
     int fd;
 
     if (server->spare_fd >= 0)
         close(server->spare_fd);
     fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
     failure_set(&fail, "busy", EMFILE, "the load server has no open files left");
-    reply = control_error(&length, &fail);
-    if (fd >= 0 && reply)
-        (void)!send(fd, reply, length, MSG_NOSIGNAL | MSG_DONTWAIT);
-    free(reply);
+    reply = control_error(&fail);
+    if (fd >= 0 && reply.text)
+        (void)!send(fd, reply.text, reply.length, MSG_NOSIGNAL | MSG_DONTWAIT);
+    free(reply.text);
     if (fd >= 0)
         close(fd);
     server->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

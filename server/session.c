@@ -160,14 +160,12 @@ static int await_ready(struct test *test, struct failure *fail)
 {
     struct session *session = test->session;
     uint64_t deadline_ns = clock_now_ns() + READY_DEADLINE_NS;
-    char *reply;
-    size_t length;
     int err;
 
     if (test->request.version == 1)
         return 0;
-    reply = control_connected(&length, test->request.conns, test->crew->connect_ns);
-    if ((err = talk_send(&session->talk, reply, length)) < 0)
+    if ((err = talk_send(&session->talk,
+                         control_connected(test->request.conns, test->crew->connect_ns))) < 0)
         return err;
     for (;;) {
         switch (talk_next(&session->talk)) {
@@ -236,8 +234,6 @@ static int send_result(struct test *test, struct failure *fail)
 {
     struct outcome *o = &test->outcome;
     uint64_t *counts = malloc(test->request.conns * sizeof *counts);
-    char *reply;
-    size_t length;
 
     if (!counts)
         return failure_set(fail, "internal", ENOMEM, "no memory for the result");
@@ -252,8 +248,7 @@ static int send_result(struct test *test, struct failure *fail)
     o->threads = test->crew->turn > 0 ? test->crew->started : 0;
     o->engine = test->engine->name;
     o->connect_ns = test->crew->connect_ns;
-    reply = control_result(&length, &test->request, o);
-    return talk_send(&test->session->talk, reply, length);
+    return talk_send(&test->session->talk, control_result(&test->request, o));
 }
 
 /* ---- the session -------------------------------------------------------------------------- */
@@ -308,22 +303,17 @@ static bool is_readable(int fd)
 
 static void refuse_for_memory(struct session *session)
 {
+    int version = control_version(session->talk.input, session->talk.length);
     struct failure fail;
-    char *reply;
-    size_t length;
 
     failure_set(&fail, "internal", ENOMEM, "no memory for a test");
     snprintf(session->summary, sizeof session->summary, "%s", fail.msg);
-    reply =
-        control_refusal(&length, control_version(session->talk.input, session->talk.length), &fail);
-    talk_send(&session->talk, reply, length);
+    talk_send(&session->talk, control_refusal(version, &fail));
 }
 
 static void run_test(struct session *session, struct test *test)
 {
     struct failure fail = {0};
-    char *reply;
-    size_t length;
     int err, version;
 
     test->session = session;
@@ -333,10 +323,8 @@ static void run_test(struct session *session, struct test *test)
     summarize(test, err, &fail);
     version = test->request.version;
     test_free(test);
-    if (err < 0 && fail.code) {
-        reply = control_refusal(&length, version, &fail);
-        talk_send(&session->talk, reply, length);
-    }
+    if (err < 0 && fail.code)
+        talk_send(&session->talk, control_refusal(version, &fail));
 }
 
 void session_run(struct session *session)

@@ -30,21 +30,22 @@ static bool await_room(const struct talk *talk, uint64_t until_ns)
     return fds[0].revents != 0;
 }
 
-int talk_send(struct talk *talk, char *reply, size_t length)
+int talk_send(struct talk *talk, struct reply reply)
 {
     uint64_t until_ns = clock_now_ns() + REPLY_NS;
     size_t sent = 0;
 
-    while (reply && sent < length) {
-        ssize_t n = send(talk->fd, reply + sent, length - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (reply.text && sent < reply.length) {
+        ssize_t n =
+            send(talk->fd, reply.text + sent, reply.length - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (n > 0)
             sent += (size_t)n;
         else if (errno != EINTR && (errno != EAGAIN || !await_room(talk, until_ns)))
             break;
     }
-    free(reply);
-    return reply && sent == length ? 0 : -ECANCELED;
+    free(reply.text);
+    return reply.text && sent == reply.length ? 0 : -ECANCELED;
 }
 
 void talk_drop(struct talk *talk, size_t used)

@@ -22,9 +22,9 @@ struct talk {
     char input[CONTROL_LINE_MAX];
 };
 
-/* Send a reply of control.c (NULL: there was no memory for it) and free it. Returns 0, or
- * -ECANCELED when the client is gone, or has not read all of it within 5 s. */
-int talk_send(struct talk *talk, char *reply, size_t length);
+/* Send a reply of control.c and free it. Returns 0, or -ECANCELED when the client is gone, or has
+ * not read all of it within 5 s, or there was no memory for it. */
+int talk_send(struct talk *talk, struct reply reply);
 
 /* Forget the first used bytes of the input. */
 void talk_drop(struct talk *talk, size_t used);

@@ -108,14 +108,10 @@ static enum control_command await_command(struct talk *talk, struct turn *turn, 
 static int take_turn(struct turns *turns, const struct turn *asked, struct failure *fail)
 {
     struct turn_outcome outcome;
-    size_t length;
-    char *reply;
     int err;
 
-    if (atomic_exchange(turns->pinging, true)) {
-        reply = control_busy(&length);
-        return talk_send(turns->talk, reply, length);
-    }
+    if (atomic_exchange(turns->pinging, true))
+        return talk_send(turns->talk, control_busy());
     err = ping_turn(turns, asked, &outcome, fail);
     if (err < 0)
         crew_abandon(turns->crew);
@@ -126,8 +122,7 @@ static int take_turn(struct turns *turns, const struct turn *asked, struct failu
         turns->stopped = true;
         return 0;
     }
-    reply = control_turned(&length, &outcome);
-    return talk_send(turns->talk, reply, length);
+    return talk_send(turns->talk, control_turned(&outcome));
 }
 
 /* Turn by turn as the client says, until it says stop. */

@@ -23,8 +23,6 @@ static int send_progress(const struct watch *watch, uint64_t now)
 {
     const struct crew *crew = watch->crew;
     uint64_t messages = 0, alive = 0;
-    size_t length;
-    char *reply;
 
     for (unsigned i = 0; i < crew->started; i++) {
         const struct pinger *pinger = &crew->threads[i].pinger;
@@ -32,8 +30,7 @@ static int send_progress(const struct watch *watch, uint64_t now)
         messages += atomic_load_explicit(&pinger->echoes, memory_order_relaxed);
         alive += atomic_load_explicit(&pinger->alive, memory_order_relaxed);
     }
-    reply = control_progress(&length, now - watch->plan->began_ns, messages, alive);
-    return talk_send(watch->talk, reply, length);
+    return talk_send(watch->talk, control_progress(now - watch->plan->began_ns, messages, alive));
 }
 
 /* The next boundary of the plan or progress line after now. */
@@ -67,15 +64,11 @@ static uint64_t next_mark(const struct watch *watch)
 /* Tell the client of the last boundary that has passed and that it does not know. */
 static int send_mark(struct watch *watch, uint64_t now)
 {
-    size_t length;
-    char *reply;
-
     if (next_mark(watch) > now)
         return 0;
     for (uint64_t then_ns; (then_ns = next_mark(watch)) <= now;)
         watch->marked_ns = then_ns;
-    reply = control_mark(&length, watch->marked_ns - watch->plan->window_begin_ns);
-    return talk_send(watch->talk, reply, length);
+    return talk_send(watch->talk, control_mark(watch->marked_ns - watch->plan->window_begin_ns));
 }
 
 static int obey_command(struct watch *watch, struct failure *fail)

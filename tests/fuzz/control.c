@@ -10,14 +10,13 @@
 
 static void check_clean(const struct failure *fail, int version)
 {
-    size_t length = 0;
-    char *line = control_refusal(&length, version, fail);
+    struct reply line = control_refusal(version, fail);
 
-    MUST(line && length > 0 && length < CONTROL_LINE_MAX);
-    for (size_t i = 0; i + 1 < length; i++)
-        MUST(line[i] >= ' ' && line[i] <= '~');
-    MUST(version == 1 || line[length - 1] == '\n');
-    free(line);
+    MUST(line.text && line.length > 0 && line.length < CONTROL_LINE_MAX);
+    for (size_t i = 0; i + 1 < line.length; i++)
+        MUST(line.text[i] >= ' ' && line.text[i] <= '~');
+    MUST(version == 1 || line.text[line.length - 1] == '\n');
+    free(line.text);
 }
 
 static void check_request(const struct request *r)

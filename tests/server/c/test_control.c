@@ -99,8 +99,7 @@ static void check_error_line(void)
         .up = 3,
         .msg = "say \"hi\" \\ \n bye",
     };
-    size_t length;
-    char *line = control_error(&length, &fail);
+    char *line = control_error(&fail).text;
 
     CHECK(line && strcmp(line, "error code=refused call=connect addr=127.0.0.1:9 "
                                "reason=\"Connection refused\" up=3 "
@@ -113,16 +112,16 @@ static void check_full_result(void)
 {
     static struct outcome outcome;
     struct request request = {.version = 2};
-    size_t length;
-    char *text, *line, *rest;
+    struct reply reply;
+    char *line, *rest;
     unsigned buckets = 0;
 
     outcome.engine = "epoll";
     for (unsigned i = 0; i < HIST_BUCKETS; i++)
         outcome.latency.counts[i] = UINT64_MAX;
-    text = control_result(&length, &request, &outcome);
-    CHECK(text && length == strlen(text));
-    rest = text;
+    reply = control_result(&request, &outcome);
+    CHECK(reply.text && reply.length == strlen(reply.text));
+    rest = reply.text;
     while ((line = strsep(&rest, "\n")) && *line) {
         CHECK(strlen(line) < CONTROL_LINE_MAX);
         if (strncmp(line, "hist ", 5) == 0)
@@ -130,11 +129,11 @@ static void check_full_result(void)
                 buckets++;
     }
     CHECK(buckets == HIST_BUCKETS);
-    free(text);
+    free(reply.text);
     request.version = 1;
-    text = control_result(&length, &request, &outcome);
-    CHECK(text && !strchr(text, '\n'));
-    free(text);
+    reply = control_result(&request, &outcome);
+    CHECK(reply.text && !strchr(reply.text, '\n'));
+    free(reply.text);
 }
 
 static void check_permissions(void)
