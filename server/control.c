@@ -191,7 +191,48 @@ static int draft_set(void *draft, const struct key *key, const char *value, stru
     return parse_number((uint64_t *)(void *)field, key->name, value, key->low, key->high, fail);
 }
 
-/* Checks that take more than one word, and the units of the server. */
+/* Whether all words are ones that there are. */
+static int check_words(const struct draft *draft, struct failure *fail)
+{
+    char shown[48];
+
+    if (*draft->timestamps && strcmp(draft->timestamps, "kernel") != 0)
+        return failure_set(fail, "bad_request", EINVAL, "timestamps=%s: there is only kernel",
+                           quoted(draft->timestamps, shown));
+    if (*draft->arrivals && strcmp(draft->arrivals, "poisson") != 0 &&
+        strcmp(draft->arrivals, "even") != 0)
+        return failure_set(fail, "bad_request", EINVAL, "arrivals=%s: there are even and poisson",
+                           quoted(draft->arrivals, shown));
+    return 0;
+}
+
+/* Whether each key goes with the others. */
+static int check_together(const struct draft *draft, struct failure *fail)
+{
+    if (*draft->arrivals && !draft->rate)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "arrivals are the schedule of a rate, and there is none");
+    if (draft->seed && strcmp(draft->arrivals, "poisson") != 0)
+        return failure_set(fail, "bad_request", EINVAL, "seed needs arrivals=poisson");
+    if (draft->slice && draft->turns)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "slice_ms and turns exclude each other: a turn is short");
+    if (draft->slice && draft->runtime > CONTROL_SLICES_MAX * draft->slice)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "slice_ms=%llu: that is more than %d slices of a window of %llu ms",
+                           (unsigned long long)draft->slice, CONTROL_SLICES_MAX,
+                           (unsigned long long)draft->runtime);
+    if (draft->rate && draft->think_max)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "rate and think times exclude each other: a rate is a schedule");
+    if (draft->think_min > draft->think_max)
+        return failure_set(
+            fail, "bad_request", EINVAL, "think time: the minimum %llu is above the maximum %llu",
+            (unsigned long long)draft->think_min, (unsigned long long)draft->think_max);
+    return 0;
+}
+
+/* Check what takes more than one word, and convert to the units of the server. */
 static int draft_finish(struct request *out, const struct draft *draft, int version,
                         struct failure *fail)
 {
@@ -215,36 +256,10 @@ static int draft_finish(struct request *out, const struct draft *draft, int vers
         .threads = (unsigned)draft->threads,
     };
     char shown[48];
+    int err;
 
-    if (*draft->timestamps && !request.kernel_times)
-        return failure_set(fail, "bad_request", EINVAL, "timestamps=%s: there is only kernel",
-                           quoted(draft->timestamps, shown));
-    if (*draft->arrivals && !request.poisson && strcmp(draft->arrivals, "even") != 0)
-        return failure_set(fail, "bad_request", EINVAL, "arrivals=%s: there are even and poisson",
-                           quoted(draft->arrivals, shown));
-    if (*draft->arrivals && !draft->rate)
-        return failure_set(fail, "bad_request", EINVAL,
-                           "arrivals are the schedule of a rate, and there is none");
-    if (draft->seed && !request.poisson)
-        return failure_set(fail, "bad_request", EINVAL, "seed needs arrivals=poisson");
-    if (draft->slice && draft->turns)
-        return failure_set(fail, "bad_request", EINVAL,
-                           "slice_ms and turns exclude each other: a turn is short");
-    if (draft->slice && draft->runtime > CONTROL_SLICES_MAX * draft->slice)
-        return failure_set(fail, "bad_request", EINVAL,
-                           "slice_ms=%llu: that is more than %d slices of a window of %llu ms",
-                           (unsigned long long)draft->slice, CONTROL_SLICES_MAX,
-                           (unsigned long long)draft->runtime);
-    if (draft->rate && draft->think_max)
-        return failure_set(fail, "bad_request", EINVAL,
-                           "rate and think times exclude each other: a rate is a schedule");
-
-    if (draft->think_min > draft->think_max)
-        return failure_set(fail, "bad_request", EINVAL,
-                           "think time: the minimum %llu is above the "
-                           "maximum %llu",
-                           (unsigned long long)draft->think_min,
-                           (unsigned long long)draft->think_max);
+    if ((err = check_words(draft, fail)) < 0 || (err = check_together(draft, fail)) < 0)
+        return err;
     if (address_parse(&request.target, draft->addr, (uint16_t)draft->port) < 0)
         return failure_set(fail, "bad_request", EINVAL,
                            "addr=%s: expected a numeric IPv4 or IPv6 address",
