@@ -46,31 +46,6 @@ static void change_state(struct session *session, enum session_state state)
     (void)!write(session->changed_fd, &one, sizeof one);
 }
 
-/* This client may have what it wants. */
-static int enter(struct test *test)
-{
-    change_state(test->session, SESSION_RUNNING);
-    return 0;
-}
-
-static int choose_engine(struct test *test, struct failure *fail)
-{
-    const char *asked = test->request.engine;
-    const struct engine *found = engine_find(*asked ? asked : test->session->config->engine);
-    const char *why;
-
-    if (!found)
-        return failure_set(fail, "unsupported", EINVAL,
-                           "engine=%s: there are epoll, uring and null", asked);
-    if ((why = found->unavailable()))
-        return failure_set(fail, "unsupported", ENOSYS, "engine %s: %s", found->name, why);
-    if (test->request.kernel_times && !found->kernel_times)
-        return failure_set(fail, "unsupported", ENOSYS,
-                           "timestamps=kernel: the engine %s cannot; use epoll", found->name);
-    test->engine = found;
-    return 0;
-}
-
 static int read_request(struct test *test, struct failure *fail)
 {
     struct session *session = test->session;
@@ -133,6 +108,31 @@ static int check_permission(struct test *test, struct failure *fail)
                        "with --allow %s to permit it",
                        address_print(&peer, false, from),
                        address_print(&test->request.target, false, to), to);
+}
+
+/* This client may have what it wants. */
+static int enter(struct test *test)
+{
+    change_state(test->session, SESSION_RUNNING);
+    return 0;
+}
+
+static int choose_engine(struct test *test, struct failure *fail)
+{
+    const char *asked = test->request.engine;
+    const struct engine *found = engine_find(*asked ? asked : test->session->config->engine);
+    const char *why;
+
+    if (!found)
+        return failure_set(fail, "unsupported", EINVAL,
+                           "engine=%s: there are epoll, uring and null", asked);
+    if ((why = found->unavailable()))
+        return failure_set(fail, "unsupported", ENOSYS, "engine %s: %s", found->name, why);
+    if (test->request.kernel_times && !found->kernel_times)
+        return failure_set(fail, "unsupported", ENOSYS,
+                           "timestamps=kernel: the engine %s cannot; use epoll", found->name);
+    test->engine = found;
+    return 0;
 }
 
 /* Open the connections, with the threads that will ping on them. */
