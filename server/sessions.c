@@ -55,7 +55,8 @@ static bool may_start(const struct sessions *sessions, bool turns)
            (turns && sessions->first->session.turns && !sessions_entering(sessions));
 }
 
-static struct running *session_new(struct sessions *sessions, const struct client *client)
+static struct running *session_new(struct sessions *sessions, const struct client *client,
+                                   bool turns)
 {
     struct running *running = calloc(1, sizeof *running);
     struct session *session;
@@ -65,7 +66,7 @@ static struct running *session_new(struct sessions *sessions, const struct clien
     session = &running->session;
     memcpy(session->talk.input, client->input, client->length);
     session->talk.length = client->length;
-    session->turns = control_takes_turns(client->input, client->length);
+    session->turns = turns;
     session->config = sessions->config;
     session->pinging = &sessions->pinging;
     session->talk.fd = client->fd;
@@ -75,10 +76,10 @@ static struct running *session_new(struct sessions *sessions, const struct clien
     return running;
 }
 
-/* Serve a client whose request is whole. */
-static void start_session(struct sessions *sessions, unsigned index)
+/* Serve a client whose request is whole. turns: it asks for them. */
+static void start_session(struct sessions *sessions, unsigned index, bool turns)
 {
-    struct running *running = session_new(sessions, &sessions->clients->items[index]);
+    struct running *running = session_new(sessions, &sessions->clients->items[index], turns);
     struct failure fail;
     int err = running ? pthread_create(&running->thread, NULL, session_main, running) : ENOMEM;
 
@@ -135,12 +136,16 @@ static void start_waiting(struct sessions *sessions)
 {
     for (unsigned i = 0; i < sessions->clients->count; i++) {
         int first = clients_waiting(sessions->clients);
-        const struct client *client = &sessions->clients->items[first < 0 ? 0 : first];
-        bool turns = first >= 0 && control_takes_turns(client->input, client->length);
+        const struct client *client;
+        bool turns;
 
-        if (first < 0 || !may_start(sessions, turns))
+        if (first < 0)
             return;
-        start_session(sessions, (unsigned)first);
+        client = &sessions->clients->items[first];
+        turns = control_takes_turns(client->input, client->length);
+        if (!may_start(sessions, turns))
+            return;
+        start_session(sessions, (unsigned)first, turns);
     }
 }
 
