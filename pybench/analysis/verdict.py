@@ -244,6 +244,9 @@ def _why_undecided(
     new, base = _own_bounds(metric, new_stamps, base_stamps)
     if new and base:
         return f"both are only bounds ({', '.join(sorted({*new, *base}))})"
+    if not new and not base:
+        disturbed = "others disturbed one side by more than is to be decided"
+        return disturbed if found.slack else "it is on the limit"
     return f"{'NEW' if new else 'BASE'} is only a bound ({', '.join(new or base)})"
 
 
@@ -392,11 +395,15 @@ def demand(
     if least <= strict.low and strict.high <= most:
         return Judgement(outcome="kept", estimate=found, demand=text)
     half = _needed_for_demand(found, least, most)
+    reason = _why_undecided(found, half is not None, metric, new_stamps, base_stamps)
+    by_itself = (least <= found.low and found.high <= most) or found.high < least
+    if not reason and (by_itself or found.low > most):
+        reason = f"one look of several: the {100 * strict.confidence:.4g}% interval counts"
     return Judgement(
         outcome="undecided",
         estimate=found,
         demand=text,
-        reason=_why_undecided(found, half is not None, metric, new_stamps, base_stamps),
+        reason=reason,
         more_rounds=_more_rounds(strict, half),
     )
 

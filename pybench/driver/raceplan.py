@@ -72,17 +72,21 @@ def make_plan(race: Race) -> RacePlan:
 
 def _check_rows(race: Race) -> None:
     """Raise PreflightError when a row cannot run under its interpreter: no race without it."""
-    reasons = []
-    for one in race.contenders:
-        if one.python is None:
-            reason = backends.unavailable(one.row)
-        else:
-            func = one.row.asked_for_as
-            reason = interpreters.unavailable(one.python, [func]).get(func)
-        if reason is not None:
-            reasons.append(f"{one.label}: {reason}")
+    reasons = [
+        f"{one.label}: {reason}"
+        for one in race.contenders
+        if (reason := unavailable(one)) is not None
+    ]
     if reasons:
         raise PreflightError("; ".join(dict.fromkeys(reasons)))
+
+
+def unavailable(contender: Contender) -> str | None:
+    """Why its row cannot run under its interpreter, or None when it can."""
+    if contender.python is None:
+        return backends.unavailable(contender.row)
+    func = contender.row.asked_for_as
+    return interpreters.unavailable(contender.python, [func]).get(func)
 
 
 def _check_server(race: Race, bind: str) -> None:

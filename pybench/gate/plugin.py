@@ -31,7 +31,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--pybench-rounds", metavar="N", type=int, help="rounds of every ratio, whatever tests say"
     )
     group.addoption(
-        "--pybench-runtime", metavar="TIME", help="measured time of a round, whatever tests say"
+        "--pybench-budget",
+        metavar="TIME",
+        help="how long a ratio may take to be decided, whatever tests say",
+    )
+    group.addoption(
+        "--pybench-runtime",
+        metavar="TIME",
+        help="measured time of a round of one window, whatever tests say",
+    )
+    group.addoption(
+        "--pybench-undecided",
+        choices=("skip", "fail"),
+        default="skip",
+        help="what becomes of a test whose demand cannot be told kept or broken (default skip)",
     )
     group.addoption("--pybench-save", metavar="FILE", help="keep all ratios in FILE (JSON)")
     group.addoption(
@@ -77,35 +90,37 @@ class Bench:
         judged: they belong to this machine and this hour. Skips the test when the row's
         library is not here; raises PybenchError when the round fails.
         """
-        from pybench.gate import ratio as ratios
+        from pybench.gate import rounds
 
-        asked = self._overridden(self._defaults | options)
-        asked.pop("rounds", None)
+        session = self._session
         try:
-            result = ratios.measure(func, conns, **asked)
-        except ratios.UnavailableError as exc:
+            asked = rounds.usual_of_measure(self._defaults, options, session.overrides)
+            result = rounds.measure(func, conns, **asked)
+        except rounds.UnavailableError as exc:
             pytest.skip(str(exc))
-        self._session.measured.append((self._test, result))
+        session.measured.append((self._test, result))
         return result
 
     def ratio(self, func: str, against: str, *, conns: int, **options: Any) -> "Ratio":
-        """How fast a row is, in parts of another's speed; rounds are interleaved.
+        """How fast a row is, in parts of another's speed: they take turns, see `pybench race`.
 
-        Options as of `measure`, and `rounds`, 5 unless told. Returns a `pybench.gate.Ratio`: judge
-        it with `.require(at_least=0.5)`. It is compared with the baseline when the test has passed.
+        Options as of that command: `budget="30s"`, `metric="p99"`, `precision`, `margin`, `msize`,
+        `engine`; `rounds=9` for so many and no more; `turns=False` for rounds of one window each,
+        with the options of `measure`. Returns a `pybench.gate.Ratio` after the first rounds: judge
+        it with `.require(at_least=0.5)`, which adds rounds until that is decided or the budget
+        ends, 15 s unless told. It is compared with the baseline when the test has passed.
         """
         from pybench.gate import ratio as ratios
+        from pybench.gate import rounds
         from pybench.gate.baseline import Taken
 
         try:
-            found = ratios.ratio(func, against, conns, **self._overridden(self._defaults | options))
+            asked = rounds.usual(self._defaults, options, self._session.overrides)
+            found = ratios.ratio(func, against, conns, **asked)
         except ratios.UnavailableError as exc:
             pytest.skip(str(exc))
         self._session.ratios.append(Taken(self._test, found))
         return found
-
-    def _overridden(self, options: dict[str, Any]) -> dict[str, Any]:
-        return options | self._session.overrides
 
 
 class _Session:
@@ -116,6 +131,7 @@ class _Session:
         self.measured: list[tuple[str, Result]] = []
         self.overrides = _overrides(config)
         self.parallel = hasattr(config, "workerinput")
+        self._outcome = _Outcome(config.getoption("pybench_undecided") == "fail")
         self._verdicts: dict[str, str] = {}
         self._save = _writable(config.getoption("pybench_save"))
         self._baseline = _baseline(config)
@@ -136,13 +152,13 @@ class _Session:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, None, None]:
         """A fixture may demand something too."""
-        with _Outcome():
+        with self._outcome:
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
         """A test that has passed by its own demands is held against the baseline."""
-        with _Outcome():
+        with self._outcome:
             result = yield
             self._check(item.nodeid)
             return result
@@ -199,9 +215,11 @@ class _Session:
         if not self.ratios:
             return
         lines = _table(self.ratios, self._baseline, self._verdicts)
-        terminalreporter.section("pybench: ratios of messages per second, 95% intervals")
+        terminalreporter.section("pybench: ratios, 95% intervals")
         for line in lines:
             terminalreporter.write_line(line)
+        if self._baseline is not None and self._baseline.elsewhere:
+            terminalreporter.write_line(f"not compared: {self._baseline.elsewhere}")
         for report in terminalreporter.stats.get("inconclusive", ()):
             terminalreporter.write_line(f"{report.nodeid}: {_reason(report)}")
         if self._save is not None:
@@ -209,12 +227,20 @@ class _Session:
 
 
 class _Outcome:
-    """A context that makes of our errors what pytest shows well: a skip, or a line."""
+    """A context that makes of our errors what pytest shows well: a skip, or a line.
+
+    undecided_fails: a demand that cannot be told kept or broken fails its test.
+    """
+
+    def __init__(self, undecided_fails: bool) -> None:
+        self._undecided_fails = undecided_fails
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: Any, exc: BaseException | None, traceback: Any) -> None:
+        if isinstance(exc, Inconclusive) and self._undecided_fails:
+            raise pytest.fail.Exception(f"undecided: {exc}", pytrace=False) from None
         if isinstance(exc, Inconclusive):
             raise pytest.skip.Exception(INCONCLUSIVE + str(exc), _use_item_location=True) from None
         if isinstance(exc, PybenchError) and not isinstance(exc, AssertionError):
@@ -236,18 +262,23 @@ def _overrides(config: pytest.Config) -> dict[str, Any]:
     """What the command line sets for all tests. Raises UsageError."""
     from pybench.units import parse_duration_ns
 
-    rounds, runtime = config.getoption("pybench_rounds"), config.getoption("pybench_runtime")
     found: dict[str, Any] = {}
-    if rounds is not None:
-        if rounds < 2:
-            raise UsageError(f"--pybench-rounds {rounds}: an interval takes 2, better 5 or more")
-        found["rounds"] = rounds
-    if runtime is not None:
+    for name in ("rounds", "budget", "runtime"):
+        value = config.getoption(f"pybench_{name}")
+        if value is None:
+            continue
+        found[name] = value
         try:
-            parse_duration_ns(runtime)
+            if name != "rounds":
+                parse_duration_ns(value)
         except UsageError as exc:
-            raise UsageError(f"--pybench-runtime: {exc}") from exc
-        found["runtime"] = runtime
+            raise UsageError(f"--pybench-{name}: {exc}") from exc
+    if found.get("rounds", 2) < 2:
+        raise UsageError(
+            f"--pybench-rounds {found['rounds']}: an interval takes 2, better 5 or more"
+        )
+    if {"rounds", "budget"} <= found.keys():
+        raise UsageError("--pybench-rounds and --pybench-budget exclude each other")
     return found
 
 
@@ -275,8 +306,9 @@ def _baseline(config: pytest.Config) -> "Baseline | None":
     if name is None:
         return None
     from pybench.gate import baseline
+    from pybench.machine import environment
 
-    return baseline.load(Path(name), share)
+    return baseline.load(Path(name), share, environment.collect())
 
 
 def _table(
@@ -291,7 +323,8 @@ def _table(
         row = [r.name, str(r.interval), str(r.rounds)]
         if baseline is not None:
             then, change = baseline.find(taken), baseline.change(taken)
-            row += [str(then.interval) if then else "none", str(change) if change else ""]
+            row += [str(then.interval) if then else "none"]
+            row += [str(change) if change else "not compared" if then else ""]
         rows.append([*row, verdicts.get(taken.test, ""), " ".join(r.stamps)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

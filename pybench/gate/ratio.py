@@ -1,70 +1,84 @@
 """Performance as a test: ratios of rows with an interval, and demands on them.
 
-What pytest has to do with it is in `plugin.py`, what an earlier session found in `baseline.py`.
-Ratios carry over between machines, absolute figures do not: only ratios are gated.
+What pytest has to do with it is in `plugin.py`, where rounds come from in `rounds.py`, what an
+earlier session found in `baseline.py`. Only ratios are gated: absolute figures are of a machine and
+an hour.
 
 A demand has three outcomes. It is kept when the whole interval is on its side, broken
-(`AssertionError`) when the whole interval is on the other, and otherwise `Inconclusive`: the noise
-of the machine is larger than what was asked. The judge is `analysis/verdict.py`: a 95% interval,
-paired by round, widened by as much as others disturbed one row more than the other. A row that
-served wrong bytes, lost or starved connections breaks every demand.
+(`AssertionError`) when the whole interval is on the other, and otherwise rounds are added, until it
+is one of these or the budget ends: `Inconclusive`. The judge is `analysis/verdict.py`: who may look
+again and again needs an interval that allows for it, a row that served wrong bytes or lost
+connections breaks every demand, and a figure that is only a bound opens its end of the interval.
 """
 
 import dataclasses
-import statistics
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from numbers import Real
+from typing import Any, NoReturn
 
-from pybench.analysis.ratio import Estimate, paired_ratio
-from pybench.analysis.stamps import class_of
-from pybench.analysis.verdict import demand, remedy_words
-from pybench.driver import campaign
-from pybench.driver.plan import make_plan
-from pybench.driver.progress import SilentReporter
-from pybench.errors import Inconclusive, PybenchError, UsageError
-from pybench.result import Result
-from pybench.spec import OPTIONS, Campaign
+from pybench.analysis.ratio import Estimate, estimate_of_logs
+from pybench.analysis.verdict import (
+    MARGIN,
+    METRICS,
+    MPS,
+    Judgement,
+    Metric,
+    Verdict,
+    bounded,
+    decide,
+    demand,
+    interval_words,
+    remedy_words,
+    words,
+)
+from pybench.driver.race import MeasureHeat
+from pybench.errors import Inconclusive
+from pybench.gate import rounds
+from pybench.gate.rounds import Figures, Source, UnavailableError, measure
+from pybench.spec.race import RACE_OPTIONS
 from pybench.units import count_label
 
-DEFAULT_ROUNDS = 5
-DEFAULTS = {"runtime": "1s", "warmup": "200ms"}
-NOTED = (
-    *("corrupt", "lost", "littles_law", "unfair"),
-    *("steal", "busy_machine", "throttled", "generator_bound", "client_idle"),
-)
-"""The stamps that a reader of a ratio must know of."""
+__all__ = ["Interval", "Ratio", "UnavailableError", "measure", "ratio", "settle"]
 
-
-class UnavailableError(PybenchError):
-    """A row of ours cannot run here, its library is missing; the message says why."""
+DIGITS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A ratio and its 95% interval."""
+    """A ratio and its 95% interval; 0 and inf where an end is open."""
 
     value: float
     low: float
     high: float
+    text: str
 
     def __str__(self) -> str:
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+        return f"{self.value:.{DIGITS}f} ({self.text})"
 
     @classmethod
     def of(cls, found: Estimate) -> "Interval":
         """What a reader wants of it."""
-        return cls(found.value, found.low, found.high)
+        return cls(found.value, found.low, found.high, interval_words(found, DIGITS))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class Ratio:
-    """How many times the messages/s of row `against` row `func` reaches.
+    """How many times the messages/s, or another metric, of row `against` row `func` reaches.
+
+    It is judged by `require`, which adds rounds as long as it needs some; whoever compares it with
+    a number is told so. `float(ratio)` is the geometric mean over its rounds, `low` and `high` are
+    the ends of its 95% interval.
 
     func, against: labels of the rows.  conns: connections.  options: as the rounds were asked for.
     speeds, against_speeds: messages/s of each round, those of one index measured in one round.
+    ratios: of each round, in the metric; the quotients of these speeds unless told.
     disturbance: by what share, from 0 to 1, others took more of one row's CPU than of the other's.
-    stamps: the warnings that half of the rounds of either row have.
+    func_stamps, against_stamps: the warnings that count for either row.
+    metric: as `pybench race --metric`.  margin: what counts as equal.  turns: whether the rows took
+    turns.  source: makes further rounds, where there may be some.
     """
 
     func: str
@@ -72,14 +86,31 @@ class Ratio:
     conns: int
     speeds: tuple[float, ...]
     against_speeds: tuple[float, ...]
+    ratios: tuple[float, ...] = ()
     disturbance: float = 0.0
-    stamps: tuple[str, ...] = ()
+    func_stamps: tuple[str, ...] = ()
+    against_stamps: tuple[str, ...] = ()
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metric: str = MPS.name
+    margin: float = MARGIN
+    turns: bool = False
+    source: Source | None = None
+
+    @property
+    def per_round(self) -> tuple[float, ...]:
+        """The ratio of each round."""
+        return self.ratios or tuple(
+            n / b for n, b in zip(self.speeds, self.against_speeds, strict=True)
+        )
 
     @property
     def estimate(self) -> Estimate:
-        """The ratio, paired by round, with room for what disturbed one side alone."""
-        return paired_ratio(self.speeds, self.against_speeds).widened(self.disturbance)
+        """The ratio, paired by round, with room for what disturbed one side alone; an end that a
+        stamp makes a bound is open."""
+        found = estimate_of_logs([math.log(r) for r in self.per_round])
+        return bounded(
+            found.widened(self.disturbance), self.kind, self.func_stamps, self.against_stamps
+        )
 
     @property
     def interval(self) -> Interval:
@@ -92,120 +123,196 @@ class Ratio:
         return self.estimate.value
 
     @property
+    def low(self) -> float:
+        """Lower end of the 95% interval; 0 where it is open."""
+        return self.estimate.low
+
+    @property
+    def high(self) -> float:
+        """Upper end of the 95% interval; inf where it is open."""
+        return self.estimate.high
+
+    @property
+    def verdict(self) -> Verdict:
+        """Faster, slower, equal within the margin, or undecided, after the rounds so far."""
+        return decide(
+            self.estimate,
+            metric=self.kind,
+            margin=self.margin,
+            new_stamps=self.func_stamps,
+            base_stamps=self.against_stamps,
+            looks=self.looks,
+        )
+
+    @property
     def rounds(self) -> int:
-        """How many rounds each row was measured in."""
-        return len(self.speeds)
+        """How many rounds tell it."""
+        return len(self.per_round)
+
+    @property
+    def looks(self) -> int:
+        """At how many round counts it may be judged: each pays for all."""
+        return 1 if self.source is None else self.source.looks
+
+    @property
+    def kind(self) -> Metric:
+        """The metric with all that is known of it."""
+        return METRICS[self.metric]
+
+    @property
+    def stamps(self) -> tuple[str, ...]:
+        """The warnings that count for either row."""
+        return tuple(dict.fromkeys((*self.func_stamps, *self.against_stamps)))
 
     @property
     def name(self) -> str:
-        """`selector / c_epoll at 100`."""
-        return f"{self.func} / {self.against} at {count_label(self.conns)}"
+        """`selector / c_epoll at 100`, with the metric where it is not messages/s."""
+        metric = "" if self.metric == MPS.name else f" in {self.metric}"
+        return f"{self.func} / {self.against} at {count_label(self.conns)}{metric}"
 
     def require(self, *, at_least: float | None = None, at_most: float | None = None) -> None:
-        """Demand that the ratio is in a range.
+        """Demand that the ratio is in a range; adds rounds while that is undecided.
 
-        Raises AssertionError when it surely is not, Inconclusive when this cannot be told.
+        Raises AssertionError when it surely is not, Inconclusive when this cannot be told within
+        the budget.
         """
         __tracebackhide__ = True  # pytest then shows where it was demanded
         if at_least is None and at_most is None:
             raise TypeError("require(at_least=...) or require(at_most=...): nothing was demanded")
-        judge(self.name, self.estimate, self.stamps, at_least=at_least, at_most=at_most)
+
+        def judge() -> Judgement:
+            return demand(
+                self.estimate,
+                at_least=at_least,
+                at_most=at_most,
+                metric=self.kind,
+                new_stamps=self.func_stamps,
+                base_stamps=self.against_stamps,
+                looks=self.looks,
+            )
+
+        judged = self.settled(judge)
+        settle(f"{self.name}: {self.interval}", judged, self, self.remedy(judged))
+
+    def settled(self, judge: Callable[[], Judgement]) -> Judgement:
+        """What it comes to: rounds are added while it is undecided, and there may be more."""
+        judged = judge()
+        while judged.outcome == "undecided" and self.go_on():
+            judged = judge()
+        return judged
+
+    def go_on(self) -> bool:
+        """Measure up to the next look; False when there is nothing more to be had."""
+        found = None if self.source is None else self.source.more()
+        if found is None:
+            return False
+        for field in dataclasses.fields(found):
+            setattr(self, field.name, getattr(found, field.name))
+        return True
+
+    def remedy(self, judged: Judgement) -> str:
+        """What would decide, as a test would write it."""
+        more = remedy_words(judged)
+        if not more or judged.more_rounds is None:
+            return "a quieter machine"
+        if self.source is None:
+            return f"{more}, or a quieter machine"
+        return f"{more}: {self.source.remedy(judged.more_rounds)}, or a quieter machine"
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __repr__(self) -> str:
+        where = f"at {count_label(self.conns)} connections"
+        return words(self.verdict, self.func, self.against, metric=self.kind, where=where)
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Real):
+            self._refuse("==", other, "at_least=..., at_most=...")
+        return self is other
+
+    def __gt__(self, other: object) -> bool:
+        self._refuse(">", other, f"at_least={_number(other)}")
+
+    def __ge__(self, other: object) -> bool:
+        self._refuse(">=", other, f"at_least={_number(other)}")
+
+    def __lt__(self, other: object) -> bool:
+        self._refuse("<", other, f"at_most={_number(other)}")
+
+    def __le__(self, other: object) -> bool:
+        self._refuse("<=", other, f"at_most={_number(other)}")
+
+    def _refuse(self, operator: str, other: object, instead: str) -> NoReturn:
+        """A number alone says nothing: the interval must be on one side of it."""
+        __tracebackhide__ = True
+        raise TypeError(
+            f"ratio {operator} {_number(other)} would take no account of the interval"
+            f" ({self.interval}): write ratio.require({instead})"
+        )
 
 
-def judge(
-    name: str,
-    found: Estimate,
-    stamps: Sequence[str],
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-) -> None:
-    """Raise AssertionError when the demand is broken, Inconclusive when it is neither."""
+def _number(other: object) -> str:
+    return f"{float(other):g}" if isinstance(other, Real) else "..."
+
+
+def settle(what: str, judged: Judgement, ratio: Ratio, remedy: str) -> None:
+    """Raise AssertionError when the demand is broken, Inconclusive when it is undecided.
+
+    what: the ratio and its interval, as a sentence begins.  remedy: what would decide.
+    """
     __tracebackhide__ = True
-    invalid = [code for code in stamps if class_of(code) == "invalid"]
-    judged = demand(found, at_least=at_least, at_most=at_most, new_stamps=invalid)
-    interval = Interval.of(found)
+    reason = judged.reason.replace("NEW", ratio.func).replace("BASE", ratio.against)
     if judged.outcome == "broken":
-        why = f"stamped {', '.join(invalid)}" if invalid else f"surely not {judged.demand}"
-        raise AssertionError(f"{name}: {interval}, {why}")
+        raise AssertionError(f"{what}, {reason or f'surely not {judged.demand}'}")
     if judged.outcome == "undecided":
-        noted = f" [{', '.join(stamps)}]" if stamps else ""
-        remedy = remedy_words(judged) or "more rounds, or a quieter machine"
+        noted = f" [{', '.join(ratio.stamps)}]" if ratio.stamps else ""
+        because = f" ({reason})" if reason else ""
         raise Inconclusive(
-            f"{name}: {interval}{noted}; whether that is {judged.demand} cannot be told: {remedy}"
+            f"{what} after {ratio.rounds} rounds{noted}; whether that is {judged.demand} cannot be"
+            f" told{because}: {remedy}"
         )
 
 
-def measure(func: str, conns: int, **options: Any) -> Result:
-    """One round of a row.
+def ratio(
+    func: str,
+    against: str,
+    conns: int,
+    *,
+    measure_heat: MeasureHeat | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    **options: Any,
+) -> Ratio:
+    """One row against another, measured up to the first look, or to the precision asked for.
 
-    func: a row as `--func` takes it.  options: as on the command line, `runtime="1s"`.
-    Raises UnavailableError, UsageError, and PybenchError when the round failed.
+    func, against: rows as `pybench race` takes them.  options: as there, `budget="30s"`,
+    `metric="p99"`; `rounds=9` for so many and one look; `turns=False` for rounds of one window.
+    measure_heat, clock: as of `driver.race.run`; for real unless told.
+    Raises UnavailableError, UsageError, and PybenchError when a round failed.
     """
-    [result] = _results([func], conns, {"rounds": 1, **options})
-    return result
-
-
-def ratio(func: str, against: str, conns: int, **options: Any) -> Ratio:
-    """The speed of one row against another's, rounds interleaved.
-
-    func, against: rows as `--func` takes them.  options: as on the command line, `rounds=9`.
-    Raises as `measure`.
-    """
-    asked = {"rounds": DEFAULT_ROUNDS, **options}
-    results = _results([func, against], conns, asked)
-    middle = len(results) // 2
-    new, base = results[:middle], results[middle:]
-    if middle < 2:
-        raise UsageError("pybench.ratio: a single round has no spread: rounds=5 or more")
-    return Ratio(
-        func=new[0].func,
-        against=base[0].func,
+    source = rounds.source(func, against, conns, options, measure_heat, clock)
+    found = source.more()
+    assert found is not None, "a source has two rounds at least"
+    metric, margin, precision = (
+        RACE_OPTIONS[name].value({k: str(v) for k, v in options.items()}, f"pybench: {name}")
+        for name in ("metric", "margin", "precision")
+    )
+    made = Ratio(
+        **_fields(found),
         conns=conns,
-        speeds=tuple(r.mps for r in new),
-        against_speeds=tuple(r.mps for r in base),
-        disturbance=abs(_taken(new) - _taken(base)),
-        stamps=tuple(code for code in NOTED if any(_half_has(code, side) for side in (new, base))),
-        options={key: str(value) for key, value in asked.items() if key != "rounds"},
+        options={k: str(v) for k, v in options.items() if k not in rounds.HOW_LONG},
+        metric=metric,
+        margin=margin,
+        turns=bool(options.get("turns", True)),
+        source=source,
     )
+    if "precision" in options:
+        while made.estimate.half_width > precision and made.go_on():
+            pass
+    return made
 
 
-def _taken(results: Sequence[Result]) -> float:
-    """The share of their CPUs that others took, the median over the rounds."""
-    found = [max(d.taken, d.server_taken) for r in results if (d := r.disturbance) is not None]
-    return statistics.median(found) if found else 0.0
-
-
-def _half_has(code: str, results: Sequence[Result]) -> bool:
-    stamped = sum(any(w.code == code for w in r.warnings) for r in results)
-    return 2 * stamped >= len(results)
-
-
-def _results(funcs: Sequence[str], conns: int, options: Mapping[str, Any]) -> list[Result]:
-    """Every round, all of them ok, of the rows in their order."""
-    known = OPTIONS.keys() - {"func", "conns", "rate"}
-    if unknown := sorted(set(options) - known):
-        raise UsageError(f"pybench: no option {unknown[0]!r}; there are {' '.join(sorted(known))}")
-    asked = Campaign.from_options(
-        {**DEFAULTS, **options, "func": list(funcs), "conns": conns}, lambda key: f"pybench: {key}"
-    )
-    if len(asked.cells) != len(funcs):
-        raise UsageError(
-            f"pybench: {len(funcs)} different rows were to be measured, these options make "
-            f"{len(asked.cells)} of them: {', '.join(cell.label for cell in asked.cells)}"
-        )
-    plan = make_plan(asked)
-    for cell, reason in plan.unavailable.items():
-        # One's own row that is not found is a mistake; a library that is not installed is none.
-        kind = UsageError if cell.row.spec or cell.row.source else UnavailableError
-        raise kind(f"{cell.label}: {reason}")
-    outcome = campaign.run(plan, SilentReporter(), None)
-    if outcome.interrupted is not None:
-        raise KeyboardInterrupt
-    for result in outcome.results:
-        if not result.ok:
-            details = f"\n{result.details}" if result.details else ""
-            what = f"{result.func} at {conns}: {result.status}"
-            raise PybenchError(f"{what}: {result.error}{details}")
-    order = [cell.label for cell in asked.cells]
-    return sorted(outcome.results, key=lambda r: (order.index(r.func), r.round))
+def _fields(found: Figures) -> dict[str, Any]:
+    return {field.name: getattr(found, field.name) for field in dataclasses.fields(found)}

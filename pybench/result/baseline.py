@@ -11,7 +11,7 @@ Speed = Annotated[float, Meta(gt=0)]
 
 
 class RatioRecord(Struct, frozen=True, kw_only=True):
-    """One ratio. Value and interval are for readers; a comparison takes the speeds."""
+    """One ratio. Value and interval are for readers; a comparison takes those of the rounds."""
 
     test: Annotated[str, key("node id of the test that took it")]
     func: Annotated[str, key("the row")]
@@ -21,12 +21,25 @@ class RatioRecord(Struct, frozen=True, kw_only=True):
     against_speeds: Annotated[
         tuple[Speed, ...], key("of `against` in the same rounds", unit="messages/s")
     ]
+    ratios: Annotated[
+        tuple[Speed, ...],
+        key("of each round, in the metric; without them the speeds are divided", since="0.2.0"),
+    ] = ()
+    metric: Annotated[
+        str, key("what was compared: `mps cpu_us_per_msg p50 p99 due99`", since="0.2.0")
+    ] = "mps"
+    turns: Annotated[
+        bool,
+        key("whether the rows took turns, or rounds had one window each", since="0.2.0"),
+    ] = False
     disturbance: Annotated[
         Number, key("of a CPU: what others took more of one row than of the other", unit="share")
     ] = 0.0
     stamps: Annotated[
         tuple[str, ...], key("warnings that half of the rounds of either row have")
     ] = ()
+    func_stamps: Annotated[tuple[str, ...], key("those of `func`", since="0.2.0")] = ()
+    against_stamps: Annotated[tuple[str, ...], key("those of `against`", since="0.2.0")] = ()
     options: Annotated[dict[str, str], key("as the rounds were asked for, option -> text")] = field(
         default_factory=dict
     )

@@ -327,3 +327,13 @@ def test_words() -> None:
     noisy = decide(around(1.05, 0.08))
     assert words(noisy, "a", "b").endswith(f"; about {noisy.more_rounds} more rounds would decide.")
     assert estimate_words(estimate_of_logs([0.0])) == "1.00 (one round: no interval)"
+
+
+def test_why_a_demand_is_undecided_where_no_bound_is_in_the_way() -> None:
+    found = paired_ratio([1.0, 1.01, 0.99, 1.0, 1.005, 0.995], [1.0] * 6)
+    assert demand(found, at_least=found.value).reason == "it is on the limit"
+    held_up = demand(found.widened(0.3), at_least=0.9)
+    assert held_up.reason == "others disturbed one side by more than is to be decided"
+    just = found.low * 0.9999
+    assert demand(found, at_least=just).outcome == "kept"
+    assert demand(found, at_least=just, looks=7).reason.startswith("one look of several: the 98.")

@@ -4,14 +4,14 @@ Run by `make regression`. The bounds are about half of what was measured, at 100
 
     pytest tests/regression --pybench-rounds 9
 
-on a machine with two cores and CPython 3.11; a row below one has become half as fast, whatever the
-machine. Ratios cannot tell that C has become slower as well: the C rows are held against each other
-last.
+in rounds of one window on a machine with two cores and CPython 3.11; a row below one has become
+half as fast, whatever the machine. Ratios cannot tell that C has become slower as well: the C rows
+are held against each other last.
 """
 
 import pytest
 
-pytestmark = pytest.mark.pybench(rounds=5, runtime="500ms", warmup="100ms")
+pytestmark = pytest.mark.pybench(budget="15s")
 
 
 @pytest.mark.parametrize(
