@@ -175,9 +175,12 @@ class CellRounds:
 
     @cached_property
     def every_code(self) -> tuple[str, ...]:
-        """The stamps on any good round, and on all together, sorted."""
-        own = {self.stamp.code} if self.stamp else set()
-        return tuple(sorted({w.code for r in self.good for w in r.warnings} | own))
+        """The stamps on any good round, and on all together, sorted; windows that are each too short
+        may be long enough together."""
+        found = {w.code for r in self.good for w in r.warnings}
+        if sum(r.setting.runtime_s for r in self.good) >= stamps.SHORT_RUN_S:
+            found.discard("short_run")
+        return tuple(sorted(found | ({self.stamp.code} if self.stamp else set())))
 
     @cached_property
     def modes(self) -> tuple[Mode, Mode] | None:

@@ -10,28 +10,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pybench
-from pybench.cli import rows
+from pybench.cli import families, rows
 from pybench.cli.common import FAILED, INTERRUPTED, OK, Format, Parser, complain, warn
 from pybench.cli.main import COMMANDS
 from pybench.errors import ResultFormatError, UsageError
 from pybench.spec import OPTIONS, Campaign
 from pybench.spec.file import read_campaign_file
+from pybench.spec.race import RACES
 from pybench.units import parse_size
 
 if TYPE_CHECKING:
+    from pybench.analysis.race import Contest
     from pybench.driver.campaign import Measure, Outcome
     from pybench.driver.plan import Plan
+    from pybench.driver.race import MeasureHeat
     from pybench.result.file import ResultWriter
 
 
-def run(arguments: list[str], measure: "Measure | None" = None) -> int:
-    """Measure, show, and observe where that is asked for. measure: makes the rounds, as in
-    `driver.campaign.run`; for real unless told."""
+def run(
+    arguments: list[str],
+    measure: "Measure | None" = None,
+    measure_heat: "MeasureHeat | None" = None,
+) -> int:
+    """Measure, show, and observe where that is asked for. measure, measure_heat: make the rounds,
+    as in `driver.campaign.run` and `driver.race.run`; for real unless told."""
     options: dict[str, Any] = vars(_parser().parse_args(arguments))
     if options.pop("list", False):
         return rows.run([])
     order, fmt = _read_order(options), options.get("format", "table")
-    status = _measure(order, fmt, arguments, measure)
+    status = _measure(order, fmt, arguments, measure, measure_heat)
     if "explain" in options and status != INTERRUPTED:
         status = max(status, _explain(order, Path(options["explain"]), fmt, arguments))
     return status
@@ -56,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_argument_group("what to measure")
     _add_group(what, "what")
     what.add_argument("--campaign", metavar="FILE", help="take options from a TOML file")
+    what.add_argument(_option(RACES.name), metavar=RACES.metavar, help=RACES.help)
     what.add_argument("--resume", metavar="FILE", help="run what a results file still lacks")
     _add_group(parser.add_argument_group("where"), "where")
     _add_results(parser)
@@ -93,6 +101,7 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
 class _Order:
     """What was asked for: a campaign, the results it already has, and where new ones go.
 
+    races_ns: how long families race afterwards, or None.
     status: the exit status if all goes well; its file may have lines that cannot be read.
     """
 
@@ -100,6 +109,7 @@ class _Order:
     done: tuple[Any, ...] = ()
     output: Path | None = None
     resumed: bool = False
+    races_ns: int | None = None
     status: int = OK
 
 
@@ -123,10 +133,14 @@ def _read_order(options: dict[str, Any]) -> _Order:
         from_file = read_campaign_file(file)
 
     def names(key: str) -> str:
-        return f"{file}: {key}" if key in from_file and key not in given else _option(key)
+        return f"{file}: {key}" if key in from_file and key not in options else _option(key)
 
     output = Path(options["output"]) if "output" in options else None
-    return _Order(Campaign.from_options(from_file | given, names), output=output)
+    asked = Campaign.from_options(from_file | given, names)
+    races_ns = RACES.value(from_file | options, names(RACES.name))
+    if races_ns is not None:
+        families.check(asked, names(RACES.name))
+    return _Order(asked, output=output, races_ns=races_ns)
 
 
 def _option(key: str) -> str:
@@ -134,7 +148,11 @@ def _option(key: str) -> str:
 
 
 def _measure(
-    order: _Order, fmt: Format, arguments: Sequence[str], measure: "Measure | None"
+    order: _Order,
+    fmt: Format,
+    arguments: Sequence[str],
+    measure: "Measure | None",
+    measure_heat: "MeasureHeat | None",
 ) -> int:
     """Run the campaign, show its results, say how it ended."""
     from pybench.driver import campaign
@@ -148,11 +166,21 @@ def _measure(
         _announce(plan, arguments)
         reporter = make_reporter(plan.expected, plan.campaign.rounds, sys.stderr)
         outcome = campaign.run(plan, reporter, writer, measure)
-    _show(outcome.results, fmt)
+    raced = families.Outcome()
+    if order.races_ns is not None and outcome.interrupted is None:
+        command = ["pybench", *arguments]
+        raced = families.run(
+            plan, outcome.results, order.races_ns, order.output, command, measure_heat
+        )
+    _show(outcome.results, raced.contests, fmt)
     if outcome.interrupted is not None:
         warn(_how_to_go_on(outcome, plan, order.output))
         return INTERRUPTED
-    return max(order.status, _status(outcome.results, order.campaign))
+    if raced.interrupted is not None:
+        warn(f"interrupted ({raced.interrupted}): the races are not at their end")
+        return INTERRUPTED
+    of_races = FAILED if raced.broken else OK
+    return max(order.status, _status(outcome.results, order.campaign), of_races)
 
 
 @contextmanager
@@ -216,11 +244,11 @@ def _explain(order: _Order, folder: Path, fmt: Format, arguments: Sequence[str])
     return FAILED if any(cell.errors for cell in explanation.cells) else OK
 
 
-def _show(results: Sequence[Any], fmt: Format) -> None:
+def _show(results: Sequence[Any], contests: "Sequence[Contest]", fmt: Format) -> None:
     from pybench.report.summary import run_summary
 
     if results:
-        run_summary(results, fmt, sys.stdout)
+        run_summary(results, fmt, sys.stdout, contests)
 
 
 def _how_to_go_on(outcome: "Outcome", plan: "Plan", output: Path | None) -> str:

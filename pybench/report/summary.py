@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Final, TextIO
 
 from pybench.analysis.model import CellRounds, Group, group_rounds, rounds_of_section
+from pybench.analysis.race import Contest
 from pybench.report.document import (
     Block,
     Document,
@@ -14,6 +15,7 @@ from pybench.report.document import (
     write_document,
 )
 from pybench.report.metrics import METRICS
+from pybench.report.ranking import with_races
 from pybench.report.results import group_record, joined
 from pybench.report.tables import (
     BEST,
@@ -48,9 +50,12 @@ _NAMES: Final = ("Test", "Conns")
 _SHARES: Final = ("User %", "CPU us/msg", "Gen. queue", "Fairness")
 
 
-def run_summary(results: Sequence[Result], fmt: Format, file: TextIO) -> None:
-    """Write the results of one run."""
-    write_document(summary_document(results), fmt, file)
+def run_summary(
+    results: Sequence[Result], fmt: Format, file: TextIO, contests: Sequence[Contest] = ()
+) -> None:
+    """Write the results of one run, and of the races behind it."""
+    document = summary_document(results)
+    write_document(with_races(document, contests) if contests else document, fmt, file)
 
 
 def summary_document(results: Sequence[Result]) -> Document:

@@ -277,7 +277,7 @@ def find_row(group: Group, name: str) -> str:
 
 
 def collect_stamps(group: Group) -> list[StampNote]:
-    """Every kind of warning in the group's good rounds, by code, each with its mark.
+    """Every kind of warning that counts for a cell of the group, by code, each with its mark.
 
     What is true of the whole machine has none, and stands at the end.
     """
@@ -287,9 +287,9 @@ def collect_stamps(group: Group) -> list[StampNote]:
     for key in sorted(group.cells, key=lambda k: (group.rows.index(k[0]), k[1])):
         cell = group.cells[key]
         for one in cell.good:
-            rounds.update({w.code for w in one.warnings})
-            for warning in one.warnings:
-                first.setdefault(warning.code, warning)
+            found = {w.code: w for w in one.warnings if w.code in cell.every_code}
+            rounds.update(found.keys())
+            first = found | first
         if cell.stamp is not None:
             first.setdefault(cell.stamp.code, cell.stamp)
             rounds[cell.stamp.code] += len(cell.good)

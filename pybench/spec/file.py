@@ -7,6 +7,7 @@ from typing import Any
 
 from pybench.errors import UsageError
 from pybench.spec.options import OPTIONS
+from pybench.spec.race import RACES
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -33,9 +34,9 @@ def read_campaign_file(name: str) -> dict[str, Any]:
         raise UsageError(f"--campaign {name}: {exc.strerror}{_shipped_hint(exc)}") from exc
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
         raise UsageError(f"--campaign {name}: not TOML: {' '.join(str(exc).split())}") from exc
-    unknown = sorted(values.keys() - OPTIONS.keys())
+    unknown = sorted(values.keys() - OPTIONS.keys() - {RACES.name})
     if unknown:
-        known = " ".join(sorted(OPTIONS))
+        known = " ".join(sorted((*OPTIONS, RACES.name)))
         raise UsageError(f"--campaign {name}: unknown key {unknown[0]!r}; known are {known}")
     return values
 

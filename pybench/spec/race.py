@@ -6,6 +6,7 @@ have in common is a `Campaign` of their rows.
 """
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -59,6 +60,12 @@ RACE_OPTIONS: Final[Mapping[str, Option]] = {
     )
 }  # fmt: skip
 """What a race alone is asked with."""
+
+RACES: Final = Option(
+    name="races", parse=parse.time(NS_PER_S, MAX_BUDGET_NS), metavar="TIME",
+    help="then have the rows of each family race each other, for so long in all",
+)  # fmt: skip
+"""Of a campaign: see `races_of_families`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +147,50 @@ class Race:
         )
         _check(race, names)
         return race
+
+
+def races_of_families(campaign: Campaign, cells: Sequence[Cell], budget_ns: int) -> list[Race]:
+    """A race inside each family of rows, for messages/s, at the campaign's numbers of connections.
+
+    cells: of the campaign, those that can run here; a row takes part that can at every number.
+    budget_ns: of all races together; a contender's share is the same in each.
+    """
+    families: dict[str, dict[str, Cell]] = {}
+    counts = {
+        label: {cell.conns for cell in cells if cell.label == label} for label in _labels(cells)
+    }
+    for cell in cells:
+        if counts[cell.label] == set(campaign.conns):
+            families.setdefault(cell.row.family, {}).setdefault(cell.label, cell)
+    racing = [of for of in families.values() if len(of) > 1]
+    contenders = sum(map(len, racing))
+    return [
+        Race(
+            campaign=dataclasses.replace(campaign, id=os.urandom(8).hex()),
+            contenders=tuple(
+                Contender(
+                    label=label, row=cell.row, python=cell.python, env=cell.env,
+                    engine=campaign.engine, busy_poll_us=campaign.busy_poll_us,
+                )
+                for label, cell in of.items()
+            ),
+            metric="mps",
+            precision=_usual("precision"),
+            margin=_usual("margin"),
+            budget_ns=budget_ns * len(of) // contenders,
+        )
+        for of in racing
+    ]  # fmt: skip
+
+
+def _labels(cells: Sequence[Cell]) -> list[str]:
+    return list(dict.fromkeys(cell.label for cell in cells))
+
+
+def _usual(name: str) -> float:
+    """The value of an option that nobody gave."""
+    found: float = RACE_OPTIONS[name].value({}, name)
+    return found
 
 
 def _split(word: str) -> tuple[str, str]:

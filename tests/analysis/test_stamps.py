@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from pybench.analysis import queue_share, stamps
-from pybench.analysis.model import Group, group_rounds
+from pybench.analysis.model import Group, group_rounds, rounds_of_section
 from pybench.driver.progress import outcome
 from pybench.machine import cgroup, interference
 from pybench.machine.interference import Monitor, read_cpu_times, read_listen_counters
@@ -504,3 +504,14 @@ def test_a_file_of_before_that_calls_a_round_ok_though_it_lost_its_connections(
     (found,) = synthetic.as_rounds([result])
     assert (found.status, "mps" in found.values) == (status, status == "ok")
     assert (f"{lost} of 1000 connections" in found.error) == (status != "ok")
+
+
+def test_short_windows_may_be_long_enough_together() -> None:
+    short = structs.replace(FULL, window_s=0.3, runtime_s=0.3)
+    stamp = Stamp(code="short_run", text="measured for 0.3 s only")
+    for rounds, marked in ((3, True), (4, False)):
+        each = [structs.replace(short, round=i + 1, warnings=(stamp,)) for i in range(rounds)]
+        (group,) = group_rounds(rounds_of_section(each))
+        (cell,) = group.cells.values()
+        assert ("short_run" in cell.codes) is marked
+        assert bool(build_tables(group, [METRICS["mps"]]).stamps) is marked
