@@ -195,9 +195,12 @@ class Ratio:
         settle(f"{self.name}: {self.interval}", judged, self, self.remedy(judged))
 
     def settled(self, judge: Callable[[], Judgement]) -> Judgement:
-        """What it comes to: rounds are added while it is undecided, and there may be more."""
+        """What it comes to: rounds are added while it is undecided, and there may be more.
+
+        None are where an end that a bound opens is in the way: they would not close it.
+        """
         judged = judge()
-        while judged.outcome == "undecided" and self.go_on():
+        while judged.outcome == "undecided" and not _held_open(judged) and self.go_on():
             judged = judge()
         return judged
 
@@ -212,6 +215,9 @@ class Ratio:
 
     def remedy(self, judged: Judgement) -> str:
         """What would decide, as a test would write it."""
+        if _held_open(judged):
+            faster = 'engine="uring", more CPUs, or ' if "generator_bound" in self.stamps else ""
+            return f'{faster}metric="cpu_us_per_msg", which is no bound'
         more = remedy_words(judged)
         if not more or judged.more_rounds is None:
             return "a quieter machine"
@@ -252,6 +258,12 @@ class Ratio:
             f"ratio {operator} {_number(other)} would take no account of the interval"
             f" ({self.interval}): write ratio.require({instead})"
         )
+
+
+def _held_open(judged: Judgement) -> bool:
+    """Whether it is undecided for good: the end in question is open."""
+    is_open = judged.estimate.low <= 0 or math.isinf(judged.estimate.high)
+    return is_open and judged.estimate.df > 0 and judged.more_rounds is None
 
 
 def _number(other: object) -> str:

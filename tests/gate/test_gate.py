@@ -133,6 +133,16 @@ def test_a_ratio_is_a_number_and_a_sentence() -> None:
 # ---- rounds of turns ----
 
 
+def test_no_round_is_added_for_an_end_that_stays_open() -> None:
+    heats = FakeHeats({"selector": 40_000}, stamps={"c_epoll": ["generator_bound"]})
+    found = raced(heats)
+    with pytest.raises(Inconclusive, match=r'only a bound .*: engine="uring", .* or metric="cpu'):
+        found.require(at_least=0.5)
+    assert len(heats.asked) == 6
+    same = FakeHeats({"selector": 40_000}, stamps={"c_epoll": ["generator_bound"]})
+    raced(same, metric="cpu_us_per_msg").require(at_most=1.5)
+
+
 def test_a_clear_demand_is_decided_at_the_first_look() -> None:
     heats = FakeHeats({"selector": 40_000})
     found = raced(heats)
