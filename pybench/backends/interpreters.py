@@ -45,28 +45,27 @@ class Interpreter:
     free_threaded: bool
 
 
-def describe_self(library: str | None = None, module: str | None = None) -> dict[str, Any]:
+def describe_self(libraries: Mapping[str, str | None] | None = None) -> dict[str, Any]:
     """This interpreter as a result line holds it; call it when the backend is imported.
 
-    library: the distribution that the row is written with.  module: what is imported of it.
+    libraries: the distributions that the row is written with, and what is imported of each.
     gil: whether it is on now: importing an extension may have switched it on.
     """
+    found = (_distribution(name, module) for name, module in (libraries or {}).items())
     return {
         "executable": sys.executable,
         "version": platform.python_version(),
         "implementation": platform.python_implementation(),
         "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
-        "library": _distribution(library, module),
+        "library": ", ".join(filter(None, found)),
     }
 
 
-def _distribution(name: str | None, module: str | None) -> str:
+def _distribution(name: str, module: str | None) -> str:
     """`uvloop 0.21.0`, as the module says that was imported; empty when there is none.
 
     One that is not where the distribution of that name is stands with its file.
     """
-    if name is None:
-        return ""
     loaded = None if module is None else sys.modules.get(module)
     file = getattr(loaded, "__file__", None)
     try:

@@ -22,8 +22,10 @@ def unavailable(row: Row) -> str | None:
         return f"needs Python 3.{row.since_minor} or later"
     if row.until_minor is not None and sys.version_info[:2] > (3, row.until_minor):
         return f"{row.requires} does not work on Python 3.{row.until_minor + 1} or later"
-    if row.requires is not None and not _has_library(row):
+    if row.requires is not None and not _has_library(row, row.requires):
         return _how_to_add(row)
+    if row.runs_on is not None and not _has_library(row, row.runs_on):
+        return f"{row.runs_on}: not installed (pip install {row.runs_on})"
     if row.command is not None:
         return _program_missing(row.command)
     path, module = _place(row.target)
@@ -34,12 +36,12 @@ def unavailable(row: Row) -> str | None:
     return None
 
 
-def _has_library(row: Row) -> bool:
+def _has_library(row: Row, name: str) -> bool:
     """Whether what the row requires is there; a folder without code that has its name is not it."""
-    spec = find_spec(str(row.requires))
+    spec = find_spec(name)
     if spec is not None and spec.origin is not None:
         return True
-    return bool(row.spec) and _is_importable(row, str(row.requires))
+    return bool(row.spec) and _is_importable(row, name)
 
 
 def _is_importable(row: Row, module: str) -> bool:
@@ -66,13 +68,32 @@ def _here() -> str:
 
 def _how_to_add(row: Row) -> str:
     if row.extra is not None:
-        return f"{row.requires}: not installed (pip install {row.extra})"
+        return f"{row.requires}: not installed (pip install {row.extra}{_glibc_missing(row)})"
     if not str(row.requires).startswith("pybench."):
         return f"{row.requires}: not installed"
     return (
         f"{row.requires}: extension not built for this Python "
         f"(pip install . in the source tree builds it; that needs {row.built_with})"
     )
+
+
+def _glibc_missing(row: Row) -> str:
+    """What pip will not say: that it finds no wheel for the C library that is here."""
+    if row.glibc_minor is None:
+        return ""
+    name, _, version = _c_library().partition(" ")
+    if name == "glibc" and int(version.split(".")[1]) >= row.glibc_minor:
+        return ""
+    here = f"glibc {version}" if name == "glibc" else "another C library"
+    return f"; its wheels need glibc 2.{row.glibc_minor} or later, here is {here}"
+
+
+def _c_library() -> str:
+    """`glibc 2.36`; empty when it is another, which does not know that name."""
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (ValueError, OSError):
+        return ""
 
 
 def _program_missing(command: str) -> str | None:

@@ -11,6 +11,10 @@ class Row:
     target: `module:callable` or `/path/file.py:callable`, a `Serve`; empty for a program.
     requires: the import name that must be there, or None.
     extra: the distribution that brings it, and the extra of ours that asks for it; or None.
+    runs_on: of a row that needs two, the import name of the second: whose loop the first runs on.
+        The distribution that brings it, and the extra that asks for it, have the same name.
+    glibc_minor: of glibc 2, the first minor version that the wheels of `extra` run on, where no
+        marker of a requirement can say so; or None.
     loop: `module:callable` that makes the event loop to run `target` on, or None for its default.
     command: of a program in any language, with `{port}` in it, instead of a target.
     source: the distribution that brings a row that is not ours, `name version`.
@@ -30,6 +34,8 @@ class Row:
     target: str
     requires: str | None = None
     extra: str | None = None
+    runs_on: str | None = None
+    glibc_minor: int | None = None
     loop: str | None = None
     command: str | None = None
     source: str = ""
@@ -40,6 +46,12 @@ class Row:
     built_with: str = ""
     since_minor: int = 10
     until_minor: int | None = None
+
+    @property
+    def libraries(self) -> dict[str, str | None]:
+        """The distributions that it is written with, and what is imported of each."""
+        first = {self.extra: self.requires} if self.extra is not None else {}
+        return first | ({self.runs_on: self.runs_on} if self.runs_on is not None else {})
 
     @property
     def asked_for_as(self) -> str:

@@ -74,7 +74,7 @@ class WorkerPython(TypedDict, total=False):
     version: Annotated[str, key("`3.12.1`")]
     implementation: Annotated[str, key("`CPython`")]
     gil: Annotated[bool, key("whether the GIL was on when the backend had been imported")]
-    library: Annotated[str, key("library of the row with its version; empty: it has none")]
+    library: Annotated[str, key("libraries of the row with their versions; empty: it has none")]
 
 
 OPEN: Final = {"env": Environment, "python": WorkerPython}

@@ -65,7 +65,7 @@ def run(spec: dict[str, Any], writer: Writer) -> int:
         serve = backends.load(row)
         step = "setup"
         listener = listen(spec["bind"])
-        writer.send(Listening(listener.getsockname()[1], describe_self(row.extra, row.requires)))
+        writer.send(Listening(listener.getsockname()[1], describe_self(row.libraries)))
         step = "raised"
         serve_once(serve, listener, spec["conns"], spec["msize"], send)
     except BaseException as exc:

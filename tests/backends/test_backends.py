@@ -352,6 +352,31 @@ def test_a_row_of_other_pythons_says_of_which() -> None:
     assert unavailable(old) == "json does not work on Python 3.10 or later"
 
 
+def test_a_row_on_the_loop_of_a_second_library_needs_both() -> None:
+    row = replace(ROWS["aiofastnet"], requires="json", runs_on="no_such_loop")
+    assert unavailable(row) == "no_such_loop: not installed (pip install no_such_loop)"
+    assert unavailable(replace(row, runs_on="json")) is None
+    assert row.libraries == {"aiofastnet": "json", "no_such_loop": "no_such_loop"}
+
+
+@pytest.mark.parametrize(
+    ("library", "expected"),
+    [
+        ("glibc 2.36", "; its wheels need glibc 2.39 or later, here is glibc 2.36"),
+        ("glibc 2.39", ""),
+        ("glibc 2.40", ""),
+        (None, "; its wheels need glibc 2.39 or later, here is another C library"),
+    ],
+)
+def test_wheels_that_pip_would_not_find_are_said_to_need_another_c_library(
+    library: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.confstr", lambda name: library)
+    row = replace(ROWS["rloop"], requires="no_such_loop", glibc_minor=39)
+    assert unavailable(row) == f"no_such_loop: not installed (pip install rloop{expected})"
+    assert unavailable(replace(row, requires="json")) is None, "built from source it runs"
+
+
 def test_a_missing_extension_is_told_from_a_missing_library() -> None:
     row = Row("c_none", "", "C", "pybench.backends.rows.c:serve_none", "pybench.c_none")
     assert "pybench.c_none: extension not built" in (unavailable(row) or "")

@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import venv
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,12 @@ def test_files_of_one_interpreter_each_are_compared_by_row(
         ("selector[full]", "selector[bare]"),
         ("thread[full]", "thread[bare]"),
     ]
+
+
+def test_a_row_of_two_libraries_says_the_version_of_both() -> None:
+    found = interpreters.describe_self({"msgspec": "msgspec", "rich": "rich"})["library"]
+    assert found == f"msgspec {version('msgspec')}, rich {version('rich')}"
+    assert interpreters.describe_self({})["library"] == ""
 
 
 def test_a_row_that_is_missing_there(run: Run, pythons: tuple[str, str], tmp_path: Path) -> None:
