@@ -16,6 +16,7 @@ MAPPINGS_PER_THREAD = 3 if sys.version_info >= (3, 11) else 2
 
 _MODULES = {"asyncio": "asyncio_streams"}
 _AIOFASTNET = "pybench.backends.rows.aiofastnet:new_event_loop"
+_AIOFASTNET_UVLOOP = "pybench.backends.rows.aiofastnet_uvloop:new_event_loop"
 
 
 def _on_loop(name: str, like: str, library: str, family: str, loop: str = "") -> Row:
@@ -32,6 +33,30 @@ def _on_loop(name: str, like: str, library: str, family: str, loop: str = "") ->
         library,
         loop=loop or f"{library}:new_event_loop",
     )
+
+
+def _on_loop_thrice(
+    library: str,
+    loop: str = "",
+    *,
+    since_minor: int = 10,
+    glibc_minor: int | None = None,
+) -> tuple[Row, ...]:
+    """Streams, protocols and sockets on the loop of a library of today.
+
+    since_minor: the first Python that its wheels are built for, of those that we run on.
+    """
+    rows = (
+        _on_loop(f"{library}{way}", f"asyncio{way}", library, "other loops", loop)
+        for way in ("", "_proto", "_sock")
+    )
+    return tuple(replace(row, since_minor=since_minor, glibc_minor=glibc_minor) for row in rows)
+
+
+def _aiofastnet_on_uvloop(name: str, like: str) -> Row:
+    row = _on_loop(name, like, "aiofastnet", "other loops", _AIOFASTNET_UVLOOP)
+    description = f"the code of {like} on uvloop's loop with aiofastnet's transports"
+    return replace(row, description=description, runs_on="uvloop")
 
 
 def _of(library: str, name: str, family: str, description: str, serve: str = "serve") -> Row:
@@ -156,8 +181,25 @@ ROWS: dict[str, Row] = {
         _on_loop(
             "aiofastnet_buffered", "asyncio_buffered", "aiofastnet", "other loops", _AIOFASTNET
         ),
+        _aiofastnet_on_uvloop("aiofastnet_uvloop", "asyncio"),
+        _aiofastnet_on_uvloop("aiofastnet_uvloop_proto", "asyncio_proto"),
+        _aiofastnet_on_uvloop("aiofastnet_uvloop_buffered", "asyncio_buffered"),
+        *_on_loop_thrice("loopmini", since_minor=11),
+        *_on_loop_thrice("blazio", since_minor=12),
+        *_on_loop_thrice("talyn", "talyn:Loop", since_minor=13, glibc_minor=36),
+        *_on_loop_thrice("zuvloop", since_minor=14),
+        *_on_loop_thrice("rsloop", glibc_minor=39),
         _of("trio", "trio", "trio", "one task per connection in a nursery, SocketStream"),
         _of("anyio", "anyio", "trio", "one task per connection in a task group, on asyncio"),
+        replace(
+            _of("anyio", "anyio_uvloop", "trio", "the code of anyio on asyncio's tasks and uvloop"),
+            loop="uvloop:new_event_loop",
+            runs_on="uvloop",
+        ),
+        replace(
+            _of("anyio", "anyio_trio", "trio", "the code of anyio on trio", "serve_on_trio"),
+            runs_on="trio",
+        ),
         replace(
             _of("curio", "curio", "trio", "one task per connection in a task group"),
             until_minor=11,

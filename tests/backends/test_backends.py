@@ -35,6 +35,9 @@ QUIET_S = 0.06
 # all of them.
 _RLOOP_LOST_ENDS = "rloop 0.5 forgets a connection that is reset or half-closed: no connection_lost"
 _RLOOP_WAKE = "rloop 0.5 does not wake up for a Ctrl-C or a callback's exception"
+_BLAZIO_STALLS = "blazio 0.1 stops sending to a peer that reads slowly and has ended its own side"
+_BLAZIO_RESETS = "blazio 0.1 may miss that a peer has reset its connection: no connection_lost"
+_TALYN_BLOCKS = "talyn 0.10 takes a full socket for an error, and closes the connection"
 _RLOOP_ENDS = {
     "half_close": _RLOOP_LOST_ENDS,
     "half_close_with_little": _RLOOP_LOST_ENDS,
@@ -60,6 +63,18 @@ CANNOT = {
     "aiofastnet": {
         "test_more_connections_than_files": "aiofastnet 1.2 says so, but may leave a connection"
         " open that it was accepting"
+    },
+    "blazio": {"half_close": _BLAZIO_STALLS, "resets": _BLAZIO_RESETS},
+    "blazio_proto": {"half_close": _BLAZIO_STALLS, "resets": _BLAZIO_RESETS},
+    "blazio_sock": {"half_close": "blazio 0.1 raises OSError: WouldBlock from sock_sendall"},
+    "talyn": {
+        "half_close": _TALYN_BLOCKS,
+        "test_more_connections_than_files": "talyn 0.10 tells nobody that it cannot accept",
+    },
+    "talyn_proto": {"half_close": _TALYN_BLOCKS},
+    "anyio_trio": {
+        "test_more_connections_than_files": "anyio on trio raises a BrokenResourceError, the reason"
+        " is only its cause"
     },
     "twisted": {
         "test_more_connections_than_files": "Twisted accepts and closes what it has no descriptor"

@@ -108,3 +108,5 @@ def test_every_library_of_a_row_is_an_extra_of_its_name() -> None:
         assert (library in in_all) == (row.glibc_minor is None), (
             "what pip cannot tell is not in all"
         )
+        since = f"python_version >= '3.{row.since_minor}'"
+        assert (since in requirement) == (row.since_minor > 10), "the list and pip ask for the same"

@@ -272,7 +272,7 @@ def many_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         [
             *synthetic.make_many(counts=(10, 1000), rounds=2),
-            synthetic.make_failure("rsloop", 10),
+            synthetic.make_failure("future_loop", 10),
         ],
     )
 
@@ -296,7 +296,7 @@ def many(browser: Any, many_file: Path) -> Iterator[Visit]:
     here.context.close()
 
 
-FAMILY = {row: family for row, family, _ in synthetic.MANY_ROWS} | {"rsloop": "other"}
+FAMILY = {row: family for row, family, _ in synthetic.MANY_ROWS} | {"future_loop": "other"}
 FASTEST = {
     *("asyncio_proto[py3.13]", "uvloop_proto", "rloop_proto", "curio", "twisted", "gevent"),
     *("raw_selector", "thread", "c_uring", "c-echo", "fastecho"),

@@ -1,4 +1,4 @@
-"""anyio: one task per connection in a task group, on asyncio's loop or on trio's."""
+"""anyio: one task per connection in a task group, on asyncio's loop, on uvloop's or on trio's."""
 
 import socket
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import anyio
 from anyio.abc import SocketListener, SocketStream
 
 from pybench.backends.groups import first_error
+from pybench.backends.loops import LoopFactory
 
 
 async def _echo(stream: SocketStream, msize: int) -> None:
@@ -37,10 +38,15 @@ def serve(
     /,
     *,
     backend: str = "asyncio",
+    loop_factory: LoopFactory | None = None,
 ) -> None:
-    """See `contract.Serve`. backend: whose loop anyio runs on, `asyncio` or `trio`."""
+    """See `contract.Serve`.
+
+    backend: whose tasks anyio runs on, `asyncio` or `trio`.  loop_factory: makes asyncio's loop.
+    """
+    options = {} if loop_factory is None else {"loop_factory": loop_factory}
     with first_error(), listener.dup() as own:
-        anyio.run(_serve, own, conns, msize, ready, backend=backend)
+        anyio.run(_serve, own, conns, msize, ready, backend=backend, backend_options=options)
 
 
 serve_on_trio = partial(serve, backend="trio")
