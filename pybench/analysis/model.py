@@ -318,14 +318,14 @@ def without_copies(rounds: Iterable[Round]) -> tuple[list[Round], int]:
     for one in rounds:
         if found.setdefault(one.identity, one) is not one:
             copies += 1
-    measured = {(r.campaign, r.func, r.number, r.conns, r.rate) for r in found.values() if r.ok}
-    kept = [
-        r
-        for r in found.values()
-        if r.status != "unavailable"
-        or (r.campaign, r.func, r.number, r.conns, r.rate) not in measured
-    ]
+    measured = {_place(r) for r in found.values() if r.ok}
+    kept = [r for r in found.values() if r.status != "unavailable" or _place(r) not in measured]
     return kept, copies
+
+
+def _place(one: Round) -> tuple[object, ...]:
+    """Which round of which cell it is, of one that measured nothing as well."""
+    return one.campaign, one.func, one.number, one.conns, one.setting.msize, one.rate
 
 
 def shared_rounds(base: Iterable[Group], new: Iterable[Group]) -> int:

@@ -91,7 +91,7 @@ def _both(one: Contest, other: Contest) -> tuple[Result, ...]:
     found: dict[object, Result] = {}
     for r in (*one.results, *other.results):
         heat = r.turns.heat if r.turns is not None else 0
-        found.setdefault((r.func, r.conns, r.round, heat, r.started_at), r)
+        found.setdefault((r.func, r.conns, r.msize, r.round, heat, r.started_at), r)
     return tuple(found.values())
 
 
@@ -179,13 +179,16 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Standings:
-    """How a race stands at one number of connections.
+    """How a race stands at one number of connections, with messages of one size in bytes.
 
+    sized: whether the race has several sizes, so that each is to be named.
     each: the best first; who was not measured comes last.  base: the contender that the others are
     set against.  bound: stamps that all sides of a ratio share, which moves it towards 1.
     """
 
     conns: int
+    msize: int
+    sized: bool
     metric: Metric
     precision: float
     base: str
@@ -220,16 +223,18 @@ class Standings:
 
 
 def judge(asked: RaceRecord, results: Iterable[Result]) -> list[Standings]:
-    """How the race stands, for each number of connections, rising.
+    """How the race stands, for each number of connections and size of a message, rising.
 
     That any of the differences called out is none has a chance of about 5%, for all together and
     over all looks.
     """
-    by_conns: dict[int, dict[str, list[Result]]] = {}
+    by_field: dict[tuple[int, int], dict[str, list[Result]]] = {}
     for result in results:
-        of = by_conns.setdefault(result.conns, {label: [] for label in asked.contenders})
+        at = result.conns, result.msize
+        of = by_field.setdefault(at, {label: [] for label in asked.contenders})
         of.setdefault(result.func, []).append(result)
-    found = [_Field(asked, conns, of) for conns, of in sorted(by_conns.items())]
+    sized = len({msize for _, msize in by_field}) > 1
+    found = [_Field(asked, *at, of, sized=sized) for at, of in sorted(by_field.items())]
     levels = iter(_levels([e for field in found for e in field.to_base.values()]))
     return [
         field.standings(
@@ -254,13 +259,20 @@ def _levels(estimates: Sequence[Estimate]) -> list[float]:
 
 
 class _Field:
-    """All contenders at one number of connections, and every ratio among them."""
+    """All contenders at one number of connections and size of a message, and every ratio among
+    them."""
 
     def __init__(
-        self, asked: RaceRecord, conns: int, results: Mapping[str, Sequence[Result]]
+        self,
+        asked: RaceRecord,
+        conns: int,
+        msize: int,
+        results: Mapping[str, Sequence[Result]],
+        *,
+        sized: bool,
     ) -> None:
         self._asked = asked
-        self._conns = conns
+        self._conns, self._msize, self._sized = conns, msize, sized
         self._metric = METRICS[asked.metric]
         self._runners = {label: Runner(label, tuple(of)) for label, of in results.items()}
         measured = [label for label, runner in self._runners.items() if runner.good]
@@ -297,6 +309,8 @@ class _Field:
         shared = [self._bounds(label) for label in self._runners if self._runners[label].good]
         return Standings(
             conns=self._conns,
+            msize=self._msize,
+            sized=self._sized,
             metric=self._metric,
             precision=self._asked.precision,
             base=self.base,

@@ -138,10 +138,13 @@ def _announce(plan: "RacePlan") -> None:
         warn(f"warning: {warning}")
     race = plan.race
     counts = ",".join(map(count_label, race.campaign.conns))
+    sizes = ",".join(map(count_label, race.campaign.msize))
+    several = f" with messages of {sizes} bytes" if len(race.campaign.msize) > 1 else ""
     span = short_span(race.budget_ns / NS_PER_S)
+    known = f"{100 * race.precision:g}%"
     warn(
-        f"{len(race.contenders)} contenders at {counts} connections, until their ratios are known"
-        f" within {100 * race.precision:g}% or for {span} (seed {race.campaign.seed})"
+        f"{len(race.contenders)} contenders at {counts} connections{several}, until their"
+        f" ratios are known within {known} or for {span} (seed {race.campaign.seed})"
     )
 
 
@@ -167,7 +170,7 @@ def _show(
 def _status(outcome: "Outcome") -> int:
     """Whether every pair is decided; whatever ended the race early is said."""
     if outcome.interrupted is not None:
-        rounds = len({(r.conns, r.round) for r in outcome.results})
+        rounds = len({(r.conns, r.msize, r.round) for r in outcome.results})
         warn(f"interrupted ({outcome.interrupted}): {rounds} rounds measured")
         return INTERRUPTED
     if outcome.broken is not None:

@@ -106,8 +106,8 @@ def make_plan(campaign: Campaign, done: Sequence[Result] = ()) -> Plan:
 
 def _still_done(done: Sequence[Result], unavailable: Iterable[Cell]) -> list[Result]:
     """What need not be measured: a row that was unavailable may have been installed since."""
-    still = {(cell.label, cell.conns) for cell in unavailable}
-    return [r for r in done if r.status != "unavailable" or (r.func, r.conns) in still]
+    still = {(cell.label, cell.conns, cell.msize) for cell in unavailable}
+    return [r for r in done if r.status != "unavailable" or (r.func, r.conns, r.msize) in still]
 
 
 def asked_s(cell: Cell) -> float:
@@ -184,14 +184,14 @@ class Completed:
     """What is measured so far of a campaign, and so what a task still lacks."""
 
     def __init__(self, results: Iterable[Result] = ()) -> None:
-        self._statuses: dict[tuple[str, int, int], dict[int, Result]] = {}
+        self._statuses: dict[tuple[str, int, int, int], dict[int, Result]] = {}
         for result in results:
             self.add(result)
 
     def add(self, result: Result) -> None:
         """A round has ended; one that failed counts as not measured."""
         if result.status in ("ok", "unavailable"):
-            key = (result.func, result.conns, result.round)
+            key = (result.func, result.conns, result.msize, result.round)
             self._statuses.setdefault(key, {})[result.rate] = result
 
     def next_cell(self, task: Task) -> Cell | None:
@@ -228,7 +228,7 @@ class Completed:
         return max(1, len(first) + sweep.steps_left(_outcomes(first)) - len(found))
 
     def _of(self, cell: Cell, number: int) -> Mapping[int, Result]:
-        return self._statuses.get((cell.label, cell.conns, number), {})
+        return self._statuses.get((cell.label, cell.conns, cell.msize, number), {})
 
 
 def _outcomes(found: Mapping[int, Result]) -> dict[int, bool]:

@@ -17,7 +17,7 @@ from pybench.analysis.stamps import class_of
 from pybench.driver.control import Progress
 from pybench.driver.plan import GUESSED_OVERHEAD_S, asked_s
 from pybench.result import Result
-from pybench.spec import Cell
+from pybench.spec import USUAL_MSIZE, Cell
 
 
 class Reporter(Protocol):
@@ -107,11 +107,17 @@ def short_span(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def cell_name(func: str, conns: int, rate: int, number: int, rounds: int) -> str:
-    """How a round is called in every line about it. rate: 0 in a closed loop."""
+def cell_name(of: Cell | Result, number: int, rounds: int) -> str:
+    """How a round is called in every line about it.
+
+    of: what it measures, or has measured.  number: of the round, of so many rounds.
+    """
+    func = of.label if isinstance(of, Cell) else of.func
+    conns, rate = of.conns, of.rate
+    size = "" if of.msize == USUAL_MSIZE else f", {of.msize}-byte messages"
     asked = f", {rate:,}/s asked for" if rate else ""
     suffix = f" (round {number}/{rounds})" if rounds > 1 else ""
-    return f"{func}, {conns} connection{'s' if conns > 1 else ''}{asked}{suffix}"
+    return f"{func}, {conns} connection{'s' if conns > 1 else ''}{size}{asked}{suffix}"
 
 
 class PlainReporter:
@@ -137,7 +143,7 @@ class PlainReporter:
 
     def round_finished(self, result: Result) -> None:
         self._finished += 1
-        name = cell_name(result.func, result.conns, result.rate, result.round, self._rounds)
+        name = cell_name(result, result.round, self._rounds)
         lines = [f"[{self._finished}/{self._total}] {name}: {outcome(result)}"]
         lines += [f"    {line}" for line in result.details.splitlines()]
         print("\n".join(lines), file=self._stream, flush=True)
@@ -213,7 +219,7 @@ class LiveReporter:
         self._live.stop()
 
     def round_started(self, cell: Cell, number: int) -> None:
-        self._current = cell_name(cell.label, cell.conns, cell.rate, number, self._rounds)
+        self._current = cell_name(cell, number, self._rounds)
         self._rate, self._last = "starting", None
         self._estimate.start()
 
@@ -228,7 +234,7 @@ class LiveReporter:
     def round_finished(self, result: Result) -> None:
         self._estimate.finish()
         self._finished += 1
-        name = cell_name(result.func, result.conns, result.rate, result.round, self._rounds)
+        name = cell_name(result, result.round, self._rounds)
         style = "" if result.ok and not marking(result) else "yellow" if result.ok else "red"
         self._console.print(Text(f"{name}: {outcome(result)}", style=style))
         if result.details:

@@ -1,8 +1,8 @@
 """A race: rounds of heats until every ratio is known as well as was asked for, or time is over.
 
 `run` is the way through. What is to be done is in `raceplan.py`, one round of a heat in `heat.py`,
-what the results say in `analysis/race.py`. Several numbers of connections take turns as well: one
-that is settled leaves its time to the others.
+what the results say in `analysis/race.py`. Several numbers of connections or sizes of a message
+take turns as well: one that is settled leaves its time to the others.
 """
 
 import math
@@ -22,7 +22,7 @@ from pybench.driver.heat import Entrant, HeatContext
 from pybench.driver.interrupts import InterruptError, Interrupts
 from pybench.driver.loadserver import ServerKeeper
 from pybench.driver.raceplan import Heats, RacePlan
-from pybench.driver.raceprogress import RaceReporter
+from pybench.driver.raceprogress import RaceReporter, where_words
 from pybench.errors import ServerError
 from pybench.machine import environment
 from pybench.result import Result
@@ -112,14 +112,14 @@ class _Course:
         self._writer = writer
         self._clock = clock
         self._deadline = clock() + plan.race.budget_ns / NS_PER_S
-        self._open = [_Field(conns, heats) for conns, heats in plan.heats.items()]
+        self._open = [_Field(*key, heats) for key, heats in plan.heats.items()]
 
     def standings(self) -> list[Standings]:
         """How it stands."""
         return judge(self._asked, self.results)
 
     def run(self, interrupts: Interrupts) -> None:
-        """Round after round, the numbers of connections in turn."""
+        """Round after round, numbers of connections and sizes in turn."""
         while self._open:
             for one in list(self._open):
                 interrupts.check()
@@ -133,7 +133,7 @@ class _Course:
     def _is_over_after_round(self, one: "_Field") -> bool:
         """Run one more round; returns whether it was the last."""
         begun, found = self._clock(), list[Result]()
-        self._reporter.round_started(one.conns, one.rounds + 1)
+        self._reporter.round_started(self._where(one), one.rounds + 1)
         env = self._env | {"load_average": environment.load_average()}
         for number, heat in enumerate(one.heats, 1):
             for result in self._measure(heat, one.rounds + 1, number, env):
@@ -143,27 +143,33 @@ class _Course:
                     self._writer.write(found[-1])
         one.last_s = self._clock() - begun
         for label in one.take_in(found):
-            self._reporter.left_out(label, one.conns)
+            self._reporter.left_out(label, self._where(one))
         left_s = max(0.0, self._deadline - self._clock())
         self._reporter.round_finished(found, self.standings, left_s)
         return not one.heats or (is_look(one.rounds) and self._is_settled(one, left_s))
 
+    def _where(self, one: "_Field") -> str:
+        return where_words(one.conns, one.msize if len(self._race.campaign.msize) > 1 else None)
+
     def _is_settled(self, one: "_Field", left_s: float) -> bool:
         """Look how it stands; returns whether more rounds would tell nothing that was asked for."""
-        standings = next(s for s in self.standings() if s.conns == one.conns)
+        standings = next(
+            s for s in self.standings() if (s.conns, s.msize) == (one.conns, one.msize)
+        )
         self._reporter.looked(standings, left_s)
         return standings.settled
 
 
 @dataclass(slots=True)
 class _Field:
-    """The race at one number of connections.
+    """The race at one number of connections, with messages of one size.
 
     heats: those that still take part.  last_s: how long its last round took.
     failures: rounds that a contender has failed in, one after another.
     """
 
     conns: int
+    msize: int
     heats: Heats
     rounds: int = 0
     last_s: float = 0.0

@@ -21,7 +21,8 @@ from pybench.errors import PreflightError
 from pybench.machine import limits
 from pybench.machine.limits import Limit
 from pybench.machine.placement import Placement, place
-from pybench.spec.race import Contender, Race
+from pybench.spec import USUAL_MSIZE
+from pybench.spec.race import Contender, Field, Race
 
 WORKER_KIB: Final = 40 * 1024  # an interpreter with a library
 CONNECTION_KIB: Final = 32  # of both sides, the kernel's share and a thread's stack included
@@ -33,13 +34,13 @@ Heats = tuple[tuple[Entrant, ...], ...]
 class RacePlan:
     """A race that can start: checked against this machine, nothing begun.
 
-    heats: number of connections -> the heats of each round.
+    heats: number of connections and size of a message -> the heats of each round.
     """
 
     race: Race
     placement: Placement
     bind: str
-    heats: Mapping[int, Heats]
+    heats: Mapping[Field, Heats]
     warnings: tuple[str, ...]
 
 
@@ -60,7 +61,7 @@ def make_plan(race: Race) -> RacePlan:
     _check_server(race, bind)
     if obstacles := preflight.obstacles(campaign, bind):
         raise PreflightError(f"this machine cannot run {'; '.join(map(str, obstacles))}")
-    heats = {conns: _heats(race, conns) for conns in campaign.conns}
+    heats = {field: _heats(race, *field) for field in race.fields}
     return RacePlan(
         race=race,
         placement=placement,
@@ -99,17 +100,17 @@ def _check_server(race: Race, bind: str) -> None:
         if address is None:
             address = stack.enter_context(LoadServer(listen=bind)).address
         for contender in asked.values():
-            reason = unsupported(address, bind, race.cell(contender, 1))
+            reason = unsupported(address, bind, race.cell(contender, 1, USUAL_MSIZE))
             if reason is not None:
                 raise PreflightError(f"the load server cannot do this: {reason}")
 
 
-def _heats(race: Race, conns: int) -> Heats:
+def _heats(race: Race, conns: int, msize: int) -> Heats:
     """All contenders in as few heats as the machine allows, the first one in each.
 
     Raises PreflightError when it does not allow two at once.
     """
-    entrants = [_entrant(race, one, conns) for one in race.contenders]
+    entrants = [_entrant(race, one, conns, msize) for one in race.contenders]
     if (text := _too_much(entrants)) is None:
         return (tuple(entrants),)
     pivot, *others = entrants
@@ -124,12 +125,12 @@ def _heats(race: Race, conns: int) -> Heats:
     return tuple(map(tuple, heats))
 
 
-def _entrant(race: Race, contender: Contender, conns: int) -> Entrant:
+def _entrant(race: Race, contender: Contender, conns: int, msize: int) -> Entrant:
     """With the placement that its own busy poll makes."""
     campaign = replace(race.campaign, busy_poll_us=contender.busy_poll_us)
     return Entrant(
         label=contender.label,
-        cell=race.cell(contender, conns),
+        cell=race.cell(contender, conns, msize),
         placement=place(campaign).for_conns(conns),
     )
 
@@ -154,8 +155,9 @@ def _short(entrants: Sequence[Entrant]) -> Iterator[str]:
         yield from (text for limit in of if (text := limit.check(needed)) is not None)
 
 
-def _split_notes(heats: Mapping[int, Heats]) -> Iterator[str]:
-    for conns, each in heats.items():
+def _split_notes(heats: Mapping[Field, Heats]) -> Iterator[str]:
+    by_conns = {conns: each for (conns, _), each in heats.items()}  # sizes take no more of anything
+    for conns, each in by_conns.items():
         if len(each) > 1:
             text = _too_much([each[0][0], *(one for heat in each for one in heat[1:])])
             yield (

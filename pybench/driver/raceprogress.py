@@ -17,6 +17,7 @@ from pybench.analysis.race import Standing, Standings
 from pybench.analysis.verdict import interval_words, remedy_words
 from pybench.driver.progress import short_span
 from pybench.result import Result
+from pybench.spec import USUAL_MSIZE
 
 DIGITS = 3
 _STYLES = {"faster": "green", "slower": "red", "equal": "cyan"}
@@ -29,8 +30,8 @@ class RaceReporter(Protocol):
 
     def __exit__(self, *exc_info: object) -> None: ...
 
-    def round_started(self, conns: int, number: int) -> None:
-        """A round begins, of all heats at one number of connections. number: from 1."""
+    def round_started(self, where: str, number: int) -> None:
+        """A round begins, of all heats of one field. where: in words.  number: from 1."""
 
     def round_finished(
         self, results: Sequence[Result], standings: Callable[[], list[Standings]], left_s: float
@@ -41,9 +42,9 @@ class RaceReporter(Protocol):
         """
 
     def looked(self, standings: Standings, left_s: float) -> None:
-        """It was judged at one number of connections: verdicts fall here."""
+        """It was judged in one field: verdicts fall here."""
 
-    def left_out(self, label: str, conns: int) -> None:
+    def left_out(self, label: str, where: str) -> None:
         """A contender takes part no more: it has failed again and again."""
 
 
@@ -56,10 +57,25 @@ def make_race_reporter(budget_s: float, stream: TextIO) -> RaceReporter:
     return PlainRaceReporter(stream)
 
 
+def where_words(conns: int, msize: int | None) -> str:
+    """`100 connections, 1000-byte messages`. msize: None where it goes without saying."""
+    return f"{conns} connections" + ("" if msize is None else f", {msize}-byte messages")
+
+
+def _where(standings: Standings) -> str:
+    return where_words(standings.conns, standings.msize if standings.sized else None)
+
+
+def _named(msize: int) -> int | None:
+    """The size where it does not go without saying."""
+    return None if msize == USUAL_MSIZE else msize
+
+
 def failures_of(results: Sequence[Result]) -> list[str]:
     """A line for each contender that the round has measured nothing of."""
     return [
-        f"{r.func}, {r.conns} connections (round {r.round}): {r.status}: {r.error}"
+        f"{r.func}, {where_words(r.conns, _named(r.msize))} (round {r.round}):"
+        f" {r.status}: {r.error}"
         for r in results
         if not r.ok
     ]
@@ -92,7 +108,7 @@ class SilentRaceReporter:
     def __exit__(self, *exc_info: object) -> None:
         pass
 
-    def round_started(self, conns: int, number: int) -> None:
+    def round_started(self, where: str, number: int) -> None:
         pass
 
     def round_finished(
@@ -103,7 +119,7 @@ class SilentRaceReporter:
     def looked(self, standings: Standings, left_s: float) -> None:
         pass
 
-    def left_out(self, label: str, conns: int) -> None:
+    def left_out(self, label: str, where: str) -> None:
         pass
 
 
@@ -122,7 +138,7 @@ class PlainRaceReporter(SilentRaceReporter):
         self._print(failures_of(results))
 
     def looked(self, standings: Standings, left_s: float) -> None:
-        where = f"[round {standings.rounds}, {standings.conns} connections]"
+        where = f"[round {standings.rounds}, {_where(standings)}]"
         left = f"{short_span(left_s)} left"
         self._print(
             f"{where} {one.runner.label} / {standings.base}: {ratio_text(one)}"
@@ -130,17 +146,17 @@ class PlainRaceReporter(SilentRaceReporter):
             for one in standings.pairs
         )
 
-    def left_out(self, label: str, conns: int) -> None:
-        self._print([out_text(label, conns)])
+    def left_out(self, label: str, where: str) -> None:
+        self._print([out_text(label, where)])
 
     def _print(self, lines: Iterable[str]) -> None:
         for line in lines:
             print(line, file=self._stream, flush=True)
 
 
-def out_text(label: str, conns: int) -> str:
+def out_text(label: str, where: str) -> str:
     """What is said of a contender that is out."""
-    return f"{label}, {conns} connections: failed again, and is out of the race"
+    return f"{label}, {where}: failed again, and is out of the race"
 
 
 class LiveRaceReporter:
@@ -151,7 +167,7 @@ class LiveRaceReporter:
         self._deadline = time.monotonic() + budget_s
         self._current = "starting"
         self._shown: list[Standings] = []
-        self._verdicts: dict[tuple[int, str], str] = {}
+        self._verdicts: dict[tuple[str, str], str] = {}
         self._live = Live(
             console=console, get_renderable=self._render, refresh_per_second=2, transient=True
         )
@@ -163,8 +179,8 @@ class LiveRaceReporter:
     def __exit__(self, *exc_info: object) -> None:
         self._live.stop()
 
-    def round_started(self, conns: int, number: int) -> None:
-        self._current = f"round {number} at {conns} connections"
+    def round_started(self, where: str, number: int) -> None:
+        self._current = f"round {number} at {where}"
 
     def round_finished(
         self, results: Sequence[Result], standings: Callable[[], list[Standings]], left_s: float
@@ -175,10 +191,10 @@ class LiveRaceReporter:
 
     def looked(self, standings: Standings, left_s: float) -> None:
         for one in standings.pairs:
-            self._verdicts[standings.conns, one.runner.label] = verdict_text(one)
+            self._verdicts[_where(standings), one.runner.label] = verdict_text(one)
 
-    def left_out(self, label: str, conns: int) -> None:
-        self._console.print(Text(out_text(label, conns), style="red"))
+    def left_out(self, label: str, where: str) -> None:
+        self._console.print(Text(out_text(label, where), style="red"))
 
     def _render(self) -> RenderableType:
         left_s = max(0.0, self._deadline - time.monotonic())
@@ -186,9 +202,9 @@ class LiveRaceReporter:
         table = Table.grid(padding=(0, 2))
         for standings in self._shown:
             for one in standings.pairs:
-                verdict = self._verdicts.get((standings.conns, one.runner.label), "")
+                verdict = self._verdicts.get((_where(standings), one.runner.label), "")
                 table.add_row(
-                    f"{standings.conns}",
+                    _where(standings) if standings.sized else f"{standings.conns}",
                     f"{one.runner.label} / {standings.base}",
                     ratio_text(one),
                     Text(verdict, style=_STYLES.get(verdict, "")),

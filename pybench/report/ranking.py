@@ -3,7 +3,8 @@
 As JSON:
 
     {"schema": 1, "metric": NAME, "precision": SHARE, "margin": SHARE,
-     "counts": [{"conns": N, "rounds": R, "base": NAME, "sentence": TEXT, "notes": [...],
+     "counts": [{"conns": N, "msize": BYTES, "rounds": R, "base": NAME, "sentence": TEXT,
+                 "notes": [...],
                  "contenders": [{"name", "rounds", "failed", "ratio", "ci95_low", "ci95_high",
                                  "verdict", "reason", "more_rounds", "groups", "value", "mps",
                                  "cpu_us_per_msg", "turns", "empty_turns", "starved_turns",
@@ -12,7 +13,7 @@ As JSON:
 The best contender comes first. `ratio` is to the base, null for the base itself and for one that
 was in no round with it; an end of the interval is null where it is open. `groups` are numbers from
 0: two contenders that share one are not surely different. `value` is the metric's own figure.
-As CSV: one line per contender and number of connections.
+As CSV: one line per contender, number of connections and size of a message.
 """
 
 import math
@@ -40,7 +41,7 @@ _TIMES: Final = ("p50", "p99", "due99")
 _COLUMNS: Final = (
     *("conns", "place", "contender", "rounds", "failed", "ratio", "ci95_low", "ci95_high"),
     *("verdict", "groups", "value", "mps", "cpu_us_per_msg", "turns", "empty_turns"),
-    *("starved_turns", "warnings", "errors"),
+    *("starved_turns", "warnings", "errors", "msize"),
 )
 
 
@@ -114,9 +115,10 @@ def title(standings: Standings) -> str:
 
 
 def place_words(standings: Standings) -> str:
-    """`at 1k connections`."""
+    """`at 1k connections`; of several sizes also which, ` with 16k-byte messages`."""
     plural = "" if standings.conns == 1 else "s"
-    return f"at {count_label(standings.conns)} connection{plural}"
+    size = f" with {count_label(standings.msize)}-byte messages" if standings.sized else ""
+    return f"at {count_label(standings.conns)} connection{plural}{size}"
 
 
 def _line(standings: Standings, one: Standing) -> list[str]:
@@ -258,6 +260,7 @@ def _record(contest: Contest, standings: Sequence[Standings]) -> dict[str, Any]:
         "counts": [
             {
                 "conns": one.conns,
+                "msize": one.msize,
                 "rounds": one.rounds,
                 "base": one.base,
                 "sentence": sentence(one),
@@ -302,4 +305,5 @@ def _lines(standings: Standings) -> Iterator[list[object]]:
             *(c["ci95_low"], c["ci95_high"], c["verdict"], " ".join(map(str, c["groups"]))),
             *(c["value"], c["mps"], c["cpu_us_per_msg"], c["turns"], c["empty_turns"]),
             *(c["starved_turns"], " ".join(c["warnings"]), "; ".join(c["errors"])),
+            standings.msize,
         ]

@@ -36,7 +36,10 @@ class CampaignRecord(Struct, frozen=True, kw_only=True):
 
     func: Annotated[tuple[str, ...] | UnsetType, key("what finds each row")] = UNSET
     conns: Annotated[tuple[Positive, ...] | UnsetType, key("connections of its cells")] = UNSET
-    msize: Annotated[Positive | UnsetType, key("size of a message", unit="bytes")] = UNSET
+    msize: Annotated[
+        Positive | tuple[Positive, ...] | UnsetType,
+        key("size of a message; of several, the sizes of its cells", unit="bytes"),
+    ] = UNSET
     think_us: Annotated[
         tuple[Count, Count] | UnsetType,
         key("shortest and longest wait between an echo and the next ping", unit="us"),

@@ -25,7 +25,8 @@ if TYPE_CHECKING:  # its library takes a fifth of the time of `--list`
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign(CampaignOptions):
-    """All that an invocation measures: every row at every number of connections, R times.
+    """All that an invocation measures: every row at every number of connections and every
+    size of a message, R times.
 
     What it is asked with is in `options.py`. all_rows: all rows were asked for.  rate_auto: sweep
     the rate instead of measuring given ones.
@@ -58,6 +59,7 @@ class Campaign(CampaignOptions):
             Cell(
                 row=row,
                 conns=conns,
+                msize=msize,
                 rate=rate,
                 rate_auto=self.rate_auto,
                 env=env,
@@ -68,6 +70,7 @@ class Campaign(CampaignOptions):
             for python in self._pythons_of(row)
             for env in ((), *self.env_sets)
             for conns in self.conns
+            for msize in self.msize
             for rate in (self.rate or (0,))
         )
 
@@ -99,6 +102,7 @@ class Campaign(CampaignOptions):
 
         record = {option.key: getattr(self, option.field) for option in OPTIONS.values()}
         record["func"] = self.func
+        record["msize"] = self.msize[0] if len(self.msize) == 1 else self.msize
         record["runtime_s"] = self.runtime_ns / NS_PER_S
         record["warmup_s"] = self.warmup_ns / NS_PER_S
         record["server"] = None if self.server is None else str(self.server)
@@ -121,6 +125,8 @@ class Campaign(CampaignOptions):
         try:
             found["runtime_s"] = round(found["runtime_s"] * NS_PER_S)
             found["warmup_s"] = round(found["warmup_s"] * NS_PER_S)
+            size = found["msize"]
+            found["msize"] = (size,) if isinstance(size, int) else tuple(size)
             found["pythons"] = tuple(Interpreter(**one) for one in found["pythons"])
             if found["server"] is not None:
                 found["server"] = _named("campaign.server", HostPort.parse, found["server"])

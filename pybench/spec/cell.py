@@ -4,15 +4,19 @@ from dataclasses import dataclass
 
 from pybench.backends import Row
 from pybench.backends.interpreters import Interpreter
-from pybench.spec.options import RoundOptions
+from pybench.spec.options import OPTIONS, RoundOptions
 from pybench.spec.parse import EnvSet
+
+(USUAL_MSIZE,) = OPTIONS["msize"].usual
+"""The size of a message that goes without saying, in bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell(RoundOptions):
     """One combination to measure: a row at a number of connections, as all of its campaign.
 
-    conns: connections, >= 1.  rate: pings per second over all connections, 0 for the closed loop.
+    conns: connections, >= 1.  msize: bytes of a message, >= 1.
+    rate: pings per second over all connections, 0 for the closed loop.
     rate_auto: a sweep of rates up to the knee; each of its steps is a cell with a rate.
     env: set in the worker besides the rest.  python: to run the worker under, None for the
     driver's own.
@@ -20,6 +24,7 @@ class Cell(RoundOptions):
 
     row: Row
     conns: int
+    msize: int = USUAL_MSIZE
     rate: int = 0
     rate_auto: bool = False
     env: EnvSet = ()
@@ -37,7 +42,8 @@ class Cell(RoundOptions):
 
     def __str__(self) -> str:
         rate = f" at {self.rate}/s" if self.rate else ""
-        return f"{self.label} x {self.conns}{rate}"
+        size = "" if self.msize == USUAL_MSIZE else f" ({self.msize} bytes)"
+        return f"{self.label}{size} x {self.conns}{rate}"
 
 
 def row_label(func: str, env: EnvSet, python: str = "") -> str:

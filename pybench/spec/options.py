@@ -129,10 +129,6 @@ def _arrivals(value: str | None) -> Mapping[str, object]:
 class RoundOptions:
     """What every round of a campaign is asked with; each cell has it."""
 
-    msize: int = _option(
-        "msize", parse.size(1, MAX_MSIZE), "BYTES", "size of a message: 64, 1k (1000) or 64KiB",
-        default="64", wire=_word("msize"), words="message size",
-    )  # fmt: skip
     think_us: tuple[int, int] = _option(
         "think", parse.think, "MIN[:MAX]", "wait between echo and next ping",
         default="0", wire=_think, words="think time",
@@ -176,6 +172,11 @@ class CampaignOptions(RoundOptions):
     conns: tuple[int, ...] = _option(
         "conns", parse.counts(1, MAX_CONNS), "N,...", "numbers of connections: 10,1k,10000",
         example="100,1k", wire=_word("conns"),
+    )  # fmt: skip
+    msize: tuple[int, ...] = _option(
+        "msize", parse.sizes(1, MAX_MSIZE), "BYTES,...",
+        "sizes of a message: 64,1k,64KiB; k is 1000",
+        default="64", wire=_word("msize"), words="message size",
     )  # fmt: skip
     rounds: int = _option(
         "rounds", parse.count(1, 1_000_000), "R", "rounds of each cell", default="1"

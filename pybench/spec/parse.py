@@ -86,8 +86,9 @@ def count(low: int, high: int) -> Callable[[str], int]:
     return lambda text: _within(parse_count(text), low, high)
 
 
-def size(low: int, high: int) -> Callable[[str], int]:
-    return lambda text: _within(parse_size(text), low, high)
+def sizes(low: int, high: int) -> Callable[[str], tuple[int, ...]]:
+    """A parser of sizes in bytes with commas between them, each once: `64,1k,64KiB`."""
+    return lambda text: unique(_within(parse_size(w), low, high) for w in split_list(text))
 
 
 def counts(low: int, high: int) -> Callable[[str], tuple[int, ...]]:

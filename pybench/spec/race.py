@@ -68,6 +68,10 @@ RACES: Final = Option(
 """Of a campaign: see `races_of_families`."""
 
 
+Field = tuple[int, int]
+"""Where a race is decided by itself: a number of connections, and the size of a message."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
     """One of a race.
@@ -101,13 +105,18 @@ class Race:
     margin: float
     budget_ns: int
 
-    def cell(self, contender: Contender, conns: int) -> Cell:
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Every number of connections with every size of a message, in the order asked for."""
+        return tuple(product(self.campaign.conns, self.campaign.msize))
+
+    def cell(self, contender: Contender, conns: int, msize: int) -> Cell:
         """What a worker and the load server are asked for. Its label is the contender's only where
         nothing of the load server sets it apart."""
         return Cell(
             row=contender.row,
             conns=conns,
-            msize=self.campaign.msize,
+            msize=msize,
             think_us=self.campaign.think_us,
             rate=self.campaign.rate[0] if self.campaign.rate else 0,
             warmup_ns=0,

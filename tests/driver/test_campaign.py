@@ -59,7 +59,7 @@ def test_the_seed_decides_the_order() -> None:
 def test_shipped_campaigns(name: str) -> None:
     options = read_campaign_file(name)
     made = Campaign.from_options(options, str)
-    assert made.msize == 64
+    assert made.msize == (64,)
     if name == "quick":
         assert made.all_rows and made.rounds == 5
         seconds = sum(cell.runtime_ns + cell.warmup_ns + 4e8 for cell in made.cells) / 1e9
@@ -177,6 +177,21 @@ def test_an_interrupted_campaign_without_a_file_says_so(invoke: Invoke) -> None:
     cut = invoke("--func", "selector", "--conns", "5,6", rounds=FakeRounds(interrupted_after=1))
     assert cut.returncode == 130
     assert "with --output FILE they could have been resumed" in cut.stderr
+
+
+def test_every_size_is_measured_and_resumed_by_itself(invoke: Invoke) -> None:
+    asked = ("--func", "selector,thread", "--conns", "5", "--msize", "64,1k,16KiB", "--rounds", "2")
+    whole = invoke(*asked, "--seed", "4", "--output", "whole.jsonl")
+    sizes = [(cell.row.name, cell.msize) for cell, _ in whole.rounds.asked]
+    assert sorted(sizes) == sorted(
+        2 * [(r, s) for r in ("selector", "thread") for s in (64, 1000, 16384)]
+    )
+    assert "thread, 5 connections, 16384-byte messages (round 2/2)" in whole.stderr
+    cut = FakeRounds(interrupted_after=4)
+    invoke(*asked, "--seed", "4", "--output", "cut.jsonl", rounds=cut)
+    resumed = invoke("--resume", "cut.jsonl")
+    assert resumed.returncode == 0
+    assert cut.asked + resumed.rounds.asked == whole.rounds.asked
 
 
 def test_resume_makes_failed_rounds_again_and_stops_at_a_torn_line(

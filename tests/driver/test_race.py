@@ -45,6 +45,23 @@ def test_what_is_undecided_at_the_end_of_the_budget_is_status_1(race: Invoke) ->
     assert "undecided" in done.stdout and "more rounds would decide" in done.stdout
 
 
+def test_each_size_is_a_race_of_its_own(race: Invoke) -> None:
+    asked = (*PAIR, "--conns", "10,100", "--msize", "64,16KiB", "--format", "json")
+    done = race(*asked, "--output", "r.jsonl", heats=FakeHeats({"selector": 40_000}))
+    found = json.loads(done.stdout)["counts"]
+    places = [(one["conns"], one["msize"]) for one in found]
+    assert places == [(10, 64), (10, 16384), (100, 64), (100, 16384)]
+    assert all(one["rounds"] == 6 for one in found)
+    assert "at 100 connections with 16384-byte messages: 0.7" in found[3]["sentence"]
+    assert "[round 6, 100 connections, 16384-byte messages]" in done.stderr
+    assert main(["report", "r.jsonl"]) == 0
+
+
+def test_one_size_is_not_named(race: Invoke) -> None:
+    done = race(*PAIR, "--msize", "1k", "--budget", "4s")
+    assert "byte" not in done.stdout
+
+
 def test_precision_is_worth_rounds_where_the_verdict_is_clear(race: Invoke) -> None:
     heats = FakeHeats({"selector": 20_000}, noise=0.05)
     coarse = race(*PAIR, "--precision", "20%", heats=heats)

@@ -17,7 +17,7 @@ def race(*words: str, **given: str) -> Race:
 
 
 def labels(one: Race, conns: int = 100) -> list[list[str]]:
-    return [[entrant.label for entrant in heat] for heat in make_plan(one).heats[conns]]
+    return [[entrant.label for entrant in heat] for heat in make_plan(one).heats[conns, 64]]
 
 
 def allow(monkeypatch: pytest.MonkeyPatch, what: str, available: int) -> None:
@@ -42,7 +42,7 @@ def test_a_race_that_is_too_large_runs_in_heats_that_share_the_first(
 ) -> None:
     allow(monkeypatch, what, available)
     plan = make_plan(race(*ROWS))
-    heats = [[entrant.label for entrant in heat] for heat in plan.heats[100]]
+    heats = [[entrant.label for entrant in heat] for heat in plan.heats[100, 64]]
     assert len(heats) > 1 and {heat[0] for heat in heats} == {"c_epoll"}
     assert sorted(label for heat in heats for label in heat[1:]) == sorted(ROWS[1:])
     assert any("by way of which their ratios connect" in warning for warning in plan.warnings)
@@ -65,7 +65,7 @@ def test_a_row_that_cannot_run_is_refused_with_its_reason() -> None:
 
 
 def test_each_contender_has_the_busy_poll_it_was_given() -> None:
-    (heat,) = make_plan(race("c_epoll", busy_poll="0,50us")).heats[100]
+    (heat,) = make_plan(race("c_epoll", busy_poll="0,50us")).heats[100, 64]
     assert [entrant.placement.busy_poll_us for entrant in heat] == [0, 50]
 
 

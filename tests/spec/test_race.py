@@ -63,9 +63,15 @@ def test_an_interpreter_for_all_spares_those_that_have_one() -> None:
     assert [c.label for c in one.contenders] == ["selector[x]", "mine"]
 
 
+def test_a_race_is_decided_for_each_number_of_connections_and_size() -> None:
+    one = race("c_epoll", "selector", conns="10,1k", msize="64,16KiB")
+    assert one.fields == ((10, 64), (10, 16384), (1000, 64), (1000, 16384))
+    assert one.cell(one.contenders[0], 10, 16384).msize == 16384
+
+
 def test_a_cell_has_what_its_contender_is_asked_with() -> None:
     one = race("c_epoll", "selector", engine="uring", msize="100", rate="5k", metric="due99")
-    cell = one.cell(one.contenders[1], 10)
+    cell = one.cell(one.contenders[1], 10, 100)
     assert (cell.row.name, cell.conns, cell.engine, cell.msize) == ("selector", 10, "uring", 100)
     assert (cell.rate, cell.warmup_ns) == (5000, 0)
 

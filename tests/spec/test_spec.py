@@ -118,10 +118,31 @@ def campaign(**options: Any) -> Campaign:
 
 def test_defaults_and_cells() -> None:
     made = campaign()
-    assert (made.msize, made.runtime_ns, made.warmup_ns, made.rounds) == (64, 30 * 10**9, 10**9, 1)
+    assert (made.msize, made.runtime_ns, made.warmup_ns, made.rounds) == (
+        (64,),
+        30 * 10**9,
+        10**9,
+        1,
+    )
     names = [(cell.func, cell.conns) for cell in made.cells]
     assert names == [("selector", 10), ("selector", 1000), ("c_epoll", 10), ("c_epoll", 1000)]
     assert campaign().seed != campaign().seed
+
+
+def test_sizes_multiply_the_cells() -> None:
+    made = campaign(func="selector", conns="10,1k", msize="64,1k,1KiB,1000")
+    assert made.msize == (64, 1000, 1024)
+    sizes = [(cell.conns, cell.msize) for cell in made.cells]
+    assert sizes == [(n, size) for n in (10, 1000) for size in (64, 1000, 1024)]
+    assert [str(cell) for cell in made.cells][:2] == ["selector x 10", "selector (1000 bytes) x 10"]
+
+
+@pytest.mark.parametrize("sizes", ["64", "64,1k"])
+def test_the_header_holds_all_sizes_and_one_as_before(sizes: str) -> None:
+    made = campaign(msize=sizes)
+    record = made.to_record()
+    assert record.msize == (64 if sizes == "64" else (64, 1000))
+    assert Campaign.from_record(record) == made
 
 
 def test_names_and_aliases_count_once() -> None:

@@ -54,14 +54,14 @@ class FakeHeats:
         self, entrants: Sequence[Entrant], number: int, heat: int, env: dict[str, Any]
     ) -> list[Result]:
         labels = tuple(one.label for one in entrants)
-        conns = entrants[0].cell.conns
+        conns, msize = entrants[0].cell.conns, entrants[0].cell.msize
         self.asked.append((conns, number, heat, labels))
         self.now_s += self.takes_s
         if number == self.server_dies_in:
             raise ServerError("unreachable", "load server killed by signal 9 (SIGKILL)")
         if number == self.interrupted_in:
             os.kill(os.getpid(), signal.SIGINT)
-        rng = random.Random(f"{conns}/{number}/{heat}")
+        rng = random.Random(f"{conns}/{number}/{heat}" + (f"/{msize}" if msize != 64 else ""))
         passes = 4 if len(entrants) == 2 else 2
         order = list(turn_order(len(entrants), passes, rng))
         machine = [math.exp(rng.gauss(0, self.drift)) for _ in range(2)]
@@ -82,7 +82,7 @@ class FakeHeats:
         turns = Turns(heat=heat, settle_us=8000, window_us=40_000)
         if number > self.fails.get(label, math.inf):
             failure = synthetic.make_failure(label, conns, number, error="worker killed by SIGKILL")
-            return structs.replace(failure, turns=turns)
+            return structs.replace(failure, turns=turns, msize=one.cell.msize)
         rng = random.Random(f"{label}/{conns}/{number}/{heat}")
         process = self.speeds.get(label, 50_000.0) * math.exp(rng.gauss(0, self.noise))
         each = tuple(
@@ -94,7 +94,7 @@ class FakeHeats:
         mps = sum(t.messages for t in each) / sum(t.window_ns for t in each) * 1e9
         codes = [Stamp(code=code, text="so it is") for code in self.stamps.get(label, ())]
         made = synthetic.make_result(label, conns, number, mps=mps, warnings=codes, samples=50)
-        return structs.replace(made, turns=structs.replace(turns, each=each))
+        return structs.replace(made, turns=structs.replace(turns, each=each), msize=one.cell.msize)
 
     @staticmethod
     def _turn(mps: float, block: int, place: int, *, starved: bool) -> Turn:

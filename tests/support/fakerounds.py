@@ -38,8 +38,10 @@ class FakeRounds:
         if len(self.asked) == self._interrupted_after:
             os.kill(os.getpid(), signal.SIGINT)
         if cell.row.name in self._fails:
-            return synthetic.make_failure(cell.label, cell.conns, number)
-        return synthetic.make_result(cell.label, cell.conns, number, env=env, rate=cell.rate)
+            return synthetic.make_failure(cell.label, cell.conns, number, msize=cell.msize)
+        return synthetic.make_result(
+            cell.label, cell.conns, number, env=env, rate=cell.rate, msize=cell.msize
+        )
 
 
 @dataclass(frozen=True)

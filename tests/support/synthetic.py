@@ -177,12 +177,13 @@ def make_failure(
     *,
     status: Status = "failed",
     error: str = "accept: Too many open files",
+    msize: int = 64,
 ) -> Result:
     """One round that measured nothing: no figures, no server, no environment."""
     return Result(
         func=func,
         conns=conns,
-        msize=64,
+        msize=msize,
         round=number,
         started_at="2026-01-02T03:00:00+00:00",
         status=status,
