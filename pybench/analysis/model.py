@@ -22,6 +22,7 @@ from pybench.spec import OPTIONS, row_label
 from pybench.units import NS_PER_US, count_label, format_duration, printable
 
 LOCAL = "local"
+BYTES_PER_MB = 1_000_000
 OPTION_WORDS = {option.key: option.words for option in OPTIONS.values() if option.words}
 """What a difference in an option is called."""
 
@@ -230,6 +231,15 @@ class Group:
     def open_loop(self) -> bool:
         """Whether pings kept a schedule: then the columns are rates."""
         return self.setting.open_loop
+
+    @property
+    def axis(self) -> str:
+        """What the columns of the tables count."""
+        return self.setting.axis
+
+    def at(self, count: int) -> str:
+        """A column in a sentence: `at 1k connections`."""
+        return self.setting.at(count)
 
     @property
     def local(self) -> bool:
@@ -469,7 +479,10 @@ def _round_of_result(
 
 def _values_of_result(result: Result) -> dict[str, float]:
     """Every quantity of the round that can be computed from what it has."""
-    values: dict[str, float] = {"mps": result.mps}
+    values: dict[str, float] = {
+        "mps": result.mps,
+        "mb_per_s": result.mps * result.msize / BYTES_PER_MB,
+    }
     if result.latency_ns is not None:
         lat = result.latency_ns
         values |= {
@@ -537,7 +550,8 @@ def rounds_of_legacy(records: Iterable[LegacyRound]) -> list[Round]:
 
 def _round_of_legacy(record: LegacyRound, number: int) -> Round:
     busy_s = record.utime_s + record.stime_s
-    values = {"mps": record.messages / record.ctime_s}
+    mps = record.messages / record.ctime_s
+    values = {"mps": mps, "mb_per_s": mps * record.msize / BYTES_PER_MB}
     if busy_s > 0:
         values["user_pct"] = 100 * record.utime_s / busy_s
     if record.messages > 0:

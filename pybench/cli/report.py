@@ -19,6 +19,7 @@ from pybench.report.ranking import ranking_document, with_races
 from pybench.report.reference import CHOICES, Reference, build_reference
 from pybench.report.results import report_document
 from pybench.report.select import parse_cells, select_cells
+from pybench.report.sizes import SizeTables, size_tables
 from pybench.report.tables import GroupTables, build_tables, find_row
 
 _REPORT: Final = """\
@@ -91,29 +92,34 @@ def _report(args: argparse.Namespace) -> int:
     if not groups:
         _check_only_races(args)
     references = _references(groups, args)
+    sized = len({group.setting.msize for group in groups}) > 1
     relative_to = _check_row(groups, args.relative_to)
     tables = [
         build_tables(
             group,
-            metrics or default_metrics(open_loop=group.open_loop),
+            metrics or default_metrics(open_loop=group.open_loop, sized=sized),
             relative_to=_if_there(group, relative_to),
         )
         for group in groups
     ]
     written = _write_files(args, loaded, groups, references, wanted)
-    write_document(_document(tables, references, loaded), args.format, sys.stdout)
+    sizes = size_tables(groups, metrics)
+    write_document(_document(tables, references, sizes, loaded), args.format, sys.stdout)
     for path in written:
         print(f"wrote {path}", file=sys.stderr)
     return status
 
 
 def _document(
-    tables: Sequence[GroupTables], references: Sequence[Reference | None], loaded: Loaded
+    tables: Sequence[GroupTables],
+    references: Sequence[Reference | None],
+    sizes: Sequence[SizeTables],
+    loaded: Loaded,
 ) -> Document:
     """What is printed: tables, races, or both."""
     if not tables:
         return ranking_document(loaded.contests)
-    document = report_document(tables, references)
+    document = report_document(tables, references, sizes)
     return with_races(document, loaded.contests) if loaded.contests else document
 
 

@@ -6,7 +6,14 @@ from typing import Final, Literal
 
 from pybench.analysis.stats import Summary
 from pybench.errors import UsageError
-from pybench.report.text import duration_text, plain_text, rate_text, share_text, size_text
+from pybench.report.text import (
+    duration_text,
+    megabytes_text,
+    plain_text,
+    rate_text,
+    share_text,
+    size_text,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +71,15 @@ METRICS: Final[dict[str, Metric]] = {
             title="Messages per second ~ 2.5 standard deviations",
             unit="1/s",
             write=rate_text,
+            spread=True,
+        ),
+        Metric(
+            name="mbps",
+            key="mb_per_s",
+            quantity="mb_per_s",
+            title="Megabytes per second, each way ~ 2.5 standard deviations",
+            unit="MB/s",
+            write=megabytes_text,
             spread=True,
         ),
         Metric(
@@ -187,9 +203,10 @@ OPEN_LOOP_TABLES: Final = (
 )
 
 
-def default_metrics(*, open_loop: bool) -> list[Metric]:
-    """The tables of a group when none were asked for."""
-    return [METRICS[name] for name in (OPEN_LOOP_TABLES if open_loop else DEFAULT_TABLES)]
+def default_metrics(*, open_loop: bool, sized: bool = False) -> list[Metric]:
+    """The tables of a group when none were asked for. sized: there are groups of several sizes."""
+    names = OPEN_LOOP_TABLES if open_loop else DEFAULT_TABLES
+    return [METRICS[name] for name in (("mps", "mbps", *names[1:]) if sized else names)]
 
 
 def select_metrics(names: str) -> list[Metric]:

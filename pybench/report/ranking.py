@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, TextIO
 
+from pybench.analysis.model import BYTES_PER_MB
 from pybench.analysis.race import Contest, Runner, Standing, Standings, judge
 from pybench.analysis.verdict import Metric, interval_words, remedy_words, share_words, words
 from pybench.report.document import (
@@ -32,7 +33,14 @@ from pybench.report.document import (
     Sentences,
     write_document,
 )
-from pybench.report.text import MISSING, duration_text, letters, plain_text, rate_text
+from pybench.report.text import (
+    MISSING,
+    duration_text,
+    letters,
+    megabytes_text,
+    plain_text,
+    rate_text,
+)
 from pybench.units import count_label
 
 SCHEMA: Final = 1
@@ -99,7 +107,7 @@ def grid_of(standings: Standings) -> Grid:
         title=title(standings),
         heads=[
             *("Contender", "Tied", f"To {base}", "95% interval", "Verdict"),
-            *(*own, "Messages/s", "CPU us/msg", "Rounds"),
+            *(*own, "Messages/s", *(["MB/s"] if standings.sized else []), "CPU us/msg", "Rounds"),
         ],
         rows=[_line(standings, one) for one in standings.each],
         main=True,
@@ -131,9 +139,15 @@ def _line(standings: Standings, one: Standing) -> list[str]:
         *_ratio_texts(standings, one),
         *own,
         MISSING if mps is None else rate_text(mps),
+        *(_megabytes(standings, mps) if standings.sized else []),
         MISSING if cpu is None else plain_text(cpu),
         str(runner.rounds),
     ]
+
+
+def _megabytes(standings: Standings, mps: float | None) -> list[str]:
+    """What messages/s are in MB/s: the sizes of one race can be compared by that."""
+    return [MISSING if mps is None else megabytes_text(mps * standings.msize / BYTES_PER_MB)]
 
 
 def _ratio_texts(standings: Standings, one: Standing) -> list[str]:

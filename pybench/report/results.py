@@ -11,7 +11,8 @@ place; the connections are in the setting. A cell that was not measured is absen
 stddev, dev_pct and ci95 are null; `"at_least": true` marks a lower bound. "ties" are the groups of
 rows in the cell's column that are not surely different, 0 that of the best. With results of several
 load servers (or message sizes, ...) the document is `{"schema": 1, "groups": [one such object
-each]}`.
+each]}`, and of several message sizes it has besides
+`"by_size": [{"conns": N, "tables": {"mps": {ROW: {BYTES: MEAN}}, ...}}]`.
 
 As CSV: one line per table, row and column of it. rate: what was asked for in an open loop, 0 in a
 closed one. Warnings are codes; 2016 is left out.
@@ -24,6 +25,7 @@ from typing import Any, Final
 
 from pybench.report.document import Block, Document, Grid, Heading, Remarks, Sentences, notes
 from pybench.report.reference import Reference, ReferenceTable, ThenNow
+from pybench.report.sizes import SizeTables, size_blocks, size_records
 from pybench.report.tables import BEST_LEGEND, Entry, GroupTables, Table
 from pybench.report.text import MISSING, sentence_case
 from pybench.units import count_label
@@ -37,15 +39,21 @@ _COLUMNS: Final = (
 
 
 def report_document(
-    groups: Sequence[GroupTables], references: Sequence[Reference | None]
+    groups: Sequence[GroupTables],
+    references: Sequence[Reference | None],
+    sizes: Sequence[SizeTables] = (),
 ) -> Document:
-    """Everything about all groups. references: one per group, None where it was not asked for."""
+    """Everything about all groups.
+
+    references: one per group, None where it was not asked for.  sizes: the same by size of message.
+    """
     pairs = list(zip(groups, references, strict=True))
+    blocks = [block for group, reference in pairs for block in _blocks(group, reference)]
     return Document(
-        blocks=[block for group, reference in pairs for block in _blocks(group, reference)],
+        blocks=[*blocks, *size_blocks(sizes)],
         columns=_COLUMNS,
         lines=[line for group in groups for table in group.tables for line in _lines(group, table)],
-        record=joined([group_record(group, reference) for group, reference in pairs]),
+        record=joined([group_record(group, reference) for group, reference in pairs], sizes),
     )
 
 
@@ -105,10 +113,13 @@ def _lines(group: GroupTables, table: Table) -> list[list[object]]:
     return lines
 
 
-def joined(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def joined(
+    records: Sequence[Mapping[str, Any]], sizes: Sequence[SizeTables] = ()
+) -> dict[str, Any]:
     """The groups' records as one: a single one's keys stand at the top, those of several apart."""
     only = records[0] if len(records) == 1 else {"groups": list(records)}
-    return {"schema": SCHEMA, **only}
+    beside = {"by_size": size_records(sizes)} if sizes else {}
+    return {"schema": SCHEMA, **only, **beside}
 
 
 def group_record(group: GroupTables, reference: Reference | None = None) -> dict[str, Any]:

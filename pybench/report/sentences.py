@@ -85,7 +85,7 @@ def _equal_rate_sentence(group: Group, knees: Mapping[str, int | None]) -> str:
             text = f"{', '.join(parts[:-1])} and {parts[-1]}"
             if len(costs) > MANY // 2:
                 text = f"{parts[0]} to {parts[-1]} (the least and the most of {len(costs)} rows)"
-            return f"A message costs the worker {text} of CPU {group.setting.at(rate)} each."
+            return f"A message costs the worker {text} of CPU {group.at(rate)} each."
     return ""
 
 

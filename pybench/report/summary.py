@@ -17,6 +17,7 @@ from pybench.report.document import (
 from pybench.report.metrics import METRICS
 from pybench.report.ranking import with_races
 from pybench.report.results import group_record, joined
+from pybench.report.sizes import size_blocks, size_tables
 from pybench.report.tables import (
     BEST,
     BEST_LEGEND,
@@ -67,23 +68,24 @@ def summary_document(results: Sequence[Result]) -> Document:
     window, and count as far as they got. `Gen. queue` is the share of the latency that passed in
     the load server's own queue.
     As JSON: the object of `results` for each group, with all tables, and its cells' figures under
-    `cells`; as CSV those figures, a line each.
+    `cells`; as CSV those figures, a line each. Of several sizes of a message there are tables by
+    size behind the others.
     """
-    groups = [
-        build_tables(group, list(METRICS.values()))
-        for group in group_rounds(rounds_of_section(results))
-    ]
+    found = group_rounds(rounds_of_section(results))
+    groups = [build_tables(group, list(METRICS.values())) for group in found]
+    sizes = size_tables(found)
     cells = [[_record(cell) for cell in _ordered(group.group)] for group in groups]
     every = [record for records in cells for record in records]
     return Document(
-        blocks=[block for group in groups for block in _blocks(group)],
+        blocks=[*(block for group in groups for block in _blocks(group)), *size_blocks(sizes)],
         columns=list(every[0]) if every else (),
         lines=[_csv_line(record) for record in every],
         record=joined(
             [
                 group_record(group) | {"cells": records}
                 for group, records in zip(groups, cells, strict=True)
-            ]
+            ],
+            sizes,
         ),
         blank=(0, 1),
     )
@@ -148,7 +150,7 @@ def _shares(figures: dict[str, Any]) -> list[str]:
 
 def _record(cell: CellRounds) -> dict[str, Any]:
     """The cell's figures, unrounded; None where there is none."""
-    mps = cell.summary("mps")
+    mps, megabytes = cell.summary("mps"), cell.summary("mb_per_s")
     record: dict[str, Any] = {
         "func": cell.func,
         "conns": cell.rounds[0].conns,
@@ -158,6 +160,7 @@ def _record(cell: CellRounds) -> dict[str, Any]:
         "failed": len(cell.rounds) - len(cell.good),
         "mps": mps.mean if mps else None,
         "dev_pct": mps.dev_pct if mps else None,
+        "mb_per_s": megabytes.mean if megabytes else None,
     }
     for quantity in (*_LATENCIES, *_DUE_LATENCIES):
         values = cell.summary(quantity)

@@ -176,6 +176,8 @@ def group_ties(group: Group, quantity: str = "mps") -> dict[tuple[str, int], tup
 
     An open loop's speeds are what was asked for: nobody is the fastest.
     """
+    if quantity == "mb_per_s":  # in a column of one size it is messages/s in other words
+        quantity = "mps"
     metric = next((m for m in COMPARED.values() if m.quantity == quantity), None)
     if metric is None or (group.open_loop and quantity == "mps"):
         return {}

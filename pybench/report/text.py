@@ -17,6 +17,11 @@ def rate_text(per_second: float) -> str:
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
 
 
+def megabytes_text(per_second: float) -> str:
+    """Two significant digits below 100, whole numbers above: `0.64`, `3.2`, `46`, `5123`."""
+    return f"{per_second:.0f}" if per_second >= 9.95 else f"{float(f'{per_second:.2g}'):g}"
+
+
 def duration_text(ns: float) -> str:
     """Two digits or three, with their unit: `850 ns`, `8.4 us`, `46 us`, `352 ms`, `1.2 s`."""
     for position, (size, unit) in enumerate(_TIME_UNITS):

@@ -59,7 +59,10 @@ def test_each_size_is_a_race_of_its_own(race: Invoke) -> None:
 
 def test_one_size_is_not_named(race: Invoke) -> None:
     done = race(*PAIR, "--msize", "1k", "--budget", "4s")
-    assert "byte" not in done.stdout
+    assert "byte" not in done.stdout and "MB/s" not in done.stdout
+    done = race(*PAIR, "--msize", "1k,100k", "--budget", "4s")
+    assert "at 100 connections with 100k-byte messages" in done.stdout
+    assert done.stdout.count("MB/s") == 2
 
 
 def test_precision_is_worth_rounds_where_the_verdict_is_clear(race: Invoke) -> None:

@@ -293,7 +293,7 @@ def test_rows_stand_in_the_registry_order_and_unknown_ones_behind() -> None:
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--table", "speed"], "--table 'speed': no such table; there are mps, rel"),
+        (["--table", "speed"], "--table 'speed': no such table; there are mps, mbps, rel"),
         (["--cells", "c_epoll:many"], "--cells: 'many' is not a count"),
         (["--cells", "c_epoll:"], "a cell is ROW, ROW:CONNS or :CONNS"),
         (["--reference", "2015"], "--reference"),

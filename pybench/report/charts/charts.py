@@ -26,7 +26,7 @@ class Charts:
     @cached_property
     def lines(self) -> dict[str, list[Line]]:
         """Table name -> a line for each row that has its quantity, in the order of the rows."""
-        names = ("mps", "lat50", "lat95", "lat99", "due50", "due95", "due99")
+        names = ("mps", "mbps", "lat50", "lat95", "lat99", "due50", "due95", "due99")
         return {name: lines_of(self.group, METRICS[name]) for name in names}
 
     @cached_property

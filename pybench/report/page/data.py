@@ -5,29 +5,40 @@
                  "distribution": {COUNT: {ROW: {"n", "y", "s"}}},
                  "cpu": {COUNT: {ROW: {"u", "s", "stamped"}}},
                  "fairness": {COUNT: {ROW: {"span", "jain", "starved", "stamped"}}},
-                 "series": {COUNT: {ROW: [{"x", "mps", "mean", "max", "cpu"}, ...]}}}],
+                 "series": {COUNT: {ROW: [{"x", "mps", "mean", "max", "cpu"}, ...]}}},
+                {"rows", "at": {CONNS: {"rows", "counts", "labels", "where", "axis", "lines"}}}],
      "rows": {ROW: {"family", "light", "dark", "dash", "marker"}},
      "fastest": [ROW, ...], "most": N, "many": BOOL}
 
 x, y, e: a line's points and half of their error bars.  t, i, c: each point's figure and interval as
 text, and the codes of its stamps.  n: samples; y[i] is the latency at `n ** (i / (len(y) - 1))`.
+at: what several sizes of a message have in common, behind the groups; its counts are sizes.
 series: a course a round, over seconds; null where no echo came.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from pybench.analysis.model import fastest_first
+from pybench.analysis.bysize import SizeGroup
+from pybench.analysis.model import Group, fastest_first
 from pybench.report.charts import Charts, Course, CpuBar, Line, Span
 from pybench.report.style import MANY, RowStyle
 from pybench.units import count_label
 
 
-def page_data(charts: Sequence[Charts], styles: Mapping[str, RowStyle], *, many: bool) -> str:
-    """The JSON text, which may stand inside a script element."""
+def page_data(
+    charts: Sequence[Charts],
+    styles: Mapping[str, RowStyle],
+    *,
+    many: bool,
+    sizes: Sequence[Sequence[SizeGroup]] = (),
+) -> str:
+    """The JSON text, which may stand inside a script element. sizes: as `by_size` makes them."""
+    groups = [_group(one, row_order(one, many=many)) for one in charts]
     value = {
-        "groups": [_group(one, row_order(one, many=many)) for one in charts],
+        "groups": [*groups, *(_by_size(family, many=many) for family in sizes)],
         "rows": _looks(styles),
         "fastest": fastest_first([one.group for one in charts]),
         "most": MANY,
@@ -60,17 +71,49 @@ def _group(charts: Charts, order: Sequence[str]) -> dict[str, Any]:
     return {
         "rows": order,
         "knees": charts.knees,
-        "counts": group.counts,
-        "labels": [count_label(count) for count in group.counts],
-        "where": [group.setting.at(count) for count in group.counts],
-        "axis": group.setting.axis,
+        **_columns(group),
         "lines": {
-            name: {line.row: _line(line) for line in lines} for name, lines in charts.lines.items()
+            name: {line.row: _line(line) for line in lines}
+            for name, lines in charts.lines.items()
+            if name != "mbps"  # messages/s in other words, where all are of one size
         },
         "distribution": _by_count(charts.distributions, _distribution),
         "cpu": _by_count(charts.cpu, _cpu),
         "fairness": _by_count(charts.fairness, _fairness),
         "series": _by_count(charts.series, _courses),
+    }
+
+
+def _by_size(family: Sequence[SizeGroup], *, many: bool) -> dict[str, Any]:
+    """One setting by size, for each number of connections."""
+    charts = {group.conns: Charts(group) for group in family}
+    orders = {conns: row_order(one, many=many) for conns, one in charts.items()}
+    rows = dict.fromkeys(row for order in orders.values() for row in order)
+    return {
+        "rows": list(rows),
+        "at": {str(conns): _by_one_size(one, orders[conns]) for conns, one in charts.items()},
+    }
+
+
+def _by_one_size(charts: Charts, order: Sequence[str]) -> dict[str, Any]:
+    return {
+        "rows": order,
+        "knees": {},
+        **_columns(charts.group),
+        "lines": {
+            name: {line.row: _line(replace(line, error=())) for line in charts.lines[name]}
+            for name in ("mps", "mbps")
+        },
+    }
+
+
+def _columns(group: Group) -> dict[str, Any]:
+    """What the columns are, and are called."""
+    return {
+        "counts": group.counts,
+        "labels": [count_label(count) for count in group.counts],
+        "where": [group.at(count) for count in group.counts],
+        "axis": group.axis,
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from pybench.analysis.model import CellRounds, Group, Round
 from pybench.report.reference import Reference
 from pybench.report.sentences import summary_sentences
+from pybench.report.sizes import SizeTables
 from pybench.report.tables import BEST_LEGEND, GroupTables, Table, collect_stamps
 from pybench.report.text import MISSING, sentence_case
 from pybench.units import count_label
@@ -30,7 +31,7 @@ def section(
         "number": number,
         "title": sentence_case(part.group.title),
         "open_loop": part.group.open_loop,
-        "axis": part.group.setting.axis,
+        "axis": part.group.axis,
         "families": part.group.families,
         "sentences": summary_sentences(part.group),
         "tables": tables,
@@ -44,6 +45,29 @@ def section(
         "warnings": row_warnings(part.group),
         "failures": part.failures,
         "reference": None if reference is None else _reference(reference),
+    }
+
+
+def size_section(found: Sequence[SizeTables], number: int, order: Sequence[str]) -> dict[str, Any]:
+    """One setting by size of message for the template.
+
+    found: a number of connections each.  number: of its data, behind the groups.  order: of rows.
+    """
+    groups = [group for group, _ in found]
+    return {
+        "id": f"s{number}",
+        "number": number,
+        "title": sentence_case(groups[0].setting_title),
+        "axis": "connections",
+        "families": {row: name for group in groups for row, name in group.families.items()},
+        "counts": {"size": [(group.conns, count_label(group.conns)) for group in groups]},
+        "parts": [
+            {
+                "where": sentence_case(group.setting.at(group.conns)),
+                "tables": [_table(table, {}, order) | {"bars": False} for table in tables],
+            }
+            for group, tables in found
+        ],
     }
 
 

@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from pybench import __version__
+from pybench.analysis.bysize import by_size
 from pybench.analysis.model import Group
 from pybench.analysis.race import Contest
 from pybench.backends.names import by_family
@@ -23,8 +24,9 @@ from pybench.report.page import library
 from pybench.report.page.data import counts_of, page_data, row_order
 from pybench.report.page.intervals import race_panels
 from pybench.report.page.origin import commands, environment
-from pybench.report.page.sections import section
+from pybench.report.page.sections import section, size_section
 from pybench.report.reference import Reference
+from pybench.report.sizes import tables_of
 from pybench.report.style import MANY, row_styles
 from pybench.report.tables import build_tables
 from pybench.report.text import sentence_case
@@ -69,6 +71,7 @@ def _content(charts: Sequence[Charts], references: Sequence[Reference | None]) -
     families = {row: family for group in groups for row, family in group.families.items()}
     styles = row_styles(families, families)
     many = len(styles) > MANY
+    sizes = by_size(groups)
     notice, code = library.packed() if groups else ("", "")
     return {
         "title": _page_title(groups) if groups else "pybench race",
@@ -83,6 +86,12 @@ def _content(charts: Sequence[Charts], references: Sequence[Reference | None]) -
             )
             for number, (one, reference) in enumerate(zip(charts, references, strict=True))
         ],
+        "sizes": [
+            size_section(
+                [(group, tables_of(group)) for group in family], len(groups) + number, list(styles)
+            )
+            for number, family in enumerate(sizes)
+        ],
         "families": [
             {"name": name, "rows": own} for name, own in by_family(styles, families).items()
         ],
@@ -91,7 +100,7 @@ def _content(charts: Sequence[Charts], references: Sequence[Reference | None]) -
         "environment": environment(groups),
         "library_notice": notice,
         "library": Markup(code),
-        "data": Markup(page_data(charts, styles, many=many)),
+        "data": Markup(page_data(charts, styles, many=many, sizes=sizes)),
     }
 
 

@@ -1,7 +1,7 @@
 """Axes of counts, rates and times, with ticks at numbers that people use."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from matplotlib.axes import Axes
@@ -42,11 +42,16 @@ def rates_axis(axis: Axes) -> None:
     axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: rate_text(v) if v else "0"))
 
 
-def time_axis(axis: Axes) -> None:
-    """A log axis of times with a tick at each power of ten, and at 2 and 5 where there is room."""
+def log_axis(axis: Axes, write: Callable[[float], str]) -> None:
+    """A log axis with a tick at each power of ten, and at 2 and 5 where there is room."""
     axis.set_yscale("log")
     low, high = axis.get_ylim()
     narrow = math.log10(high / low) < 2.6
     axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if narrow else (1.0,)))
     axis.yaxis.set_minor_locator(NullLocator())
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: duration_text(v).replace(".0", "")))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: write(v)))
+
+
+def time_axis(axis: Axes) -> None:
+    """A log axis of times."""
+    log_axis(axis, lambda v: duration_text(v).replace(".0", ""))

@@ -31,7 +31,7 @@ def bar_panels(
     longest = max(len(row) for row in rows)
     figure.subplots_adjust(left=(0.25 + 0.085 * longest) / width)
     for axis, count in zip(axes, counts, strict=True):
-        panel_title(axis, charts.group.setting.at(count).removeprefix("at "), fontsize=10)
+        panel_title(axis, charts.group.at(count).removeprefix("at "), fontsize=10)
         axis.set_ylim(height - 0.4, min(-0.6, min(heads.values(), default=0) - 0.6))
     name_lines(axes[0], {place: row for row, place in places.items()}, color=INK)
     heads_at = {place: family for family, place in heads.items()}

@@ -36,7 +36,7 @@ def distribution(charts: Charts, styles: Styles, wanted: Wanted | None) -> Figur
     named = {cell.func: name for cell, name in reversed(list(zip(cells, names, strict=True)))}
     last = max(line.x[-1] for line in lines)
     chart = LineChart(
-        f"Latency by percentile{'' if several else f' {group.setting.at(cells[0].column)}'}",
+        f"Latency by percentile{'' if several else f' {group.at(cells[0].column)}'}",
         subtitle(group, f"All rounds together; lower is better{stamped}"),
         lines,
         x_axis=lambda axis: _percentile_axis(axis, last),

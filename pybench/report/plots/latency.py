@@ -31,7 +31,7 @@ def percentile(percent: int) -> Callable[[Charts, Styles, Wanted | None], Figure
             f"Latency, {percent}th percentile",
             _subtitle(charts, "Median of the rounds; lower is better", lines),
             lines,
-            x_axis=lambda axis: counts_axis(axis, charts.group.setting.axis, counts),
+            x_axis=lambda axis: counts_axis(axis, charts.group.axis, counts),
             y_axis=time_axis,
             reference=charts.reference,
         )
@@ -91,7 +91,7 @@ def _rates_axis(axis: Axes, charts: Charts, apart: float) -> None:
     """apart: between two ticks, as a share of the axis."""
     counts = charts.group.counts
     decades = math.log10(counts[-1] / counts[0])
-    counts_axis(axis, charts.group.setting.axis, counts, apart=apart * decades)
+    counts_axis(axis, charts.group.axis, counts, apart=apart * decades)
 
 
 def _draw_sent(axis: Axes, lines: Sequence[Line], styles: Styles) -> None:

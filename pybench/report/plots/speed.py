@@ -38,7 +38,7 @@ def _draw(charts: Charts, styles: Styles, lines: Sequence[Line], title: str) -> 
         title,
         subtitle(charts.group, text, hollow=any(any(line.stamped) for line in lines)),
         lines,
-        x_axis=lambda axis: counts_axis(axis, charts.group.setting.axis, counts),
+        x_axis=lambda axis: counts_axis(axis, charts.group.axis, counts),
         y_axis=rates_axis,
         reference=charts.reference,
     )

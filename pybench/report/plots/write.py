@@ -10,12 +10,22 @@ from typing import Any, Final, cast
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from pybench.analysis.bysize import by_size, usual
 from pybench.analysis.model import Group
 from pybench.analysis.race import Contest, judge
 from pybench.errors import UsageError
 from pybench.report.charts import Charts
 from pybench.report.charts.intervals import intervals_of
-from pybench.report.plots import cpu, distribution, fairness, frame, intervals, latency, speed
+from pybench.report.plots import (
+    cpu,
+    distribution,
+    fairness,
+    frame,
+    intervals,
+    latency,
+    sizes,
+    speed,
+)
 from pybench.report.plots.look import Styles
 from pybench.report.select import Wanted
 from pybench.report.style import row_styles
@@ -59,11 +69,24 @@ def write_plots(
                     figure = draw(one, styles, wanted)
                     if figure is not None:
                         written += _save(figure, folder, f"{name}{suffix}")
+        written += _by_size(groups, folder)
         for number, contest in enumerate(contests, 1):
             figure = _race(contest)
             if figure is not None:
                 name = "race" if len(contests) == 1 else f"race-{number}"
                 written += _save(figure, folder, name)
+    return written
+
+
+def _by_size(groups: Sequence[Group], folder: Path) -> list[Path]:
+    """The pictures by size of message, of one number of connections of each setting."""
+    shown = [usual(family) for family in by_size(groups)]
+    written: list[Path] = []
+    for group, suffix in zip(shown, suffixes(shown), strict=True):
+        styles = row_styles(group.rows, group.families)
+        for name in ("mbps", "mps"):
+            figure = sizes.by_size(Charts(group), styles, name)
+            written += _save(figure, folder, f"{name}_by_size{suffix}")
     return written
 
 

@@ -20,7 +20,7 @@ function drawLines(group, name, state, size) {
   const lines = group.lines[name] || {};
   const rows = shownRows(group).filter((row) => lines[row]);
   if (!rows.length) return empty;
-  const write = name === "mps" ? si : time;
+  const write = name === "mps" || name === "mbps" ? si : time;
   const linear = state.scale === "linear";
   const tops = ({ y, e }) => y.map((value, i) => value + (linear && e ? e[i] : 0));
   const high = Math.max(...rows.flatMap((row) => tops(lines[row])));

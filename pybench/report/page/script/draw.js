@@ -28,6 +28,7 @@ function drawChart(chart) {
   };
   const draw = {
     mps: () => drawLines(group, "mps", state, size),
+    size: () => drawLines(group.at[state.count], state.metric, state, size),
     lat: () => drawLines(group, state.metric, state, size),
     distribution: () => drawDistribution(group, state, size),
     cpu: () => drawCpu(group, state),

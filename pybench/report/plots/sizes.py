@@ -1,0 +1,31 @@
+"""Messages or megabytes per second by size of message, on log axes: sizes lie far apart."""
+
+from dataclasses import replace
+
+from matplotlib.figure import Figure
+
+from pybench.report.charts import Charts
+from pybench.report.metrics import METRICS
+from pybench.report.plots.axes import counts_axis, log_axis
+from pybench.report.plots.frame import subtitle
+from pybench.report.plots.lines import LineChart, draw_chart
+from pybench.report.plots.look import Styles
+from pybench.report.text import megabytes_text, rate_text
+
+
+def by_size(charts: Charts, styles: Styles, name: str) -> Figure:
+    """name: of the table, `mps` or `mbps`.  charts: of a group whose columns are sizes."""
+    lines = [replace(line, error=()) for line in charts.lines[name]]  # an end may lie below 0
+    sizes = sorted({x for line in lines for x in line.x})
+    write = rate_text if name == "mps" else megabytes_text
+    title = METRICS[name].title.partition(" ~ ")[0]
+    hollow = any(any(line.stamped) for line in lines)
+    chart = LineChart(
+        f"{title}, by size of message",
+        subtitle(charts.group, "Means of the rounds", hollow=hollow),
+        lines,
+        x_axis=lambda axis: counts_axis(axis, charts.group.axis, sizes),
+        y_axis=lambda axis: log_axis(axis, lambda v: write(v).replace(".0", "")),
+        reference=charts.reference,
+    )
+    return draw_chart(chart, styles)

@@ -1,0 +1,130 @@
+"""Results of several sizes of a message: MB/s, tables, pictures and a chart by size."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from pybench.analysis.bysize import by_size, usual
+from pybench.analysis.model import Group, group_rounds
+from pybench.cli import main
+from pybench.result import Result
+from pybench.result.file import ResultWriter
+from tests.driver.test_openloop import open_round
+from tests.support import synthetic
+from tests.support.fakerounds import Invoke, invoke
+
+__all__ = ["invoke"]
+
+SPEEDS = {64: 50_000.0, 1000: 40_000.0, 16_384: 20_000.0}
+ROWS = ("asyncio_proto", "c_epoll")
+
+
+def results() -> list[Result]:
+    return [
+        synthetic.make_result(row, conns, number, msize=size, mps=speed, seed=size, samples=300)
+        for size, speed in SPEEDS.items()
+        for row in ROWS
+        for conns in ((10, 100) if size != 64 else (10, 100, 1000))
+        for number in (1, 2)
+    ]
+
+
+def groups_of(found: list[Result]) -> list[Group]:
+    return group_rounds(synthetic.as_rounds(found))
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sizes") / "r.jsonl"
+    writer = ResultWriter(path, {"id": "x", "msize": list(SPEEDS)})
+    for result in results():
+        writer.write(result)
+    writer.close()
+    return path
+
+
+def test_what_differs_in_size_only_stands_side_by_side() -> None:
+    (family,) = by_size(groups_of(results()))
+    assert [group.conns for group in family] == [10, 100]  # at 1000 there is one size
+    assert usual(family).conns == 100
+    group = family[0]
+    assert group.counts == list(SPEEDS) and group.rows == list(ROWS)
+    assert group.at(1000) == "with 1k-byte messages"
+    assert "10 connections" in group.title and "byte" not in group.title
+    found = group.summary("c_epoll", 16_384, "mb_per_s")
+    assert found is not None and found.mean == pytest.approx(20_000 * 16_384 / 1e6, rel=0.1)
+
+
+def test_other_differences_and_open_loops_are_no_families() -> None:
+    slower = synthetic.make_result("c_epoll", 10, msize=1000, runtime_s=9.0)
+    assert by_size(groups_of([synthetic.make_result("c_epoll", 10), slower])) == []
+    assert (
+        by_size(groups_of([open_round(1000), structs.replace(open_round(1000), msize=1000)])) == []
+    )
+
+
+def test_tables_by_size_behind_the_others(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("Megabytes per second, each way") == 5  # three sizes, two counts
+    assert "100 connections, by size of message" in out
+    assert main(["report", str(file), "--table", "mbps", "--format", "json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert len(record["groups"]) == 3
+    assert [one["conns"] for one in record["by_size"]] == [10, 100]
+    row = record["by_size"][0]["tables"]["mb_per_s"]["c_epoll"]
+    assert list(row) == ["64", "1000", "16384"] and row["64"] < row["1000"] < row["16384"]
+    assert main(["report", str(file), "--table", "mbps", "--format", "csv"]) == 0
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert len(lines) == 14  # a cell once
+    assert {line["unit"] for line in lines} == {"MB/s"}
+
+
+def test_one_size_has_no_megabytes_unless_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    writer = ResultWriter(tmp_path / "r.jsonl", {"id": "x"})
+    writer.write(synthetic.make_result("c_epoll", 10, mps=50_000.0))
+    writer.close()
+    assert main(["report", str(tmp_path / "r.jsonl")]) == 0
+    assert "Megabytes" not in capsys.readouterr().out
+    assert main(["report", str(tmp_path / "r.jsonl"), "--table", "mbps"]) == 0
+    assert " 3.2 " in capsys.readouterr().out
+
+
+def test_a_run_of_several_sizes_shows_them_side_by_side(invoke: Invoke) -> None:
+    done = invoke("--func", "selector", "--conns", "5", "--msize", "64,1k")
+    assert "5 connections, by size of message" in done.stdout
+    assert done.stdout.count("Megabytes") == 1
+    done = invoke("--func", "selector", "--conns", "5", "--msize", "1k")
+    assert "by size" not in done.stdout
+
+
+def test_pictures_by_size(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")
+    from pybench.report.plots import write
+
+    monkeypatch.setattr(write, "PICTURES", {})  # the others take their time
+    assert main(["report", str(file), "--table", "mbps", "--plots", str(tmp_path)]) == 0
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [f"{name}_by_size.{end}" for name in ("mbps", "mps") for end in ("png", "svg")]
+
+
+def test_the_page_has_a_chart_by_size(file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("plotly")
+    pytest.importorskip("jinja2")
+    target = tmp_path / "page.html"
+    assert main(["report", str(file), "--table", "mbps", "--html", str(target)]) == 0
+    page = target.read_text()
+    text = page.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
+    groups = json.loads(text)["groups"]
+    assert len(groups) == 4 and 'data-group="3" data-chart="size"' in page
+    of = groups[3]["at"]["100"]
+    assert of["counts"] == list(SPEEDS) and of["axis"] == "bytes a message"
+    line = of["lines"]["mbps"]["c_epoll"]
+    assert line["x"] == list(SPEEDS) and line["y"] == sorted(line["y"]) and "e" not in line
+    assert "By size of message" in page and "At 100 connections" in page
