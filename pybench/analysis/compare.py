@@ -60,7 +60,7 @@ class Comparison:
 
     base, new: of the metric, over the rounds of each side that were matched.  basis: what was held
     against what: pairs of rounds, whole campaigns, or rounds of separate campaigns.
-    base_stamps, new_stamps: codes that count for the side.
+    base_stamps, new_stamps: codes that count for the side.  msize: bytes of NEW's messages.
     """
 
     base_func: str
@@ -73,6 +73,7 @@ class Comparison:
     basis: Basis = "rounds"
     base_stamps: tuple[str, ...] = ()
     new_stamps: tuple[str, ...] = ()
+    msize: int = 0
 
     @property
     def name(self) -> str:
@@ -100,9 +101,10 @@ def compare_cells(
     campaigns decide nothing.
     """
     names = (base.func, new.func, new.column)
+    msize = new.rounds[0].setting.msize
     reason = _refusal(base, new, metric)
     if reason:
-        return Comparison(*names, refused=reason)
+        return Comparison(*names, refused=reason, msize=msize)
     before, after, basis = _samples(base, new, metric.quantity)
     ratio = paired_ratio if basis == "rounds" else unpaired_ratio
     estimate = ratio(after, before)
@@ -123,6 +125,7 @@ def compare_cells(
         basis=basis,
         base_stamps=stamped[0],
         new_stamps=stamped[1],
+        msize=msize,
     )
 
 
@@ -255,7 +258,8 @@ def compare_groups(
     base_func, new_func: compare these two rows instead of each row with itself. Without them, two
     sides of one row each are compared whatever the rows are called, and two sides of one
     interpreter each whatever those are called.
-    A cell of only one side is left out. Raises UsageError when nothing is on both sides.
+    A cell of only one side is left out, and so is a size of messages where others are on both.
+    Raises UsageError when nothing is on both sides.
     """
     if base_func is None and new_func is None:
         base_rows = {canonical(row) for group in base for row in group.rows}
@@ -267,7 +271,7 @@ def compare_groups(
     compare = partial(compare_cells, metric=metric, margin=margin, noise=noise)
     name_of = _row_anywhere if _one_python(base) and _one_python(new) else _row_here
     found = []
-    for group in new:
+    for group in _of_shared_sizes(base, new):
         for func, conns in sorted(group.cells, key=lambda k: (group.rows.index(k[0]), k[1])):
             if new_func is not None and canonical(func) != canonical(new_func):
                 continue
@@ -278,6 +282,12 @@ def compare_groups(
     if not found:
         raise UsageError("compare: no row at the same number of connections is on both sides")
     return _as_family(found, metric, margin)
+
+
+def _of_shared_sizes(base: Sequence[Group], new: Sequence[Group]) -> list[Group]:
+    """NEW's groups of sizes that BASE has too; all where there is none."""
+    sizes = {group.setting.msize for group in base}
+    return [group for group in new if group.setting.msize in sizes] or list(new)
 
 
 def compare_pythons(

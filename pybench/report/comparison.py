@@ -21,13 +21,15 @@ from pybench.analysis.verdict import (
 from pybench.report.document import Document, Format, Grid, Remarks, write_document
 from pybench.report.metrics import METRICS
 from pybench.report.text import MISSING, sentence_case
+from pybench.spec import USUAL_MSIZE
 from pybench.units import count_label
 
-_HEADS: Final = ("Test", "Conns", "BASE", "NEW", "NEW/BASE", "95% interval", "Verdict")
+_NAMES: Final = ("Test", "Conns")
+_HEADS: Final = ("BASE", "NEW", "NEW/BASE", "95% interval", "Verdict")
 _COLUMNS: Final = (
     *("base_func", "new_func", "conns", "metric", "base", "base_n", "new", "new_n"),
     *("ratio", "ci95_low", "ci95_high", "basis", "verdict", "reason", "more_rounds"),
-    *("demand", "refused"),
+    *("demand", "refused", "msize"),
 )
 _UNITS: Final = {"rounds": "round", "campaigns": "campaign a side", "separate": "round"}
 _STAMP_WORDS: Final = {
@@ -72,15 +74,16 @@ def comparison_document(
     """
     asked = list(demands) or [None] * len(comparisons)
     broken = [one is not None and one.outcome == "broken" for one in asked]
+    each = list(zip(comparisons, asked, strict=True))
+    heads = [*_NAMES, *(["Bytes"] if _sized(comparisons) else []), *_HEADS]
     grid = Grid(
         title=f"{sentence_case(metric.what)}, NEW against BASE",
-        heads=_HEADS,
-        rows=[_line(c, one, metric) for c, one in zip(comparisons, asked, strict=True)],
-        fixed=2,
-        stamped=frozenset((i, len(_HEADS) - 1) for i, is_broken in enumerate(broken) if is_broken),
+        heads=heads,
+        rows=[_line(c, one, metric, sized=_sized(comparisons)) for c, one in each],
+        fixed=len(heads) - len(_HEADS),
+        stamped=frozenset((i, len(heads) - 1) for i, is_broken in enumerate(broken) if is_broken),
     )
     remarks = [*_remarks(comparisons, metric), *_broken(comparisons, asked), *notes]
-    each = list(zip(comparisons, asked, strict=True))
     return Document(
         blocks=[grid, Remarks(remarks)] if remarks else [grid],
         columns=_COLUMNS,
@@ -94,9 +97,14 @@ def comparison_document(
     )
 
 
-def _line(c: Comparison, asked: Judgement | None, metric: Metric) -> list[str]:
+def _sized(comparisons: Sequence[Comparison]) -> bool:
+    """Whether they are of several sizes of a message, so that each is to be named."""
+    return len({c.msize for c in comparisons}) > 1
+
+
+def _line(c: Comparison, asked: Judgement | None, metric: Metric, *, sized: bool) -> list[str]:
     """The cells of one comparison; a refused one has no figures."""
-    name = [c.name, count_label(c.conns)]
+    name = [c.name, count_label(c.conns), *([count_label(c.msize)] if sized else [])]
     if c.verdict is None or c.base is None or c.new is None:
         return [*name, *[MISSING] * 4, "not compared"]
     found = c.verdict.estimate
@@ -132,12 +140,13 @@ def _figure(summary: Summary, metric: Metric) -> str:
 
 def _remarks(comparisons: Sequence[Comparison], metric: Metric) -> list[str]:
     """How rounds were matched, what was undecided and why, and why cells were refused."""
+    sized = _sized(comparisons)
     bases = dict.fromkeys(c.basis for c in comparisons if c.verdict is not None)
     remarks = [_BASES[basis] for basis in bases]
     reasons: dict[str, list[str]] = {}
     for c in comparisons:
         if c.verdict is not None and c.verdict.kind == "undecided":
-            reasons.setdefault(_why(c, c.verdict), []).append(_place(c))
+            reasons.setdefault(_why(c, c.verdict), []).append(_place(c, sized=sized))
     remarks += [_said_of("Undecided", cells, why) for why, cells in reasons.items()]
     separate = [c for c in comparisons if c.verdict is not None and c.verdict.reason == SEPARATE]
     if separate:
@@ -145,13 +154,14 @@ def _remarks(comparisons: Sequence[Comparison], metric: Metric) -> list[str]:
     refusals: dict[str, list[str]] = {}
     for c in comparisons:
         if c.refused:
-            refusals.setdefault(c.refused, []).append(_place(c))
+            refusals.setdefault(c.refused, []).append(_place(c, sized=sized))
     remarks += [_said_of("Not compared", cells, why) for why, cells in refusals.items()]
     return remarks + _stamp_remarks(comparisons)
 
 
-def _place(c: Comparison) -> str:
-    return f"{c.name} at {count_label(c.conns)}"
+def _place(c: Comparison, *, sized: bool) -> str:
+    size = f" ({count_label(c.msize)} bytes)" if sized else ""
+    return f"{c.name} at {count_label(c.conns)}{size}"
 
 
 def _said_of(what: str, cells: Sequence[str], why: str) -> str:
@@ -168,8 +178,9 @@ def _why(c: Comparison, verdict: Verdict) -> str:
 
 def _broken(comparisons: Sequence[Comparison], asked: Sequence[Judgement | None]) -> list[str]:
     """Why demands are broken that the figures alone would not break."""
+    sized = _sized(comparisons)
     return [
-        f"Below the limit whatever its figure: {_place(c)}: {one.reason}"
+        f"Below the limit whatever its figure: {_place(c, sized=sized)}: {one.reason}"
         for c, one in zip(comparisons, asked, strict=True)
         if one is not None and one.outcome == "broken" and one.reason
     ]
@@ -177,11 +188,16 @@ def _broken(comparisons: Sequence[Comparison], asked: Sequence[Judgement | None]
 
 def _stamp_remarks(comparisons: Sequence[Comparison]) -> list[str]:
     """Each stamp once, with where it is; what is true of the whole machine is left to `report`."""
+    sized = _sized(comparisons)
     codes = sorted({code for c in comparisons for code in (*c.base_stamps, *c.new_stamps)})
     return [
         _said_of(
             f"!{code}",
-            [f"{_place(c)} ({side})" for c in comparisons if (side := _side_with(code, c))],
+            [
+                f"{_place(c, sized=sized)} ({side})"
+                for c in comparisons
+                if (side := _side_with(code, c))
+            ],
             _STAMP_WORDS[class_of(code)],
         )
         for code in codes
@@ -207,6 +223,9 @@ def race_command(comparisons: Sequence[Comparison], metric: Metric = MPS) -> str
         row = comparisons[0].new_func
         rows = [f"{side}={row}@python:{side.upper()}/bin/python" for side in ("base", "new")]
     asked = "" if metric is MPS else f" --metric {metric.name}"
+    sizes = sorted({c.msize for c in comparisons})
+    if sizes != [USUAL_MSIZE]:
+        asked = f" --msize {','.join(map(str, sizes))}{asked}"
     return f"pybench race {' '.join(rows)} --conns {counts}{asked}"
 
 
@@ -222,6 +241,7 @@ def _record(c: Comparison, asked: Judgement | None) -> dict[str, Any]:
         "base_func": c.base_func,
         "new_func": c.new_func,
         "conns": c.conns,
+        "msize": c.msize,
         "base": to_builtins(c.base),
         "new": to_builtins(c.new),
         "ratio": None,
@@ -251,4 +271,14 @@ def _csv_line(c: Comparison, asked: Judgement | None, metric: Metric) -> list[ob
     if (v := c.verdict) is not None:
         figures = [v.estimate.value, *_ends(v), c.basis, v.kind, v.reason, v.more_rounds]
     outcome = asked.outcome if asked else None
-    return [c.base_func, c.new_func, c.conns, metric.name, *sides, *figures, outcome, c.refused]
+    return [
+        c.base_func,
+        c.new_func,
+        c.conns,
+        metric.name,
+        *sides,
+        *figures,
+        outcome,
+        c.refused,
+        c.msize,
+    ]

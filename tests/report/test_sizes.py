@@ -128,3 +128,28 @@ def test_the_page_has_a_chart_by_size(file: Path, tmp_path: Path) -> None:
     line = of["lines"]["mbps"]["c_epoll"]
     assert line["x"] == list(SPEEDS) and line["y"] == sorted(line["y"]) and "e" not in line
     assert "By size of message" in page and "At 100 connections" in page
+
+
+def test_compare_tells_sizes_apart(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = tmp_path / "new.jsonl"
+    writer = ResultWriter(new, {"id": "y"})
+    for result in results():
+        if result.msize != 64:
+            writer.write(structs.replace(result, mps=0.5 * result.mps))
+    writer.write(synthetic.make_result("c_epoll", 10, msize=100_000))  # BASE has no such size
+    writer.close()
+    assert main(["compare", str(file), str(new), "--noise", "0.01"]) == 0
+    out = capsys.readouterr().out
+    assert "Bytes" in out and "not compared" not in out
+    assert main(["compare", str(file), str(new), "--format", "json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    cells = [(c["name"], c["conns"], c["msize"]) for c in record["cells"]]
+    assert sorted(cells) == sorted(
+        (r, n, s) for r in ROWS for n in (10, 100) for s in (1000, 16384)
+    )
+    assert all(c["ratio"]["ratio"] == pytest.approx(0.5) for c in record["cells"])
+    assert main(["compare", str(file), str(new)]) == 0
+    out = capsys.readouterr().out
+    assert "asyncio_proto at 10 (1k bytes)" in out and "--conns 10,100 --msize 1000,16384" in out
