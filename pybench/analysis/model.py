@@ -176,8 +176,8 @@ class CellRounds:
 
     @cached_property
     def every_code(self) -> tuple[str, ...]:
-        """The stamps on any good round, and on all together, sorted; windows that are each too short
-        may be long enough together."""
+        """The stamps on any good round, and on all together, sorted; windows that are too short by
+        themselves may be long enough together."""
         found = {w.code for r in self.good for w in r.warnings}
         if sum(r.setting.runtime_s for r in self.good) >= stamps.SHORT_RUN_S:
             found.discard("short_run")
