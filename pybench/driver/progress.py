@@ -17,7 +17,8 @@ from pybench.analysis.stamps import class_of
 from pybench.driver.control import Progress
 from pybench.driver.plan import GUESSED_OVERHEAD_S, asked_s
 from pybench.result import Result
-from pybench.spec import USUAL_MSIZE, Cell
+from pybench.spec import Cell
+from pybench.spec.cell import USUAL_MSIZE
 
 
 class Reporter(Protocol):

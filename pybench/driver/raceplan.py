@@ -21,7 +21,7 @@ from pybench.errors import PreflightError
 from pybench.machine import limits
 from pybench.machine.limits import Limit
 from pybench.machine.placement import Placement, place
-from pybench.spec import USUAL_MSIZE
+from pybench.spec.cell import USUAL_MSIZE
 from pybench.spec.race import Contender, Field, Race
 
 WORKER_KIB: Final = 40 * 1024  # an interpreter with a library

@@ -17,7 +17,7 @@ from pybench.analysis.race import Standing, Standings
 from pybench.analysis.verdict import interval_words, remedy_words
 from pybench.driver.progress import short_span
 from pybench.result import Result
-from pybench.spec import USUAL_MSIZE
+from pybench.spec.cell import USUAL_MSIZE
 
 DIGITS = 3
 _STYLES = {"faster": "green", "slower": "red", "equal": "cyan"}

@@ -21,7 +21,7 @@ from pybench.analysis.verdict import (
 from pybench.report.document import Document, Format, Grid, Remarks, write_document
 from pybench.report.metrics import METRICS
 from pybench.report.text import MISSING, sentence_case
-from pybench.spec import USUAL_MSIZE
+from pybench.spec.cell import USUAL_MSIZE
 from pybench.units import count_label
 
 _NAMES: Final = ("Test", "Conns")
@@ -29,7 +29,7 @@ _HEADS: Final = ("BASE", "NEW", "NEW/BASE", "95% interval", "Verdict")
 _COLUMNS: Final = (
     *("base_func", "new_func", "conns", "metric", "base", "base_n", "new", "new_n"),
     *("ratio", "ci95_low", "ci95_high", "basis", "verdict", "reason", "more_rounds"),
-    *("demand", "refused", "msize"),
+    *("demand", "refused"),
 )
 _UNITS: Final = {"rounds": "round", "campaigns": "campaign a side", "separate": "round"}
 _STAMP_WORDS: Final = {
@@ -69,29 +69,31 @@ def comparison_document(
     demands: what came of `--fail-below`, one a comparison; empty where nothing was demanded.
     notes: lines to add, such as differences of the environments.
     As JSON `{"schema": 1, "metric": NAME, "cells": [...], "notes": [...]}`. A cell has its rows,
-    both summaries, `ratio` (value and interval, null at an open end; the verdict, why it is
-    undecided, and how many more rounds would decide), `demand`, stamps of both sides, or `refused`.
+    both summaries, `msize` where sizes of a message differ, `ratio` (value and interval, null at an
+    open end; the verdict, why it is undecided, and how many more rounds would decide), `demand`,
+    stamps of both sides, or `refused`.
     """
     asked = list(demands) or [None] * len(comparisons)
     broken = [one is not None and one.outcome == "broken" for one in asked]
     each = list(zip(comparisons, asked, strict=True))
-    heads = [*_NAMES, *(["Bytes"] if _sized(comparisons) else []), *_HEADS]
+    sized = _sized(comparisons)
+    heads = [*_NAMES, *(["Bytes"] if sized else []), *_HEADS]
     grid = Grid(
         title=f"{sentence_case(metric.what)}, NEW against BASE",
         heads=heads,
-        rows=[_line(c, one, metric, sized=_sized(comparisons)) for c, one in each],
+        rows=[_line(c, one, metric, sized=sized) for c, one in each],
         fixed=len(heads) - len(_HEADS),
         stamped=frozenset((i, len(heads) - 1) for i, is_broken in enumerate(broken) if is_broken),
     )
     remarks = [*_remarks(comparisons, metric), *_broken(comparisons, asked), *notes]
     return Document(
         blocks=[grid, Remarks(remarks)] if remarks else [grid],
-        columns=_COLUMNS,
-        lines=[_csv_line(c, one, metric) for c, one in each],
+        columns=(*_COLUMNS, "msize") if sized else _COLUMNS,
+        lines=[[*_csv_line(c, one, metric), *([c.msize] if sized else [])] for c, one in each],
         record={
             "schema": 1,
             "metric": metric.name,
-            "cells": [_record(c, one) for c, one in each],
+            "cells": [_record(c, one) | ({"msize": c.msize} if sized else {}) for c, one in each],
             "notes": list(notes),
         },
     )
@@ -241,7 +243,6 @@ def _record(c: Comparison, asked: Judgement | None) -> dict[str, Any]:
         "base_func": c.base_func,
         "new_func": c.new_func,
         "conns": c.conns,
-        "msize": c.msize,
         "base": to_builtins(c.base),
         "new": to_builtins(c.new),
         "ratio": None,
@@ -271,14 +272,4 @@ def _csv_line(c: Comparison, asked: Judgement | None, metric: Metric) -> list[ob
     if (v := c.verdict) is not None:
         figures = [v.estimate.value, *_ends(v), c.basis, v.kind, v.reason, v.more_rounds]
     outcome = asked.outcome if asked else None
-    return [
-        c.base_func,
-        c.new_func,
-        c.conns,
-        metric.name,
-        *sides,
-        *figures,
-        outcome,
-        c.refused,
-        c.msize,
-    ]
+    return [c.base_func, c.new_func, c.conns, metric.name, *sides, *figures, outcome, c.refused]

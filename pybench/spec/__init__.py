@@ -6,7 +6,7 @@ In: options as text, from the command line or a campaign file (`options`). Out: 
 
 from pybench.spec.address import DEFAULT_PORT, HostPort
 from pybench.spec.campaign import Campaign
-from pybench.spec.cell import USUAL_MSIZE, Cell, row_label
+from pybench.spec.cell import Cell, row_label
 from pybench.spec.options import ENGINES, MAX_CONNS, OPTIONS, Option
 from pybench.spec.parse import EnvSet, parse_env
 
@@ -15,7 +15,6 @@ __all__ = [
     "ENGINES",
     "MAX_CONNS",
     "OPTIONS",
-    "USUAL_MSIZE",
     "Campaign",
     "Cell",
     "EnvSet",
