@@ -16,7 +16,7 @@ from pybench.analysis.legacy import LegacyRound, LegacyTime
 from pybench.analysis.stats import Summary, merge_histograms, summarize
 from pybench.analysis.steadiness import Mode, modes
 from pybench.backends.names import family, row_order
-from pybench.result import Result, Series, ServerUsage, Stamp
+from pybench.result import Resident, Result, Series, ServerUsage, Stamp
 from pybench.result.campaign import CampaignRecord
 from pybench.spec import OPTIONS, row_label
 from pybench.units import NS_PER_US, count_label, format_duration, printable
@@ -508,6 +508,7 @@ def _values_of_result(result: Result) -> dict[str, float]:
                 values["switches_per_msg"] = switches / client.messages
         if client.max_rss_kb > 0:
             values["rss_kib_per_conn"] = client.max_rss_kb / result.conns
+        values |= memory_values(client.rss_kb, result.conns)
     if result.per_conn is not None:
         per = result.per_conn
         values |= {"jain": per.jain, "starved": per.starved, "lost": per.lost}
@@ -518,6 +519,14 @@ def _values_of_result(result: Result) -> dict[str, float]:
     if result.server_queue is not None:
         values["server_queue_pct"] = 100 * result.server_queue
     return values | _open_loop_values(result)
+
+
+def memory_values(resident: Resident | None, conns: int) -> dict[str, float]:
+    """What a connection costs in KiB, idle and busy, where both were read."""
+    if resident is None or resident.before is None:
+        return {}
+    found = {"idle_kib_per_conn": resident.idle, "busy_kib_per_conn": resident.busy}
+    return {name: (kib - resident.before) / conns for name, kib in found.items() if kib is not None}
 
 
 def _open_loop_values(result: Result) -> dict[str, float]:

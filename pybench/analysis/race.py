@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
-from typing import Final
+from typing import Final, Literal
 
+from pybench.analysis.model import memory_values
 from pybench.analysis.ratio import Estimate, Share, add_up, estimate_of_logs, round_log_ratio
 from pybench.analysis.stats import percentile_ns
 from pybench.analysis.verdict import (
@@ -129,6 +130,16 @@ class Runner:
     def cpu_us_per_msg(self) -> float | None:
         """CPU time that a message cost its worker, the median of its rounds, in us."""
         return _median(cpu / per / 1000 for r in self.good for cpu, per in [_cpu(r)] if per)
+
+    def kib_per_conn(self, when: Literal["idle", "busy"]) -> float | None:
+        """Memory that a connection cost its worker, the median of its rounds, in KiB."""
+        quantity = f"{when}_kib_per_conn"
+        return _median(
+            values[quantity]
+            for r in self.good
+            if r.client is not None
+            and quantity in (values := memory_values(r.client.rss_kb, r.conns))
+        )
 
     def figure(self, metric: Metric) -> float | None:
         """The metric itself, the median of its rounds; its unit is the metric's."""

@@ -53,7 +53,8 @@ def _parser() -> Parser:
     parser.add_argument(
         "--table",
         metavar="NAME,...",
-        help=f"which tables: {', '.join(METRICS)}, fairness (jain, starved) or all",
+        help=f"which tables: {', '.join(METRICS)}, fairness (jain, starved),"
+        " memory (idle_memory, busy_memory, peak_memory) or all",
     )
     parser.add_argument("--plots", metavar="DIR", type=Path, help="write pictures, SVG and PNG")
     parser.add_argument("--html", metavar="FILE", type=Path, help="write one self-contained page")
@@ -81,7 +82,8 @@ def _report(args: argparse.Namespace) -> int:
         return _report_syscalls(args)
     if not args.files:
         raise UsageError("report: give results files, or --syscalls FILE")
-    metrics = None if args.table is None else select_metrics(args.table)
+    if args.table is not None:
+        select_metrics(args.table)  # what is none is said before anything is read
     wanted = parse_cells(args.cells)
     _require_libraries(args)
     loaded = load_files(args.files)
@@ -93,6 +95,7 @@ def _report(args: argparse.Namespace) -> int:
         _check_only_races(args)
     references = _references(groups, args)
     sized = len({group.setting.msize for group in groups}) > 1
+    metrics = None if args.table is None else select_metrics(args.table, sized=sized)
     relative_to = _check_row(groups, args.relative_to)
     tables = [
         build_tables(

@@ -16,7 +16,16 @@ from pybench.driver.control import Measurement
 from pybench.driver.meter import WindowUsage
 from pybench.driver.workerprocess import Usage
 from pybench.machine.interference import Monitor
-from pybench.result import ClientUsage, Latency, PerConn, Result, Series, ServerUsage, Status
+from pybench.result import (
+    ClientUsage,
+    Latency,
+    PerConn,
+    Resident,
+    Result,
+    Series,
+    ServerUsage,
+    Status,
+)
 from pybench.spec import OPTIONS, Cell, HostPort
 from pybench.units import NS_PER_S
 
@@ -205,11 +214,16 @@ def failed(blank: Result, error: str, *, status: Status = "failed", details: str
 
 
 def client_usage(
-    usage: Usage, used: WindowUsage | None, measurement: Measurement, cpu: int | None
+    usage: Usage,
+    used: WindowUsage | None,
+    measurement: Measurement,
+    cpu: int | None,
+    resident: Resident | None = None,
 ) -> ClientUsage:
     """What the window took of the worker; what the whole took where only that is known.
 
     usage: from ready to end, by its own account.  used: of the window.
+    resident: what the connections cost in memory.
     Switches are known of the whole only: the window has its messages' part of them.
     """
     part = 1.0 if used is None else measurement.messages / max(1, measurement.total)
@@ -223,6 +237,7 @@ def client_usage(
         minor_faults=usage.minor_faults if used is None else used.minor_faults,
         voluntary_switches=_part_of(usage.voluntary_switches, part),
         involuntary_switches=_part_of(usage.involuntary_switches, part),
+        rss_kb=resident,
     )
 
 

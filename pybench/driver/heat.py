@@ -29,6 +29,7 @@ from pybench.analysis.race import OF_RACES
 from pybench.driver import assemble, control
 from pybench.driver.control import ControlConnection
 from pybench.driver.interrupts import Interrupts
+from pybench.driver.memory import MemoryGauge
 from pybench.driver.round import Timeouts
 from pybench.driver.watch import DeadlineError, Watch
 from pybench.driver.workerprocess import WorkerProcess
@@ -37,7 +38,7 @@ from pybench.machine.cputime import cpu_time
 from pybench.machine.placement import Placement
 from pybench.result import Result, Status, Turn, Turns
 from pybench.spec import Cell, HostPort
-from pybench.worker.tree import descendants
+from pybench.worker.tree import descendants_of
 
 MIN_WINDOW_US: Final = 40_000
 MAX_WINDOW_US: Final = 4_000_000
@@ -106,12 +107,12 @@ def run(entrants: Sequence[Entrant], number: int, heat: int, context: HeatContex
         for seat in seats:  # all at once: what one waits for is another's time to work
             seat.start()
         eyes.all_of(seats, _Seat.listens, timeouts.listen, "did not listen after its start")
-        for seat in seats:
-            seat.connect()
+        for seat, pids in _pids_of(seats):
+            seat.connect(pids)
         eyes.all_of(seats, _Seat.is_connected, timeouts.connect, "was not connected to")
         eyes.all_of(seats, _Seat.is_ready, timeouts.ready, "did not accept all connections")
-        for seat in seats:
-            seat.begin()
+        for seat, pids in _pids_of(seats):
+            seat.begin(pids)
         _find_paces(seats)
         first = time.monotonic()
         passes = find_passes([s.pace for s in seats], first - begun, context.longest_s)
@@ -264,6 +265,7 @@ class _Seat:
         self._context = context
         self._eyes = eyes
         self._stack = ExitStack()
+        self._memory = MemoryGauge()
         self._failure: tuple[Status, str, str] | None = None
         self._deserted = False
         started_at = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
@@ -326,13 +328,20 @@ class _Seat:
         self._eyes.add(self._watch, self._hear)
         stack.callback(self._eyes.forget, self._watch)
 
-    def connect(self) -> None:
-        """Have the load server connect to the worker; nothing is sent before its first turn."""
-        if not self.alive:
-            return
+    @property
+    def pid(self) -> int:
+        """Of what is measured."""
+        return self._worker.pid
+
+    def connect(self, pids: Sequence[int]) -> None:
+        """Have the load server connect to the worker; nothing is sent before its first turn.
+
+        pids: of what is measured, and of all that it has started.
+        """
         port = self._worker.port
         assert port is not None
         self._blank = assemble.with_interpreter(self._blank, self._worker.python)
+        self._memory.before(pids)
         try:
             self._control = self._stack.enter_context(ControlConnection(self._context.server))
             self._watch.add(self._control)
@@ -342,15 +351,16 @@ class _Seat:
         except (ServerError, ProtocolError) as exc:
             self.fail(exc)
 
-    def begin(self) -> None:
-        """The worker has accepted all."""
-        if self.alive:
-            self._say(self._control.ready)
-            self._pids = [self._worker.pid, *descendants(self._worker.pid)]
+    def begin(self, pids: Sequence[int]) -> None:
+        """The worker has accepted all. pids: as those of `connect`, by now."""
+        self._say(self._control.ready)
+        self._pids = pids
+        self._memory.idle(pids)
 
     def stop(self) -> None:
         """No turn follows."""
         if self.alive:
+            self._memory.busy()
             self._say(self._control.stop)
 
     def finish(self) -> None:
@@ -467,7 +477,7 @@ class _Seat:
         assert measurement is not None and usage is not None
         server = assemble.Server(address=self._context.server, connect_s=self._control.connect_s)
         cpu = self.entrant.placement.worker_cpu
-        client = assemble.client_usage(usage, None, measurement, cpu)
+        client = assemble.client_usage(usage, None, measurement, cpu, self._memory.resident)
         return _stamped(assemble.measured(blank, measurement, client, server=server))
 
 
@@ -488,6 +498,14 @@ def _stamped(result: Result) -> Result:
         result = structs.replace(result, server_queue=share, server_queue_source="estimate")
     kept = tuple(stamp for stamp in stamps.run(result) if stamp.code in OF_RACES)
     return structs.replace(result, warnings=kept)
+
+
+def _pids_of(seats: Sequence[_Seat]) -> Iterator[tuple[_Seat, list[int]]]:
+    """Those who are left, each with the processes that are measured: found by one look for all."""
+    alive = [seat for seat in seats if seat.alive]
+    below = descendants_of([seat.pid for seat in alive])
+    for seat in alive:
+        yield seat, [seat.pid, *below[seat.pid]]
 
 
 def _find_paces(seats: Sequence[_Seat]) -> None:

@@ -51,6 +51,11 @@ class Meter:
         self._pids: tuple[int, ...] = ()
         self._readings: list[Reading] = []
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of whom it reads, once it has begun."""
+        return self._pids
+
     def begin(self) -> None:
         """The pings begin. To look for a worker's children takes time, so it is done before."""
         self._pids = tuple(self._ask())

@@ -20,6 +20,7 @@ from pybench.driver import assemble
 from pybench.driver import control as control_protocol
 from pybench.driver.control import ControlConnection, Measurement, Progress
 from pybench.driver.interrupts import Interrupts
+from pybench.driver.memory import MemoryGauge
 from pybench.driver.meter import Meter
 from pybench.driver.watch import DeadlineError, Watch
 from pybench.driver.workerprocess import Usage, WorkerProcess
@@ -169,12 +170,15 @@ def _run_once(
             watch.add(control)
             monitor.connecting()
             meter = Meter(worker.pids)
-            control.on_mark(meter.mark)
+            memory = MemoryGauge(cell.runtime_ns)
+            memory.before(worker.measured_pids())
+            control.on_mark(partial(_mark, meter, memory))
             placement = context.placement.for_conns(cell.conns)
             control.request(context.bind, port, cell, placement, seed=number, slice_ms=slice_ms)
             _await_ready(watch, worker, control, cell, timeouts)
             monitor.connected()
             meter.begin()
+            memory.idle(worker.measured_pids(meter.pids))
             observer.begin()
             monitor.begin()
             control.ready()
@@ -193,7 +197,7 @@ def _run_once(
         address = dataclasses.replace(address, host="localhost")  # one machine has one name
     server = assemble.Server(address=address, connect_s=control.connect_s)
     used = meter.usage(measurement.window_ns, slice_ms * NS_PER_MS, usage)
-    client = assemble.client_usage(usage, used, measurement, cpu)
+    client = assemble.client_usage(usage, used, measurement, cpu, memory.resident)
     result = assemble.measured(blank, measurement, client, server=server)
     if assemble.missed_the_window(measurement) and not result.ok:
         raise _MissedError(result)
@@ -201,6 +205,11 @@ def _run_once(
     return assemble.with_stamps(
         result, monitor, worker_s=usage.user_s + usage.sys_s, local_server=control.local
     )
+
+
+def _mark(meter: Meter, memory: MemoryGauge, t_ns: int) -> None:
+    meter.mark(t_ns)  # first: what comes behind it takes a millisecond
+    memory.mark(t_ns)
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import IO, Any
 
 from pybench.backends.start import python_command
@@ -80,6 +81,14 @@ class WorkerProcess:
         A supervisor is one of them: it sleeps while pings run.
         """
         return [self._process.pid, *descendants(self._process.pid)]
+
+    def measured_pids(self, pids: Iterable[int] | None = None) -> list[int]:
+        """What is measured and all that it has started, without a supervisor.
+
+        pids: as `pids` gave them, where that is known already.
+        """
+        below = descendants(self.pid) if pids is None else pids
+        return [self.pid, *(pid for pid in below if pid not in (self.pid, self._process.pid))]
 
     @property
     def silent(self) -> bool:

@@ -185,7 +185,23 @@ METRICS: Final[dict[str, Metric]] = {
             write=lambda seconds: duration_text(seconds * 1e9),
         ),
         Metric(
-            name="memory",
+            name="idle_memory",
+            key="idle_kib_per_conn",
+            quantity="idle_kib_per_conn",
+            title="The worker's memory per idle connection (what it took to open them)",
+            unit="KiB",
+            write=size_text,
+        ),
+        Metric(
+            name="busy_memory",
+            key="busy_kib_per_conn",
+            quantity="busy_kib_per_conn",
+            title="The worker's memory per busy connection (at the end of the window)",
+            unit="KiB",
+            write=size_text,
+        ),
+        Metric(
+            name="peak_memory",
             key="rss_kib_per_conn",
             quantity="rss_kib_per_conn",
             title="The worker's peak memory per connection",
@@ -195,8 +211,10 @@ METRICS: Final[dict[str, Metric]] = {
     )
 }
 
+MEMORY_TABLES: Final = ("idle_memory", "busy_memory", "peak_memory")
 DEFAULT_TABLES: Final = (
-    *("mps", "rel", "lat95", "lat50", "user", "cpu", "jain", "queue", "connect", "memory"),
+    *("mps", "rel", "lat95", "lat50", "user", "cpu", "jain", "queue", "connect"),
+    *MEMORY_TABLES,
 )
 OPEN_LOOP_TABLES: Final = (
     *("mps", "due99", "due50", "lat99", "lat50", "cpu", "late", "unsent", "queue"),
@@ -209,22 +227,25 @@ def default_metrics(*, open_loop: bool, sized: bool = False) -> list[Metric]:
     return [METRICS[name] for name in (("mps", "mbps", *names[1:]) if sized else names)]
 
 
-def select_metrics(names: str) -> list[Metric]:
-    """The tables named in a comma-separated list; JSON keys, `fairness` and `all` are understood.
+def select_metrics(names: str, *, sized: bool = True) -> list[Metric]:
+    """The tables named in a comma-separated list; JSON keys, `fairness`, `memory`, `all` too.
 
-    Raises UsageError naming what there is.
+    sized: whether there are several sizes of a message; of one, `all` has no MB/s, which are
+    messages/s in other words.  Raises UsageError naming what there is.
     """
     by_key = {metric.key: metric for metric in METRICS.values()}
     selected: dict[str, Metric] = {}
     for word in (part.strip() for part in names.split(",")):
         if word == "all":
-            selected |= METRICS
+            selected |= {n: m for n, m in METRICS.items() if sized or n != "mbps"}
         elif word == "fairness":
             selected |= {name: METRICS[name] for name in ("jain", "starved")}
+        elif word == "memory":
+            selected |= {name: METRICS[name] for name in MEMORY_TABLES}
         elif word in METRICS or word in by_key:
             metric = METRICS.get(word) or by_key[word]
             selected[metric.name] = metric
         else:
-            known = ", ".join([*METRICS, "fairness", "all"])
+            known = ", ".join([*METRICS, "fairness", "memory", "all"])
             raise UsageError(f"--table {word!r}: no such table; there are {known}")
     return list(selected.values())

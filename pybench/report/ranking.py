@@ -7,7 +7,8 @@ As JSON:
                  "notes": [...],
                  "contenders": [{"name", "rounds", "failed", "ratio", "ci95_low", "ci95_high",
                                  "verdict", "reason", "more_rounds", "groups", "value", "mps",
-                                 "cpu_us_per_msg", "turns", "empty_turns", "starved_turns",
+                                 "cpu_us_per_msg", "idle_kib_per_conn", "busy_kib_per_conn",
+                                 "turns", "empty_turns", "starved_turns",
                                  "warnings", "errors"}]}]}
 
 The best contender comes first. `ratio` is to the base, null for the base itself and for one that
@@ -49,7 +50,8 @@ _TIMES: Final = ("p50", "p99", "due99")
 _COLUMNS: Final = (
     *("conns", "place", "contender", "rounds", "failed", "ratio", "ci95_low", "ci95_high"),
     *("verdict", "groups", "value", "mps", "cpu_us_per_msg", "turns", "empty_turns"),
-    *("starved_turns", "warnings", "errors", "msize"),
+    *("starved_turns", "warnings", "errors", "msize", "idle_kib_per_conn"),
+    "busy_kib_per_conn",
 )
 
 
@@ -107,7 +109,14 @@ def grid_of(standings: Standings) -> Grid:
         title=title(standings),
         heads=[
             *("Contender", "Tied", f"To {base}", "95% interval", "Verdict"),
-            *(*own, "Messages/s", *(["MB/s"] if standings.sized else []), "CPU us/msg", "Rounds"),
+            *(
+                *own,
+                "Messages/s",
+                *(["MB/s"] if standings.sized else []),
+                "CPU us/msg",
+                *(["KiB/conn"] if _has_memory(standings) else []),
+                "Rounds",
+            ),
         ],
         rows=[_line(standings, one) for one in standings.each],
         main=True,
@@ -141,6 +150,7 @@ def _line(standings: Standings, one: Standing) -> list[str]:
         MISSING if mps is None else rate_text(mps),
         *(_megabytes(standings, mps) if standings.sized else []),
         MISSING if cpu is None else plain_text(cpu),
+        *(_memory(runner) if _has_memory(standings) else []),
         str(runner.rounds),
     ]
 
@@ -148,6 +158,16 @@ def _line(standings: Standings, one: Standing) -> list[str]:
 def _megabytes(standings: Standings, mps: float | None) -> list[str]:
     """What messages/s are in MB/s: the sizes of one race can be compared by that."""
     return [MISSING if mps is None else megabytes_text(mps * standings.msize / BYTES_PER_MB)]
+
+
+def _has_memory(standings: Standings) -> bool:
+    """Whether it was read: files from before have none."""
+    return any(s.runner.kib_per_conn("busy") is not None for s in standings.each)
+
+
+def _memory(runner: Runner) -> list[str]:
+    kib = runner.kib_per_conn("busy")
+    return [MISSING if kib is None else plain_text(round(kib, 1))]
 
 
 def _ratio_texts(standings: Standings, one: Standing) -> list[str]:
@@ -303,6 +323,8 @@ def _contender(standings: Standings, one: Standing) -> dict[str, Any]:
         "value": runner.figure(standings.metric),
         "mps": runner.mps,
         "cpu_us_per_msg": runner.cpu_us_per_msg,
+        "idle_kib_per_conn": runner.kib_per_conn("idle"),
+        "busy_kib_per_conn": runner.kib_per_conn("busy"),
         "turns": len(runner.turns),
         "empty_turns": runner.empty,
         "starved_turns": runner.starved,
@@ -319,5 +341,5 @@ def _lines(standings: Standings) -> Iterator[list[object]]:
             *(c["ci95_low"], c["ci95_high"], c["verdict"], " ".join(map(str, c["groups"]))),
             *(c["value"], c["mps"], c["cpu_us_per_msg"], c["turns"], c["empty_turns"]),
             *(c["starved_turns"], " ".join(c["warnings"]), "; ".join(c["errors"])),
-            standings.msize,
+            *(standings.msize, c["idle_kib_per_conn"], c["busy_kib_per_conn"]),
         ]

@@ -52,6 +52,8 @@ def ratio_text(ratio: float) -> str:
 
 def size_text(kib: float) -> str:
     """A size given in KiB: `4.2 KiB`, `131 KiB`, `7.4 MiB`."""
+    if abs(kib) < 0.05:
+        return "0.0 KiB"  # and not -0.0
     if kib >= 1023.5:
         mib = kib / 1024
         return f"{mib:.1f} MiB" if mib < 9.95 else f"{mib:.0f} MiB"

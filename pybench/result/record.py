@@ -19,6 +19,7 @@ __all__ = [
     "Disturbance",
     "Latency",
     "PerConn",
+    "Resident",
     "Result",
     "Series",
     "ServerUsage",
@@ -64,6 +65,22 @@ class PerConn(Struct, frozen=True, kw_only=True):
     ] = field(default_factory=list)
 
 
+class Resident(Struct, frozen=True, kw_only=True, gc=False):
+    """The worker's resident memory, with what it has forked; the kernel's share is not in it."""
+
+    before: Annotated[
+        Count | None, key("listening, nobody connected", unit="KiB", since="0.2.0")
+    ] = None
+    idle: Annotated[
+        Count | None,
+        key("all connections open, nothing sent on them yet", unit="KiB", since="0.2.0"),
+    ] = None
+    busy: Annotated[
+        Count | None,
+        key("at the window's end; of a race, behind the last turn", unit="KiB", since="0.2.0"),
+    ] = None
+
+
 class ClientUsage(Struct, frozen=True, kw_only=True, gc=False):
     """What the worker used inside the window.
 
@@ -93,6 +110,9 @@ class ClientUsage(Struct, frozen=True, kw_only=True, gc=False):
     involuntary_switches: Annotated[
         Count | None,
         key("how often a thread of it lost its CPU, likewise", unit="switches", since="0.2.0"),
+    ] = None
+    rss_kb: Annotated[
+        Resident | None, key("memory it held, by what its connections did", since="0.2.0")
     ] = None
 
 

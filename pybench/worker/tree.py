@@ -5,7 +5,7 @@ import re
 import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +43,12 @@ def has_children() -> bool:
 
 def descendants(of: int | None = None) -> Iterator[int]:
     """All processes below one, parents before their children. of: its id; None: of this one."""
+    root = os.getpid() if of is None else of
+    yield from descendants_of([root])[root]
+
+
+def descendants_of(roots: Iterable[int]) -> dict[int, list[int]]:
+    """The same of several by one look at all processes, which is what takes the time."""
     children: dict[int, list[int]] = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -50,11 +56,14 @@ def descendants(of: int | None = None) -> Iterator[int]:
         except OSError:  # it has ended meanwhile
             continue
         children.setdefault(int(fields[1]), []).append(int(path.parent.name))
-    todo = list(children.get(os.getpid() if of is None else of, []))
-    while todo:
-        pid = todo.pop(0)
-        yield pid
-        todo += children.get(pid, [])
+    return {root: _below(root, children) for root in roots}
+
+
+def _below(root: int, children: Mapping[int, Sequence[int]]) -> list[int]:
+    found = list(children.get(root, []))
+    for pid in found:  # grows while it is walked
+        found += children.get(pid, [])
+    return found
 
 
 def tree_usage() -> TreeUsage:

@@ -135,6 +135,8 @@ def test_all_take_turns_and_the_result_is_of_all_turns_together(run: Run) -> Non
         assert all(t.unanswered == 0 for t in turns(result))
         assert result.turns is not None and result.turns.window_us >= heat.MIN_WINDOW_US
         assert result.turns.start_s > 0 and result.turns.turns_s > 0
+        assert result.client and (memory := result.client.rss_kb)
+        assert memory.before and memory.idle and memory.busy
         assert result.env == {"here": True} and sum(result.histogram.values()) == result.messages
     assert [r.func for r in results] == ["c_epoll#0", "selector#1", "c_epoll#2"]
     assert [r.row for r in results] == ["c_epoll", "selector", "c_epoll"]

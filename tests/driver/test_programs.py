@@ -52,6 +52,9 @@ def test_examples(name: str, examples: Path, measure: Measure) -> None:
     assert result.per_conn and result.per_conn.lost == 0
     assert result.client and result.client.messages >= result.messages > 0
     assert result.client.max_rss_kb > 100 and result.client.wall_s >= result.window_s
+    assert (memory := result.client.rss_kb) and memory.before and memory.idle and memory.busy
+    if name == "echo-c":
+        assert memory.busy < 5000  # KiB; an interpreter, its supervisor, has three times that
 
 
 def test_programs_stand_beside_rows_in_one_table(

@@ -57,6 +57,18 @@ def test_each_size_is_a_race_of_its_own(race: Invoke) -> None:
     assert main(["report", "r.jsonl"]) == 0
 
 
+def test_what_a_connection_costs_in_memory(race: Invoke) -> None:
+    asked = (*PAIR, "--budget", "4s")
+    memory = {"c_epoll": 1, "selector": 12}
+    shown = race(*asked, heats=FakeHeats(kib_per_conn=memory))
+    assert "KiB/conn" in shown.stdout and " 12 " in shown.stdout
+    done = race(*asked, "--format", "json", heats=FakeHeats(kib_per_conn=memory))
+    found = {c["name"]: c for c in json.loads(done.stdout)["counts"][0]["contenders"]}
+    assert found["selector"]["busy_kib_per_conn"] == 12
+    assert found["selector"]["idle_kib_per_conn"] == 6
+    assert "KiB/conn" not in race(*asked).stdout  # as in files of before
+
+
 def test_one_size_is_not_named(race: Invoke) -> None:
     done = race(*PAIR, "--msize", "1k", "--budget", "4s")
     assert "byte" not in done.stdout and "MB/s" not in done.stdout

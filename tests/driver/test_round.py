@@ -134,6 +134,20 @@ def test_memory_is_the_workers_own(measure: Measure) -> None:
     del ballast
 
 
+def test_memory_is_read_before_with_idle_and_with_busy_connections(measure: Measure) -> None:
+    result = measure(cell("bad:hoards", 100))
+    assert result.status == "ok" and result.client and (found := result.client.rss_kb)
+    assert found.before and found.idle and found.busy
+    assert found.idle - found.before == pytest.approx(300 * 100, rel=0.1)
+    assert found.busy - found.idle == pytest.approx(200 * 100, rel=0.1)
+
+
+def test_memory_of_what_a_backend_forks_counts(measure: Measure) -> None:
+    result = measure(cell("bad:echoes_in_a_child"))
+    assert result.status == "ok" and result.client and (found := result.client.rss_kb)
+    assert found.before and found.idle and found.idle > 1.3 * found.before
+
+
 @pytest.mark.parametrize(
     ("name", "status", "error"),
     [

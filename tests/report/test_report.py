@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from pybench.analysis.load import load_files
 from pybench.analysis.model import Group, fastest_first, group_rounds, server_name
@@ -30,8 +31,8 @@ from pybench.report.sentences import summary_sentences
 from pybench.report.style import row_styles
 from pybench.report.summary import run_summary
 from pybench.report.tables import build_tables
-from pybench.report.text import duration_text, letters, rate_text, ratio_text
-from pybench.result import Result
+from pybench.report.text import duration_text, letters, rate_text, ratio_text, size_text
+from pybench.result import Resident, Result
 from pybench.result.file import ResultWriter, read_sections
 from pybench.units import count_label
 from tests.driver.test_openloop import open_round
@@ -161,6 +162,22 @@ def test_cpu_user_share_and_memory(small: Group) -> None:
     assert user is not None and user.mean == pytest.approx(50)
     assert cpu == pytest.approx([1e6 / 30000, 1e6 / 31000, 1e6 / 32000])
     assert memory is not None and memory.mean == pytest.approx(24.0)
+
+
+def test_memory_of_connections_is_what_lies_above_none() -> None:
+    made = synthetic.make_result("selector", 100)
+    assert made.client is not None
+    reads = [Resident(before=20_000, idle=20_700, busy=20_950), Resident(idle=9, busy=9), None]
+    rounds = [
+        structs.replace(made, round=n, client=structs.replace(made.client, rss_kb=read))
+        for n, read in enumerate(reads, 1)
+    ]
+    built = build_tables(one_group(rounds), select_metrics("memory"))
+    texts = {table.metric.name: table.text("selector", 100, "---") for table in built.tables}
+    assert texts == {
+        "idle_memory": "7.0 KiB", "busy_memory": "9.5 KiB", "peak_memory": "186 KiB"
+    }  # fmt: skip
+    assert size_text(-0.01) == "0.0 KiB"
 
 
 def test_one_round_has_no_tilde() -> None:

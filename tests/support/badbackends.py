@@ -168,6 +168,22 @@ def echoes_in_a_child(listener: socket.socket, conns: int, msize: int, ready: Re
     threading.Event().wait(0.6)
 
 
+def hoards(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    """300 KiB for each connection when it comes, 200 KiB more with its first message."""
+    socks = _accept(listener, conns)
+    first = [bytearray(b"x") * (300 << 10) for _ in socks]
+    then: dict[int, bytearray] = {}
+
+    def echo(number: int, data: bytes) -> bytes:
+        if number not in then:
+            then[number] = bytearray(b"x") * (200 << 10)
+        return data
+
+    ready()
+    _echo(socks, echo)
+    del first
+
+
 def comes_late(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
     """The first worker, or every one, has an echo when the window is over."""
     socks = _accept(listener, conns)

@@ -18,7 +18,7 @@ from pybench.cli import main
 from pybench.cli import race as command
 from pybench.driver.heat import Entrant, turn_order
 from pybench.errors import ServerError
-from pybench.result import Result, Stamp, Turn, Turns
+from pybench.result import Resident, Result, Stamp, Turn, Turns
 from tests.support import synthetic
 
 WINDOW_NS = 40_000_000
@@ -31,6 +31,7 @@ class FakeHeats:
     speeds: label -> messages/s, 50,000 unless told.  noise: between processes, drift: between
     blocks; standard deviations of logarithms.  fails: labels whose rounds fail, after that many
     rounds.  stamps: label -> codes.  takes_s: how long a heat takes by `clock`.
+    kib_per_conn: label -> memory that a busy connection takes; it is not read unless told.
     interrupted_in, server_dies_in: SIGINT, or the load server's end, during that round.
     asked: round, heat and labels, in the order of asking.
     """
@@ -41,6 +42,7 @@ class FakeHeats:
     fails: Mapping[str, int] = field(default_factory=dict)
     starves: Collection[str] = ()
     stamps: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    kib_per_conn: Mapping[str, int] = field(default_factory=dict)
     takes_s: float = 1.0
     interrupted_in: int = 0
     server_dies_in: int = 0
@@ -94,6 +96,10 @@ class FakeHeats:
         mps = sum(t.messages for t in each) / sum(t.window_ns for t in each) * 1e9
         codes = [Stamp(code=code, text="so it is") for code in self.stamps.get(label, ())]
         made = synthetic.make_result(label, conns, number, mps=mps, warnings=codes, samples=50)
+        if label in self.kib_per_conn and made.client is not None:
+            kib = self.kib_per_conn[label] * conns
+            read = Resident(before=20_000, idle=20_000 + kib // 2, busy=20_000 + kib)
+            made = structs.replace(made, client=structs.replace(made.client, rss_kb=read))
         return structs.replace(made, turns=structs.replace(turns, each=each), msize=one.cell.msize)
 
     @staticmethod
