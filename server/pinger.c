@@ -265,7 +265,8 @@ static void count_unsent(struct pinger *pinger, const struct conn *conn, uint64_
 }
 
 /* A ping is still out at until_ns or, if that is earlier, at the end of the window: the time it
- * spent inside and, in an open loop, how long ago it was due; that once, in its own turn. */
+ * spent inside and, in an open loop, how long ago it was due; that once, in its own turn. A thread
+ * that is held up sends behind the window what was due in it, and what was not. */
 static void count_open(struct pinger *pinger, const struct conn *conn, uint64_t until_ns)
 {
     uint64_t begin_ns = pinger->plan->window_begin_ns, end_ns = pinger->plan->window_end_ns;
@@ -273,10 +274,12 @@ static void count_open(struct pinger *pinger, const struct conn *conn, uint64_t 
 
     if (until_ns > end_ns)
         until_ns = end_ns;
-    if (from_ns >= until_ns)
+    if (until_ns <= begin_ns)
         return;
-    pinger->counters.open_ns += until_ns - from_ns;
-    if (pinger->plan->interval_ns && conn->sent_at_ns >= pinger->plan->began_ns)
+    if (from_ns < until_ns)
+        pinger->counters.open_ns += until_ns - from_ns;
+    if (pinger->plan->interval_ns && conn->sent_at_ns >= pinger->plan->began_ns &&
+        conn->due_ns < until_ns)
         hist_record(&pinger->censored, until_ns - conn->due_ns);
 }
 

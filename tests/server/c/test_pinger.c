@@ -1,5 +1,6 @@
 /* The books of a ping thread over several turns, by a clock that the test sets: what counts in
  * which window, and what becomes of pings whose echo a turn did not wait for. Times are in ns. */
+#include "arrivals.h"
 #include "check.h"
 #include "pinger.h"
 
@@ -192,6 +193,117 @@ static void check_schedule(void)
     pinger_free(p);
 }
 
+/* Pings of an open loop that are due in the window, by its definition. */
+static uint64_t due_in_window(const struct bench *b)
+{
+    const struct plan *plan = &b->plan;
+    uint64_t mean = plan->interval_ns, due = 0;
+
+    for (uint32_t id = 0; id < CONNS; id++) {
+        uint64_t stream = arrivals_stream(b->request.seed, id), number = 1;
+        uint64_t at = plan->began_ns;
+
+        at += b->request.poisson ? arrivals_gap_ns(stream, number, mean) : mean * id / CONNS;
+        while (at < plan->window_end_ns) {
+            due += at >= plan->window_begin_ns;
+            at += b->request.poisson ? arrivals_gap_ns(stream, ++number, mean) : mean;
+        }
+    }
+    return due;
+}
+
+/* Everybody is on time, and answered at once, up to the moment given. */
+static void keep_schedule(struct bench *b, uint64_t until)
+{
+    for (uint64_t now = b->plan.began_ns; now < until; now++)
+        for (struct conn *c; (c = conn_pop_due(&b->pinger, now));) {
+            ping(b, (int)c->id, now);
+            while (echo(b, (int)c->id, now))
+                ping(b, (int)c->id, now);
+        }
+}
+
+/* An open loop's thread looks at the clock at the one moment, sends what is due by then, but is
+ * held up and sends it at the other only. Some have their echo before it looks at the clock again,
+ * some after, and some never: every ping that was due in the window counts once, and no other. */
+static void check_held_up_at(bool poisson, uint64_t looked, uint64_t sent)
+{
+    struct bench *b = bench_new(60, true);
+    struct pinger *p = &b->pinger;
+
+    b->request.poisson = poisson;
+    begin(b, 1000);
+    b->plan.window_begin_ns = 1000;
+    for (int i = 0; i < CONNS; i++)
+        conn_schedule_first(p, &b->conns[i], 1000);
+    CHECK(!done(b, 1000));
+    keep_schedule(b, 1120);
+    for (struct conn *c; (c = conn_pop_due(p, looked));)
+        ping(b, (int)c->id, sent);
+    CHECK(b->conns[0].state == CONN_FLYING && b->conns[1].state == CONN_FLYING);
+    CHECK(!echo(b, 0, 1500));
+    CHECK(!done(b, 1500));
+    CHECK(!echo(b, 1, 1600));
+    CHECK(done(b, 1600 + DRAIN_LIMIT_NS));
+    pinger_end(p, 1600 + DRAIN_LIMIT_NS);
+    CHECK(p->latency.total == p->corrected.total);
+    CHECK(p->corrected.total + p->censored.total == due_in_window(b));
+    CHECK(p->censored.max_ns <= 1200 - 1000);
+    CHECK(sent < 1200 || p->counters.open_ns == 0);
+    pinger_free(p);
+}
+
+static void check_held_up(void)
+{
+    for (int poisson = 0; poisson <= 1; poisson++) {
+        check_held_up_at(poisson, 1190, 1190);
+        check_held_up_at(poisson, 1190, 1199);
+        check_held_up_at(poisson, 1190, 1200); /* looked in the window, sent behind it */
+        check_held_up_at(poisson, 1190, 1300);
+        check_held_up_at(poisson, 1300, 1300); /* some were due behind it */
+    }
+}
+
+/* A closed turn's ping that is sent behind the window has no part in it. */
+static void check_held_up_closed(void)
+{
+    struct bench *b = bench_new(0, true);
+    struct pinger *p = &b->pinger;
+
+    begin(b, 1000);
+    CHECK(!done(b, 1100));
+    ping(b, 0, 1150);
+    ping(b, 1, 1200);
+    ping(b, 2, 1230);
+    CHECK(!echo(b, 1, 1240));
+    CHECK(!done(b, 1250));
+    CHECK(p->out == 2);
+    CHECK(!echo(b, 0, 1260) && !echo(b, 2, 1260));
+    CHECK(done(b, 1260));
+    pinger_end(p, 1260);
+    CHECK(p->counters.drained == 3 && p->latency.total == 0 && p->censored.total == 0);
+    CHECK(in_flight(b) == 50);
+    pinger_free(p);
+}
+
+/* Nor has one whose connection is lost before the window. */
+static void check_lost_in_warmup(void)
+{
+    struct bench *b = bench_new(60, true);
+    struct pinger *p = &b->pinger;
+    uint64_t now = clock_now_ns(); /* conn_lose looks at the clock itself */
+
+    begin(b, now);
+    b->plan.window_begin_ns = now + 600 * NS_PER_S;
+    b->plan.window_end_ns = now + 600 * NS_PER_S + 100;
+    conn_schedule_first(p, &b->conns[0], now);
+    CHECK(conn_pop_due(p, now) == &b->conns[0]);
+    ping(b, 0, now);
+    conn_lose(p, &b->conns[0], LOST_RESET);
+    CHECK(p->censored.total == 0 && p->counters.open_ns == 0);
+    pinger_free(p);
+}
+
 /* Without turns whoever has its last echo is closed, and nobody is left out. */
 static void check_without_turns(void)
 {
@@ -216,6 +328,9 @@ int main(void)
     check_late_echo();
     check_out_over_turns();
     check_schedule();
+    check_held_up();
+    check_held_up_closed();
+    check_lost_in_warmup();
     check_without_turns();
     return checks_report();
 }
