@@ -135,12 +135,13 @@ static void conn_resume(struct pinger *p, struct conn *c)
         watch_writable(p, c, false);
 }
 
-/* How long the echo lay here before it was read. */
+/* How long the echo lay here before it was read. It counts where its latency does: a thread that is
+ * held up at the window's end reads what came too late for that, and lay longest. */
 static void record_queue(struct pinger *p, uint64_t now)
 {
     uint64_t arrived = p->loop->arrived_ns;
 
-    if (p->phase != PHASE_WINDOW || arrived == 0)
+    if (p->phase != PHASE_WINDOW || !pinger_sending(p, now) || arrived == 0)
         return;
     p->counters.queue_samples++;
     p->counters.queue_ns += now > arrived ? now - arrived : 0;

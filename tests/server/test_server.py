@@ -274,6 +274,7 @@ def test_rate_and_think_time_exclude_each_other(any_server):
 def test_kernel_times_split_the_latency(any_server):
     with Peer() as peer:
         answer = any_server.run(peer.port, conns=30, timestamps="kernel", engine="epoll")
+    assert answer.count("queue_samples") <= answer.count("messages")
     assert answer.count("queue_samples") == pytest.approx(answer.count("messages"), rel=0.1)
     assert 0 < answer.count("queue_ns") < answer.count("latency_sum_ns")
 
