@@ -32,7 +32,6 @@ struct share {
     struct shares *shares;
     struct echo_set set;
     int conns;
-    int earlier; /* connections of the shares before this one */
     int64_t messages;
 };
 
@@ -42,7 +41,8 @@ struct shares {
     struct share *items;  /* owned */
     int count, started;
     bool made;               /* the lock and what hangs on it */
-    pthread_mutex_t accepts; /* held by the share that accepts */
+    pthread_mutex_t accepts; /* held by the share that accepts: any may be the first */
+    int opened;              /* connections of those that have been through; under that lock */
     pthread_mutex_t lock;    /* for the three below */
     pthread_cond_t news;
     int ready, ended;     /* shares that have accepted theirs; whose thread is at its end */
@@ -109,7 +109,7 @@ static int share_accept(struct share *share)
     const struct echo_set *whole = share->shares->set;
     int err = echo_set_open(&share->set, whole->listener_fd, share->conns, whole->msize);
 
-    share->set.earlier = share->earlier;
+    share->set.earlier = share->shares->opened;
     share->set.total = whole->wanted;
     while (err == 0 && !is_stopping(share)) {
         err = echo_accept(&share->set, share->shares->job.accept_flags);
@@ -153,6 +153,8 @@ static int share_open(struct share *share, void *state)
     int err = is_stopping(share) ? -ECANCELED : share_accept(share);
     if (err == 0)
         err = shares->job.row->open(state, &share->set);
+    if (err == 0)
+        shares->opened += share->conns;
     pthread_mutex_unlock(&shares->accepts);
     return err;
 }
@@ -211,8 +213,7 @@ static int share_start(struct shares *shares, int i)
     struct share *share = &shares->items[i];
     int conns = shares->set->wanted, each = conns / shares->count, more = conns % shares->count;
 
-    *share = (struct share){
-        .shares = shares, .conns = each + (i < more), .earlier = i * each + (i < more ? i : more)};
+    *share = (struct share){.shares = shares, .conns = each + (i < more)};
     return -pthread_create(&share->thread, NULL, share_main, share);
 }
 
