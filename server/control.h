@@ -60,11 +60,12 @@
  * and is not answered. So has one whose machine has been silent to TCP's own inquiries for 15 s. It
  * has 10 s to send its request in, else it is closed without a word; when more than 128 are not
  * being served, so is the one of those who have not that is nearest to its limit. `ready` is
- * awaited for 120 s after `connected`, and may be sent before it; `turn` for 600 s after `ready` or
- * the last one. `stop` instead of `ready` ends the test with an empty result; within a turn it ends
- * its window, and the turn is told before the result. A second `stop` is ignored; any other line is
- * an error, a `turn` within a turn too. After the window outstanding echoes are waited for, 2 s at
- * most, then the data connections are closed, then the result is sent.
+ * awaited for 120 s and 20 ms a connection after `connected`, and may be sent before it; `turn` for
+ * 600 s after `ready` or the last one. `stop` instead of `ready` ends the test with an empty
+ * result; within a turn it ends its window, and the turn is told before the result. A second `stop`
+ * is ignored; any other line is an error, a `turn` within a turn too. After the window outstanding
+ * echoes are waited for, 2 s at most, then the data connections are closed, then the result is
+ * sent.
  *
  * > test: at most 32 words with the verb. Keys come in any order, each once; one that is not known
  * is an error. A number is decimal digits and nothing else, a text printable ASCII without a blank.

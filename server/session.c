@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 static const uint64_t CONNECT_STALL_NS = 30 * NS_PER_S;
-static const uint64_t READY_DEADLINE_NS = 120 * NS_PER_S;
+static const uint64_t READY_NS = 120 * NS_PER_S;
+static const uint64_t READY_PER_CONN_NS = 20 * NS_PER_MS; /* a thread each, on a slow machine */
 
 enum { WRONG_TOKEN_MS = 100 };
 
@@ -159,7 +160,8 @@ static int open_connections(struct test *test, struct failure *fail)
 static int await_ready(struct test *test, struct failure *fail)
 {
     struct session *session = test->session;
-    uint64_t deadline_ns = clock_now_ns() + READY_DEADLINE_NS;
+    uint64_t limit_ns = READY_NS + READY_PER_CONN_NS * (uint64_t)test->request.conns;
+    uint64_t deadline_ns = clock_now_ns() + limit_ns;
     int err;
 
     if (test->request.version == 1)
@@ -183,7 +185,7 @@ static int await_ready(struct test *test, struct failure *fail)
         if (clock_now_ns() >= deadline_ns)
             return failure_set(fail, "timeout", ETIMEDOUT,
                                "no 'ready' came within %llu s of 'connected'",
-                               (unsigned long long)(READY_DEADLINE_NS / NS_PER_S));
+                               (unsigned long long)(limit_ns / NS_PER_S));
         if ((err = talk_await(&session->talk, deadline_ns, -1, NULL)) < 0)
             return err;
     }
