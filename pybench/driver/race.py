@@ -142,10 +142,11 @@ class _Course:
                 if self._writer is not None:
                     self._writer.write(found[-1])
         one.last_s = self._clock() - begun
-        for label in one.take_in(found):
-            self._reporter.left_out(label, self._where(one))
+        out = one.take_in(found)
         left_s = max(0.0, self._deadline - self._clock())
         self._reporter.round_finished(found, self.standings, left_s)
+        for label in out:
+            self._reporter.left_out(label, self._where(one))
         return not one.heats or (is_look(one.rounds) and self._is_settled(one, left_s))
 
     def _where(self, one: "_Field") -> str:
@@ -176,15 +177,16 @@ class _Field:
     failures: dict[str, int] = field(default_factory=dict)
 
     def take_in(self, results: Sequence[Result]) -> list[str]:
-        """A round has ended; returns who takes part no more.
+        """A round has ended; returns who takes part no more from now on.
 
         results: of all its heats.
         """
         self.rounds += 1
-        for label in {r.func for r in results}:
+        ran = {r.func for r in results}
+        for label in ran:
             good = any(r.ok for r in results if r.func == label)
             self.failures[label] = 0 if good else self.failures.get(label, 0) + 1
-        out = [label for label, count in self.failures.items() if count == FAILURES]
+        out = [label for label in sorted(ran) if self.failures[label] == FAILURES]
         kept = [tuple(e for e in heat if e.label not in out) for heat in self.heats]
         self.heats = tuple(heat for heat in kept if len(heat) > 1)
         return out
