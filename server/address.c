@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 static const struct sockaddr_in *as_v4(const struct address *address)
 {
@@ -17,6 +18,11 @@ static const struct sockaddr_in *as_v4(const struct address *address)
 static const struct sockaddr_in6 *as_v6(const struct address *address)
 {
     return (const struct sockaddr_in6 *)&address->sa;
+}
+
+static const struct sockaddr_un *as_unix(const struct address *address)
+{
+    return (const struct sockaddr_un *)&address->sa;
 }
 
 /* The address bytes, network order; their number goes to *size. */
@@ -53,6 +59,39 @@ int address_parse(struct address *out, const char *text, uint16_t port)
     return 0;
 }
 
+static const char UNIX_PREFIX[] = "unix:";
+
+bool address_means_unix(const char *text)
+{
+    return strncmp(text, UNIX_PREFIX, sizeof UNIX_PREFIX - 1) == 0;
+}
+
+bool address_is_unix(const struct address *address)
+{
+    return address->sa.ss_family == AF_UNIX;
+}
+
+int address_parse_unix(struct address *out, const char *text)
+{
+    const char *name = text + sizeof UNIX_PREFIX - 1;
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    size_t length;
+
+    if (!address_means_unix(text) || (*name != '/' && *name != '@') || !name[1])
+        return -EINVAL;
+    length = strlen(name);
+    if (length >= sizeof at.sun_path || strchr(name, ','))
+        return -EINVAL;
+    memcpy(at.sun_path, name, length);
+    if (*name == '@')
+        at.sun_path[0] = '\0'; /* what follows is the name, without a zero byte at its end */
+    *out = (struct address){
+        .len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (*name == '/')),
+    };
+    memcpy(&out->sa, &at, sizeof at);
+    return 0;
+}
+
 int network_parse(struct network *out, const char *text)
 {
     char host[ADDRESS_TEXT];
@@ -83,10 +122,24 @@ int network_parse(struct network *out, const char *text)
     return 0;
 }
 
+static const char *print_unix(const struct address *address, char buf[ADDRESS_TEXT])
+{
+    const char *path = as_unix(address)->sun_path;
+    size_t length = address->len - offsetof(struct sockaddr_un, sun_path);
+
+    if (*path)
+        snprintf(buf, ADDRESS_TEXT, "%s%.*s", UNIX_PREFIX, (int)length, path);
+    else
+        snprintf(buf, ADDRESS_TEXT, "%s@%.*s", UNIX_PREFIX, (int)length - 1, path + 1);
+    return buf;
+}
+
 const char *address_print(const struct address *address, bool with_port, char buf[ADDRESS_TEXT])
 {
     char host[ADDRESS_TEXT - 10];
 
+    if (address_is_unix(address))
+        return print_unix(address, buf);
     if (getnameinfo((const struct sockaddr *)&address->sa, address->len, host, sizeof host, NULL, 0,
                     NI_NUMERICHOST) != 0)
         snprintf(host, sizeof host, "?");
@@ -107,6 +160,8 @@ uint16_t address_port(const struct address *address)
 
 bool address_is_loopback(const struct address *address)
 {
+    if (address_is_unix(address))
+        return false;
     if (address->sa.ss_family == AF_INET)
         return ntohl(as_v4(address)->sin_addr.s_addr) >> 24 == 127;
     return IN6_IS_ADDR_LOOPBACK(&as_v6(address)->sin6_addr);
@@ -218,6 +273,8 @@ bool address_may_target(const struct address *peer, const struct address *target
     size_t size;
 
     address_bytes(peer, &size);
+    if (address_is_unix(target))
+        return address_is_loopback(peer);
     if (same_prefix(peer, target, (unsigned)size * 8) && address_link(peer) == address_link(target))
         return true;
     if (address_is_loopback(peer) && address_is_loopback(target))

@@ -5,6 +5,9 @@
  * the kernel would wait a second, then two, then four. No queue ever holds a connection
  * abandoned so, because the last step of its handshake was ours and was never sent. It may have
  * been a way that became slower instead: until the next one is up, patience doubles each time.
+ *
+ * A Unix socket is up at once or not at all: connect() says EAGAIN while the accept queue is full,
+ * and there is nothing to wait on for that to pass. So it is tried again after a short sleep.
  */
 #define _GNU_SOURCE
 #include "connect.h"
@@ -20,6 +23,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -32,6 +36,7 @@ static const uint64_t PATIENCE_MIN_NS = 20 * NS_PER_MS;
 static const uint64_t PATIENCE_FIRST_NS = 1500 * NS_PER_MS; /* leaves the kernel its first retry */
 static const uint64_t PATIENCE_MAX_NS = 12 * NS_PER_S;
 static const unsigned PATIENCE_FACTOR = 8;
+static const long QUEUE_PAUSE_NS = 100 * (long)NS_PER_US; /* before a full queue is tried again */
 
 /* A connect in flight. */
 struct attempt {
@@ -48,6 +53,7 @@ struct connector {
     uint32_t up;
     uint64_t progress_ns; /* when the last one came up, or the start */
     unsigned window, in_flight;
+    bool queue_full; /* of a Unix listener: no further attempt before a pause */
     struct sources sources;
     uint64_t slowest_ns; /* longest handshake; 0: none yet */
     unsigned doublings;  /* of patience: attempts abandoned since the last success */
@@ -63,6 +69,7 @@ static const char *failure_code(int err)
 {
     switch (err) {
     case ECONNREFUSED:
+    case ENOENT:
         return "refused";
     case ETIMEDOUT:
         return "timeout";
@@ -98,6 +105,12 @@ static const char *failure_remedy(int err)
     case ENETUNREACH:
     case EHOSTUNREACH:
         return "is there a route from the load server to that address?";
+    case ENOENT:
+        return "is the client listening there? nothing has that name";
+    case EACCES:
+        return "does the load server run as a user who may write to that socket, or reach it?";
+    case EPROTOTYPE:
+        return "it must be a listening stream socket";
     case EAFNOSUPPORT:
         return "no address of the load server's --source is of that address's family";
     default:
@@ -136,7 +149,8 @@ static int socket_open(struct connector *c, int *source, int *binding, const cha
     fd = socket(c->job->target->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (!address_is_unix(c->job->target))
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     *call = "bind";
     if ((*binding = sources_bind(&c->sources, (unsigned)*source, fd)) < 0) {
         close(fd);
@@ -213,6 +227,10 @@ static int attempt_start(struct connector *c, struct failure *fail)
     }
     close(fd);
     sources_return(&c->sources, (unsigned)source);
+    if (err == EAGAIN && address_is_unix(target)) {
+        c->queue_full = true;
+        return 0;
+    }
     if (err == EADDRNOTAVAIL) {
         if (binding == BOUND_ADDRESS) /* else it was this one port: go on with the next */
             sources_spend(&c->sources, (unsigned)source);
@@ -318,19 +336,31 @@ static int await_events(struct connector *c, int timeout_ms, struct failure *fai
     return 0;
 }
 
+/* Whether a further attempt may start. */
+static bool may_start(const struct connector *c)
+{
+    return !c->queue_full && c->in_flight < c->window && c->up + c->in_flight < c->wanted;
+}
+
+/* The accept queue of a Unix listener was full: leave it some time. */
+static void pause_for_queue(struct connector *c)
+{
+    if (c->queue_full)
+        nanosleep(&(struct timespec){.tv_nsec = QUEUE_PAUSE_NS}, NULL);
+    c->queue_full = false;
+}
+
 static int connect_loop(struct connector *c, struct failure *fail)
 {
     int err;
 
     while (c->up < c->wanted) {
-        for (unsigned n = 0;
-             n < POLL_EVERY && c->in_flight < c->window && c->up + c->in_flight < c->wanted; n++)
+        for (unsigned n = 0; n < POLL_EVERY && may_start(c); n++)
             if ((err = attempt_start(c, fail)) < 0)
                 return err;
+        pause_for_queue(c);
         /* Wait only when nothing more may be started: half the shortest patience at a time. */
-        bool idle = c->in_flight >= c->window || c->up + c->in_flight >= c->wanted;
-
-        if ((err = await_events(c, idle && c->in_flight ? 10 : 0, fail)) < 0)
+        if ((err = await_events(c, !may_start(c) && c->in_flight ? 10 : 0, fail)) < 0)
             return err;
     }
     return 0;

@@ -135,7 +135,7 @@ enum {
 static const struct key V2_KEYS[] = {
     NUMBER("v", version, 2, 2, true),
     TEXT("addr", addr, true),
-    NUMBER("port", port, 1, 65535, true),
+    NUMBER("port", port, 1, 65535, false), /* needed unless addr is a Unix socket */
     NUMBER("conns", conns, 1, MAX_CONNS, true),
     NUMBER("msize", msize, 1, CONTROL_MSIZE_MAX, true),
     NUMBER("warmup_ms", warmup, 0, MAX_TIME_MS, false), /* needed unless there are turns */
@@ -232,6 +232,41 @@ static int check_together(const struct draft *draft, struct failure *fail)
     return 0;
 }
 
+/* A Unix socket has no port, and the kernel notes no times of what it carries. */
+static int check_unix(const struct draft *draft, struct failure *fail)
+{
+    if (draft->port)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "port and a Unix socket exclude each other");
+    if (*draft->timestamps)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "timestamps=kernel: there are none of a Unix socket");
+    return 0;
+}
+
+/* Where to connect to. Version 1 knows IP addresses only. */
+static int draft_target(struct address *out, const struct draft *draft, int version,
+                        struct failure *fail)
+{
+    char shown[48];
+
+    if (version == 2 && address_means_unix(draft->addr)) {
+        if (address_parse_unix(out, draft->addr) < 0)
+            return failure_set(fail, "bad_request", EINVAL,
+                               "addr=%s: expected unix:/PATH or unix:@NAME, of at most 107 "
+                               "characters from / or @ on and without a comma",
+                               quoted(draft->addr, shown));
+        return check_unix(draft, fail);
+    }
+    if (!draft->port)
+        return failure_set(fail, "bad_request", EINVAL, "port is missing");
+    if (address_parse(out, draft->addr, (uint16_t)draft->port) < 0)
+        return failure_set(
+            fail, "bad_request", EINVAL, "addr=%s: expected a numeric IPv4 or IPv6 address%s",
+            quoted(draft->addr, shown), version == 2 ? ", unix:/PATH or unix:@NAME" : "");
+    return 0;
+}
+
 /* Check what takes more than one word, and convert to the units of the server. */
 static int draft_finish(struct request *out, const struct draft *draft, int version,
                         struct failure *fail)
@@ -255,15 +290,11 @@ static int draft_finish(struct request *out, const struct draft *draft, int vers
         .turns = draft->turns,
         .threads = (unsigned)draft->threads,
     };
-    char shown[48];
     int err;
 
-    if ((err = check_words(draft, fail)) < 0 || (err = check_together(draft, fail)) < 0)
+    if ((err = check_words(draft, fail)) < 0 || (err = check_together(draft, fail)) < 0 ||
+        (err = draft_target(&request.target, draft, version, fail)) < 0)
         return err;
-    if (address_parse(&request.target, draft->addr, (uint16_t)draft->port) < 0)
-        return failure_set(fail, "bad_request", EINVAL,
-                           "addr=%s: expected a numeric IPv4 or IPv6 address",
-                           quoted(draft->addr, shown));
     memcpy(request.engine, draft->engine, sizeof request.engine);
     memcpy(request.token, draft->token, sizeof request.token);
     *out = request;

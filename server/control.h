@@ -74,8 +74,9 @@
  *     key            values         default   meaning
  *     v=             2              required  version of the protocol
  *     addr=          text           required  where to connect to: a numeric IPv4 or IPv6 address
- *                                             without brackets, no name
- *     port=          1..65535       required
+ *                                             without brackets, no name; or unix:/PATH, or
+ *                                             unix:@NAME for an abstract one: a Unix stream socket
+ *     port=          1..65535       required  of a Unix socket there is none
  *     conns=         1..1000000     required  connections to open
  *     msize=         1..1048576     required  bytes of a message
  *     warmup_ms=     0..86400000    required  pinging before the window, not measured
@@ -94,7 +95,8 @@
  *                                             connection the same ones; needs arrivals=poisson
  *     busy_poll_us=  0..1000000     0         look for echoes that long before sleeping
  *     timestamps=    kernel         none      ask the kernel when each echo arrived, to tell how
- *                                             long it lay unread; needs the engine epoll
+ *                                             long it lay unread; needs the engine epoll; not of
+ *                                             a Unix socket
  *     threads=       1..64          server's  ping threads, at most one a connection. Each has open
  *                                             files of its own: left out, there are as many as have
  *                                             room for all connections
@@ -114,7 +116,8 @@
  * Who may ask for what: addr must be the address that the control client itself comes from, or any
  * loopback address for a client on loopback, or in a network of the server's --allow. A link-local
  * address is one on the link that the client comes in by, unless it names another (fe80::1%eth1),
- * which is then another address.
+ * which is then another address. A Unix socket is for a client on loopback only, and for a server
+ * that was told no --source; it is opened with the rights of the server.
  *
  * Replies: words in the order given here. A client ignores keys that it does not know. Values are
  * decimal numbers unless said otherwise. Times are nanoseconds where the key ends in _ns.
@@ -220,7 +223,7 @@
  *     forbidden      no token, or not the right one, or an address that may not be tested
  *     busy           a test runs that this one cannot be beside, or the server has no open files
  *                    left
- *     refused        the target refused a connection
+ *     refused        the target refused a connection, or there is no such Unix socket
  *     timeout        no further connection came up for 30 s, or no `ready` came
  *     unreachable    there is no way to the target, or a rule of this machine forbids it
  *     no_ports       the local ports are used up: fewer connections, or --source

@@ -9,7 +9,7 @@
 struct failure {
     const char *code; /* static: a word of the list in control.h; NULL when nothing failed */
     const char *call; /* static name of the system call, or NULL */
-    char addr[80];    /* the object it was about, empty when there is none */
+    char addr[128];   /* the object it was about, empty when there is none */
     int err;          /* errno of the call, 0 when there is none */
     int up;           /* connections that were up, -1 when it does not apply */
     char msg[640];    /* one line: what went wrong and what to do */

@@ -86,6 +86,26 @@ static int check_token(const struct test *test, struct failure *fail)
                        "this server asks for a token: set PYBENCH_TOKEN as it has it");
 }
 
+/* A Unix socket is of this host, and so must be who names it. */
+static int check_unix(const struct test *test, const struct address *peer, struct failure *fail)
+{
+    char from[ADDRESS_TEXT], to[ADDRESS_TEXT];
+
+    address_print(peer, false, from);
+    address_print(&test->request.target, false, to);
+    if (!address_is_loopback(peer))
+        return failure_set(fail, "bad_request", EINVAL,
+                           "addr=%s: a Unix socket is for a control client on loopback, and this "
+                           "one is at %s; use an address and a port",
+                           to, from);
+    if (test->session->config->sources.count > 0)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "addr=%s: there is nothing to connect from to a Unix socket; start the "
+                           "server without --source",
+                           to);
+    return 0;
+}
+
 /* A load generator that connects wherever a stranger says is a weapon: see address_may_target. */
 static int check_permission(struct test *test, struct failure *fail)
 {
@@ -99,6 +119,8 @@ static int check_permission(struct test *test, struct failure *fail)
     if (getpeername(test->session->talk.fd, (struct sockaddr *)&peer.sa, &peer.len) < 0)
         return -ECANCELED;
     address_unmap(&peer);
+    if (address_is_unix(&test->request.target))
+        return check_unix(test, &peer, fail);
     if (test->request.version == 1 && address_is_any(&test->request.target))
         address_set_host(&test->request.target, &peer); /* it told us what it binds to */
     address_complete(&test->request.target, &peer);

@@ -99,6 +99,11 @@ int sources_init(struct sources *s, const struct address *target, const struct a
     s->skipped = calloc(PORTS / 8, 1);
     if (!s->items || !s->skipped)
         return -ENOMEM;
+    if (s->family == AF_UNIX) { /* nothing to bind to, and no ports to run out of */
+        s->count = 1;
+        s->half = UINT32_MAX;
+        return 0;
+    }
     read_range(s);
     read_reserved(s);
     s->half = count_half(s);

@@ -38,8 +38,12 @@ static void check_request(const struct request *r)
     MUST(r->threads <= CONTROL_THREADS_MAX);
     MUST(!*r->engine || control_is_text(r->engine, sizeof r->engine - 1));
     MUST(!*r->token || control_is_text(r->token, sizeof r->token - 1));
-    MUST(address_port(&r->target) >= 1);
     MUST(strlen(address_print(&r->target, true, text)) < sizeof text);
+    if (address_is_unix(&r->target)) {
+        MUST(r->version == 2 && !r->kernel_times);
+        return;
+    }
+    MUST(address_port(&r->target) >= 1);
     MUST(address_may_target(&r->target, &r->target, &nothing));
 }
 

@@ -75,7 +75,8 @@ import json, sys
 from tests.support.wire import ControlClient, Peer
 server, bind, target = sys.argv[1:4]
 with Peer(host=bind) as peer, ControlClient((server, 33331)) as client:
-    client.request(peer.port, addr=target, conns=20)
+    port = None if target.startswith("unix:") else peer.port
+    client.request(port, addr=target, conns=20)
     json.dump([client.finish(), peer.accepted], sys.stdout)
 """
 
@@ -117,6 +118,9 @@ def test_another_host_and_what_it_may_ask_for():
                 lines, accepted = ask(target)
                 assert lines[0].startswith("error code=forbidden ")
                 assert accepted == 0
+            (line,), _ = ask("unix:/run/anything")
+            assert line.startswith("error code=bad_request ")
+            assert f"is for a control client on loopback, and this one is at {here.address}" in line
         finally:
             server.terminate()
             assert server.wait(TIMEOUT_S) == 0

@@ -70,8 +70,8 @@ class ServerProcess:
     def client(self) -> "ControlClient":
         return ControlClient(self.address)
 
-    def run(self, port: int, **options: object) -> "Answer":
-        """One whole test of the listener at 127.0.0.1:port."""
+    def run(self, port: int | None, **options: object) -> "Answer":
+        """One whole test of the listener at 127.0.0.1:port, or at addr=unix:... without a port."""
         with self.client() as client:
             client.request(port, **options)
             return client.finish()
@@ -117,8 +117,8 @@ class ControlClient:
     def send(self, text: str) -> None:
         self.socket.sendall(text.encode())
 
-    def request(self, port: int, **options: object) -> None:
-        words = {
+    def request(self, port: int | None, **options: object) -> None:
+        words: dict[str, object] = {
             "v": 2,
             "addr": "127.0.0.1",
             "port": port,
@@ -128,12 +128,18 @@ class ControlClient:
             "runtime_ms": 300,
             **options,
         }
-        self.send("test " + " ".join(f"{k}={v}" for k, v in words.items()) + "\n")
+        self._ask(words)
 
-    def request_turns(self, port: int, **options: object) -> None:
+    def _ask(self, words: dict[str, object]) -> None:
+        given = (f"{k}={v}" for k, v in words.items() if v is not None)
+        self.send("test " + " ".join(given) + "\n")
+
+    def request_turns(self, port: int | None, **options: object) -> None:
         """A session that takes turns, ready for the first."""
-        words = {"v": 2, "addr": "127.0.0.1", "port": port, "conns": 10, "msize": 64, "turns": 1}
-        self.send("test " + " ".join(f"{k}={v}" for k, v in (words | options).items()) + "\n")
+        words: dict[str, object] = {
+            "v": 2, "addr": "127.0.0.1", "port": port, "conns": 10, "msize": 64, "turns": 1,
+        }  # fmt: skip
+        self._ask(words | options)
         self.await_verb("connected")
         self.send("ready\n")
 
@@ -179,7 +185,8 @@ class Peer:
     """A client under test: listens, accepts, and treats what arrives as its `on_data` says.
 
     on_data(peer, connection, data) answers bytes that arrived; the default echoes them.
-    Runs in a thread of its own until closed.
+    unix: listen on a Unix socket instead, at a path or, as @NAME, an abstract one.  Runs in a
+    thread of its own until closed.
     """
 
     def __init__(
@@ -189,16 +196,20 @@ class Peer:
         on_accept: Callable[["Peer", socket.socket], None] | None = None,
         backlog: int = 128,
         host: str = "127.0.0.1",
+        unix: str | None = None,
         receive: int = 1 << 20,
     ) -> None:
         self.on_data = on_data or Peer.echo
         self.on_accept = on_accept
         self.receive = receive
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.listener = socket.socket(family)
-        self.listener.bind((host, 0))
+        if unix:
+            self.listener = socket.socket(socket.AF_UNIX)
+            self.listener.bind(unix.replace("@", "\0", 1) if unix.startswith("@") else unix)
+        else:
+            self.listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+            self.listener.bind((host, 0))
         self.listener.listen(backlog)
-        self.port = self.listener.getsockname()[1]
+        self.port = 0 if unix else self.listener.getsockname()[1]
         self.accepted = 0
         self.closed = 0
         self.changed = threading.Condition()

@@ -2,6 +2,7 @@
 #include "address.h"
 #include "check.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -95,10 +96,55 @@ static void check_links(void)
     CHECK(!may("2001:db8::7", "fe80::7", "fe80::%1/64"));
 }
 
+static bool same_text(const char *text)
+{
+    struct address address;
+    char shown[ADDRESS_TEXT];
+
+    return address_parse_unix(&address, text) == 0 && address_is_unix(&address) &&
+           strcmp(address_print(&address, true, shown), text) == 0 &&
+           strcmp(address_print(&address, false, shown), text) == 0;
+}
+
+static void check_unix(void)
+{
+    static const char *const bad[] = {
+        "unix:", "unix:/", "unix:@", "unix:relative", "unix:/a,unix:/b", "/a", "127.0.0.1", "",
+    };
+    struct network_list nothing = {0};
+    struct address target, peer, untouched;
+    char longest[140] = "unix:/";
+
+    CHECK(same_text("unix:/tmp/a"));
+    CHECK(same_text("unix:@a"));
+    memset(longest + 6, 'x', 106);
+    CHECK(same_text(longest));
+    longest[5] = '@';
+    CHECK(same_text(longest));
+    longest[112] = 'x';
+    CHECK(!same_text(longest));
+    memset(&target, 0xa5, sizeof target);
+    untouched = target;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CHECK(address_parse_unix(&target, bad[i]) == -EINVAL);
+    CHECK(memcmp(&target, &untouched, sizeof target) == 0);
+
+    CHECK(address_parse_unix(&target, "unix:/a") == 0);
+    CHECK(address_parse(&peer, "127.0.0.1", 1) == 0 &&
+          address_may_target(&peer, &target, &nothing));
+    CHECK(address_parse(&peer, "::1", 1) == 0 && address_may_target(&peer, &target, &nothing));
+    nothing.count = 1;
+    CHECK(network_parse(&nothing.items[0], "0.0.0.0/0") == 0);
+    CHECK(address_parse(&peer, "10.0.0.7", 1) == 0);
+    CHECK(!address_may_target(&peer, &target, &nothing));
+    CHECK(!address_is_loopback(&target));
+}
+
 int main(void)
 {
     check_own();
     check_allow();
     check_links();
+    check_unix();
     return checks_report();
 }
