@@ -5,7 +5,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 SERVER = build/pybench-server
 PROBE = $(SERVER).probe
-SERVER_SOURCES = $(wildcard server/*.[ch]) server/cflags server/probe/liburing.c pybench/__init__.py
+SERVER_SOURCES = $(wildcard server/*.[ch]) server/cflags server/probe/liburing.c server/probe/openssl.c \
+	pybench/__init__.py
 SOURCES = setup.py pyproject.toml $(SERVER_SOURCES) $(wildcard ext/*.[ch])
 C_FILES = $(wildcard server/*.[ch] server/probe/*.c ext/*.[ch] tests/server/c/*.[ch] \
 	tests/bench/bare/*.[ch] tests/fuzz/*.[ch] tests/soak/*.[ch])
@@ -43,7 +44,7 @@ lint: $(VENV)/.for-lint  ## ruff, mypy --strict, the layers of the tree, clang-f
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 	clang-format --dry-run --Werror $(C_FILES)
-	clang-tidy --quiet server/*.c ext/echo.c ext/shares.c -- -std=gnu11 -DHAVE_LIBURING
+	clang-tidy --quiet server/*.c ext/echo.c ext/shares.c -- -std=gnu11 -DHAVE_LIBURING -DHAVE_OPENSSL
 	.ci/analyze $(BIN)/python
 
 format: $(VENV)/.for-lint  ## put every file into the house style
@@ -74,17 +75,20 @@ sdist: $(VENV)/.for-bench  ## a source distribution in dist/
 clean:  ## remove what was built; the venv too
 	rm -rf $(VENV) build dist *.egg-info pybench/bin pybench/*.so
 
-# --- the load server alone: cc, and liburing where it is ----------------------------------------
+# --- the load server alone: cc, and liburing and OpenSSL where they are ----------------------------
 
 $(SERVER): $(SERVER_SOURCES)
 	@echo '#include <stdio.h>' | $(CC) -E - >/dev/null || { echo "needs a C compiler and the C" \
 		"library's headers (Debian: gcc libc6-dev)" >&2; exit 1; }
-	@mkdir -p $(@D) && rm -f $(PROBE)
+	@mkdir -p $(@D) && rm -f $(PROBE) $(PROBE)-tls
 	@$(CC) $(SERVER_CFLAGS) server/probe/liburing.c $(LDFLAGS) -luring -o $(PROBE) 2>/dev/null || echo "no liburing 2.3 or" \
 		"later: without the engine uring (Debian: install liburing-dev, then make -B server)"
+	@$(CC) $(SERVER_CFLAGS) server/probe/openssl.c $(LDFLAGS) -lssl -lcrypto -o $(PROBE)-tls 2>/dev/null || \
+		echo "no OpenSSL 3: without TLS (Debian: install libssl-dev, then make -B server)"
 	$(CC) $(SERVER_CFLAGS) -DPYBENCH_VERSION='"$(VERSION)"' server/*.c \
-		$(LDFLAGS) `test ! -e $(PROBE) || echo -DHAVE_LIBURING -luring` -lm -o $@
-	@rm -f $(PROBE)
+		$(LDFLAGS) `test ! -e $(PROBE) || echo -DHAVE_LIBURING -luring` \
+		`test ! -e $(PROBE)-tls || echo -DHAVE_OPENSSL -lssl -lcrypto` -lm -o $@
+	@rm -f $(PROBE) $(PROBE)-tls
 
 # --- set-up: each purpose has its stamp in the venv ---------------------------------------------
 

@@ -3,7 +3,7 @@
 The server is an executable, not a library: `build_server` compiles server/*.c and puts the program
 into the package as pybench/bin/pybench-server, so that a wheel carries it and an editable install
 finds it in the tree. What compiles it is said once, for here and for `make server`: the flags in
-server/cflags, the question for liburing in server/probe, the version in pybench/__init__.py. As
+server/cflags, the questions for libraries in server/probe, the version in pybench/__init__.py. As
 there, CC, CPPFLAGS, CFLAGS and LDFLAGS of the environment count.
 
 A compiler is looked for when something is compiled: the version, the metadata and an sdist need
@@ -27,6 +27,8 @@ from setuptools.errors import CompileError, ExecError
 HEADERS = sorted(str(path) for folder in ("server", "ext") for path in Path(folder).glob("*.h"))
 CFLAGS = Path("server/cflags").read_text().split()
 URING_PROBE = Path("server/probe/liburing.c")
+OPENSSL_PROBE = Path("server/probe/openssl.c")
+OPENSSL = ["-lssl", "-lcrypto"]
 SANITIZE = os.environ.get("PYBENCH_SANITIZE", "")  # e.g. "address,undefined"
 if SANITIZE:
     CFLAGS += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer", "-g", "-O1"]
@@ -57,7 +59,7 @@ def compile_program(sources: list[str], flags: list[str], libraries: list[str], 
     flags = [*CFLAGS, *environment("CPPFLAGS"), *environment("CFLAGS"), *flags]
     libraries = [*environment("LDFLAGS"), *libraries]
     command = [*compiler(), *flags, *sources, *libraries, "-o", str(to)]
-    asked = sources == [str(URING_PROBE)]
+    asked = sources[0] in (str(URING_PROBE), str(OPENSSL_PROBE))
     return subprocess.run(command, capture_output=asked, check=False).returncode == 0
 
 
@@ -69,6 +71,16 @@ def have_liburing() -> bool:
     """
     with tempfile.TemporaryDirectory() as folder:
         return compile_program([str(URING_PROBE)], [], ["-luring"], Path(folder, "probe"))
+
+
+@functools.cache
+def have_openssl() -> bool:
+    """Whether the compiler finds an OpenSSL 3.
+
+    Without it there are no connections over TLS, and the server and c_epoll say how to get it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return compile_program([str(OPENSSL_PROBE)], [], OPENSSL, Path(folder, "probe"))
 
 
 def extension(name: str, *, libraries: tuple[str, ...] = ()) -> Extension:
@@ -112,7 +124,7 @@ class BuildServer(Command):
 
     def get_source_files(self) -> list[str]:
         sources = [str(path) for path in sorted(Path("server").glob("*.[ch]"))]
-        return [*sources, "server/cflags", str(URING_PROBE)]
+        return [*sources, "server/cflags", str(URING_PROBE), str(OPENSSL_PROBE)]
 
     def get_outputs(self) -> list[str]:
         return [] if self.editable_mode else [str(self._program())]
@@ -133,8 +145,14 @@ class BuildServer(Command):
             [
                 f'-DPYBENCH_VERSION="{self.distribution.get_version()}"',
                 *(["-DHAVE_LIBURING"] if have_liburing() else []),
+                *(["-DHAVE_OPENSSL"] if have_openssl() else []),
             ],
-            [*LINK, *(["-luring"] if have_liburing() else []), "-lm"],
+            [
+                *LINK,
+                *(["-luring"] if have_liburing() else []),
+                *(OPENSSL if have_openssl() else []),
+                "-lm",
+            ],
             new,
         )
         if not made:

@@ -38,18 +38,20 @@ static const uint64_t PATIENCE_MAX_NS = 12 * NS_PER_S;
 static const unsigned PATIENCE_FACTOR = 8;
 static const long QUEUE_PAUSE_NS = 100 * (long)NS_PER_US; /* before a full queue is tried again */
 
-/* A connect in flight. */
+/* A connect in flight, and then the handshake of its TLS. */
 struct attempt {
     int fd; /* -1: the slot is free */
     unsigned source;
+    struct tls *tls; /* owned; NULL: it is not connected yet */
     uint64_t started_ns;
 };
 
 struct connector {
     const struct connect_job *job;
-    int *fds;        /* borrowed, of the call of connect_more that is on */
-    uint32_t before; /* connections that were up when it began */
-    uint32_t wanted; /* that shall be up when it ends */
+    int *fds;              /* borrowed, of the call of connect_more that is on */
+    struct tls **sessions; /* likewise; NULL: plain connections */
+    uint32_t before;       /* connections that were up when it began */
+    uint32_t wanted;       /* that shall be up when it ends */
     uint32_t up;
     uint64_t progress_ns; /* when the last one came up, or the start */
     unsigned window, in_flight;
@@ -57,6 +59,9 @@ struct connector {
     struct sources sources;
     uint64_t slowest_ns; /* longest handshake; 0: none yet */
     unsigned doublings;  /* of patience: attempts abandoned since the last success */
+    unsigned shaking;    /* handshakes under way */
+    uint64_t shaking_ns; /* since when there is one */
+    struct handshakes handshakes;
     int epoll_fd;
     struct attempt attempts[WINDOW_MAX];
 };
@@ -84,6 +89,10 @@ static const char *failure_code(int err)
     case EACCES:
     case EPERM:
         return "unreachable";
+    case TLS_BROKEN:
+        return "tls";
+    case TLS_WRONG_PIN:
+        return "pin_mismatch";
     default:
         return "internal";
     }
@@ -113,6 +122,10 @@ static const char *failure_remedy(int err)
         return "it must be a listening stream socket";
     case EAFNOSUPPORT:
         return "no address of the load server's --source is of that address's family";
+    case TLS_BROKEN:
+        return "does the client speak TLS 1.3 there?";
+    case TLS_WRONG_PIN:
+        return "the pin is the SHA-256 of the certificate that the client under test has";
     default:
         return "see the load server's machine";
     }
@@ -128,6 +141,23 @@ static int connect_failure(const struct connector *c, struct failure *fail, cons
                 shown, strerror(err), (unsigned)c->up, (unsigned)c->job->conns,
                 failure_remedy(err));
     fail->call = call;
+    memcpy(fail->addr, shown, sizeof fail->addr);
+    fail->up = (int)c->up;
+    return -err;
+}
+
+/* A handshake failed: reason has it in words. */
+static int handshake_failure(const struct connector *c, struct failure *fail, int err,
+                             const char *reason)
+{
+    int remedied = err == ETIMEDOUT ? TLS_BROKEN : err;
+    char shown[ADDRESS_TEXT];
+
+    address_print(c->job->target, true, shown);
+    failure_set(fail, failure_code(err), 0,
+                "TLS handshake with %s: %s (%u of %u connections were "
+                "up); %s",
+                shown, reason, (unsigned)c->up, (unsigned)c->job->conns, failure_remedy(remedied));
     memcpy(fail->addr, shown, sizeof fail->addr);
     fail->up = (int)c->up;
     return -err;
@@ -159,8 +189,10 @@ static int socket_open(struct connector *c, int *source, int *binding, const cha
     return fd;
 }
 
-static void attempt_succeeded(struct connector *c, int fd, uint64_t now)
+static void attempt_succeeded(struct connector *c, int fd, struct tls *tls, uint64_t now)
 {
+    if (c->sessions)
+        c->sessions[c->up - c->before] = tls;
     c->fds[c->up++ - c->before] = fd;
     c->progress_ns = now;
     c->doublings = 0;
@@ -177,17 +209,19 @@ static struct attempt *free_slot(struct connector *c)
     return slot;
 }
 
-static int attempt_watch(struct connector *c, int fd, unsigned source, uint64_t now)
+/* tls: NULL unless it is connected. */
+static int attempt_watch(struct connector *c, int fd, unsigned source, struct tls *tls,
+                         uint64_t now)
 {
     struct attempt *slot = free_slot(c);
     struct epoll_event event = {
-        .events = EPOLLOUT | EPOLLET,
+        .events = EPOLLOUT | EPOLLET | (tls ? EPOLLIN | EPOLLRDHUP : 0),
         .data.u32 = (uint32_t)(slot - c->attempts),
     };
 
     if (epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
         return -errno;
-    *slot = (struct attempt){.fd = fd, .source = source, .started_ns = now};
+    *slot = (struct attempt){.fd = fd, .source = source, .tls = tls, .started_ns = now};
     c->in_flight++;
     return 0;
 }
@@ -196,7 +230,63 @@ static void attempt_release(struct connector *c, struct attempt *slot)
 {
     epoll_ctl(c->epoll_fd, EPOLL_CTL_DEL, slot->fd, NULL);
     slot->fd = -1;
+    slot->tls = NULL;
     c->in_flight--;
+}
+
+/* One handshake more is under way, or one less. */
+static void count_shaking(struct connector *c, bool one_more, uint64_t now)
+{
+    if (one_more && c->shaking++ == 0)
+        c->shaking_ns = now;
+    if (!one_more && --c->shaking == 0)
+        c->handshakes.busy_ns += now - c->shaking_ns;
+}
+
+/* Go on with a handshake. */
+static int handshake_step(struct connector *c, struct attempt *slot, struct failure *fail)
+{
+    struct tls *tls = slot->tls;
+    char reason[TLS_REASON_TEXT];
+    int fd = slot->fd;
+    int err = tls_handshake(tls, reason);
+    uint64_t now = clock_now_ns();
+
+    if (err == -EAGAIN)
+        return 0;
+    c->handshakes.sum_ns += now - slot->started_ns;
+    count_shaking(c, false, now);
+    attempt_release(c, slot);
+    if (err == 0) {
+        attempt_succeeded(c, fd, tls, now);
+        return 0;
+    }
+    tls_free(tls);
+    close(fd);
+    return handshake_failure(c, fail, -err, reason);
+}
+
+/* A socket is connected: that is all, or its handshake begins. */
+static int attempt_connected(struct connector *c, int fd, unsigned source, uint64_t now,
+                             struct failure *fail)
+{
+    struct tls *tls;
+    int err;
+
+    if (!c->job->tls) {
+        attempt_succeeded(c, fd, NULL, now);
+        return 0;
+    }
+    now = clock_now_ns(); /* the connect is no part of the handshake */
+    tls = tls_new(c->job->tls, fd);
+    err = tls ? attempt_watch(c, fd, source, tls, now) : -ENOMEM;
+    if (err < 0) {
+        tls_free(tls);
+        close(fd);
+        return connect_failure(c, fail, "epoll_ctl", -err);
+    }
+    count_shaking(c, true, now);
+    return 0; /* the first edge, that it can be written, is there already */
 }
 
 /* Start one connection. On loopback the handshake runs inside connect(), so that asking once more
@@ -215,13 +305,12 @@ static int attempt_start(struct connector *c, struct failure *fail)
         return connect_failure(c, fail, call, -fd);
     if (connect(fd, sa, target->len) == 0 ||
         (errno == EINPROGRESS && connect(fd, sa, target->len) == 0)) {
-        attempt_succeeded(c, fd, now);
-        return 0;
+        return attempt_connected(c, fd, (unsigned)source, now, fail);
     }
     err = errno;
     call = "connect";
     if (err == EALREADY || err == EINPROGRESS) {
-        if ((err = -attempt_watch(c, fd, (unsigned)source, now)) == 0)
+        if ((err = -attempt_watch(c, fd, (unsigned)source, NULL, now)) == 0)
             return 0;
         call = "epoll_ctl";
     }
@@ -260,6 +349,7 @@ static int attempt_finish(struct connector *c, struct attempt *slot, uint64_t no
                           struct failure *fail)
 {
     int fd = slot->fd;
+    unsigned source = slot->source;
     uint64_t took_ns = now - slot->started_ns;
     socklen_t size = sizeof(int);
     int err = 0;
@@ -273,8 +363,7 @@ static int attempt_finish(struct connector *c, struct attempt *slot, uint64_t no
     took_ns = handshake_ns(fd, took_ns);
     if (took_ns > c->slowest_ns)
         c->slowest_ns = took_ns;
-    attempt_succeeded(c, fd, now);
-    return 0;
+    return attempt_connected(c, fd, source, now, fail);
 }
 
 /* ---- the loop ----------------------------------------------------------------------------- */
@@ -291,7 +380,8 @@ static uint64_t patience_ns(const struct connector *c)
     return patience < PATIENCE_MAX_NS ? patience : PATIENCE_MAX_NS;
 }
 
-/* Give up on attempts that went unanswered, close the window to one, and have more patience. */
+/* Give up on attempts that went unanswered, close the window to one, and have more patience. Not on
+ * handshakes: these connections are up, and are in the listener's queue or out of it. */
 static void drop_unanswered(struct connector *c, uint64_t now)
 {
     uint64_t patience = patience_ns(c);
@@ -300,7 +390,7 @@ static void drop_unanswered(struct connector *c, uint64_t now)
     for (struct attempt *slot = c->attempts; slot < c->attempts + WINDOW_MAX; slot++) {
         int fd = slot->fd;
 
-        if (fd < 0 || now - slot->started_ns < patience)
+        if (fd < 0 || slot->tls || now - slot->started_ns < patience)
             continue;
         attempt_release(c, slot);
         sources_return(&c->sources, slot->source);
@@ -310,6 +400,24 @@ static void drop_unanswered(struct connector *c, uint64_t now)
     }
     if (dropped && patience < PATIENCE_MAX_NS)
         c->doublings++;
+}
+
+/* Something happened to an attempt, if it is still there. */
+static int attempt_go_on(struct connector *c, struct attempt *slot, uint64_t now,
+                         struct failure *fail)
+{
+    if (slot->fd < 0)
+        return 0;
+    return slot->tls ? handshake_step(c, slot, fail) : attempt_finish(c, slot, now, fail);
+}
+
+/* Nothing came up for too long. */
+static int stalled(const struct connector *c, struct failure *fail)
+{
+    if (c->shaking == 0)
+        return connect_failure(c, fail, "connect", ETIMEDOUT);
+    return handshake_failure(c, fail, ETIMEDOUT,
+                             "no answer, and none may wait for further connections");
 }
 
 /* Wait up to timeout_ms for attempts to finish. Returns 0, -ECANCELED, or a failure. */
@@ -327,12 +435,13 @@ static int await_events(struct connector *c, int timeout_ms, struct failure *fai
 
         if (tag == TAG_CONTROL || tag == TAG_STOP)
             return -ECANCELED;
-        if (c->attempts[tag].fd >= 0 && (err = attempt_finish(c, &c->attempts[tag], now, fail)) < 0)
+        if ((err = attempt_go_on(c, &c->attempts[tag], now, fail)) < 0)
             return err;
     }
+    now = clock_now_ns(); /* handshakes take their time */
     drop_unanswered(c, now);
     if (now - c->progress_ns >= c->job->stall_ns)
-        return connect_failure(c, fail, "connect", ETIMEDOUT);
+        return stalled(c, fail);
     return 0;
 }
 
@@ -377,10 +486,17 @@ static int watch_end(struct connector *c, int fd, uint32_t events, uint32_t tag)
 static void close_all(struct connector *c)
 {
     for (struct attempt *slot = c->attempts; slot < c->attempts + WINDOW_MAX; slot++)
-        if (slot->fd >= 0)
+        if (slot->fd >= 0) {
+            tls_free(slot->tls);
             close(slot->fd);
-    for (uint32_t i = 0; i < c->up - c->before; i++)
+        }
+    for (uint32_t i = 0; i < c->up - c->before; i++) {
+        if (c->sessions) {
+            tls_free(c->sessions[i]);
+            c->sessions[i] = NULL;
+        }
         close(c->fds[i]);
+    }
 }
 
 static int connector_init(struct connector *c, struct failure *fail)
@@ -417,17 +533,24 @@ int connect_open(struct connector **out, const struct connect_job *job, struct f
     return err;
 }
 
-int connect_more(struct connector *c, uint32_t count, int *fds, struct failure *fail)
+int connect_more(struct connector *c, uint32_t count, int *fds, struct tls **sessions,
+                 struct failure *fail)
 {
     int err;
 
     c->fds = fds;
+    c->sessions = c->job->tls ? sessions : NULL;
     c->before = c->up;
     c->wanted = c->up + count;
     c->progress_ns = clock_now_ns();
     if ((err = connect_loop(c, fail)) < 0)
         close_all(c);
     return err;
+}
+
+struct handshakes connect_handshakes(const struct connector *c)
+{
+    return c->handshakes;
 }
 
 void connect_close(struct connector *c)

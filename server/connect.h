@@ -9,6 +9,7 @@
 
 #include "address.h"
 #include "failure.h"
+#include "transport.h"
 
 #include <stdint.h>
 
@@ -16,6 +17,7 @@ struct connect_job {
     const struct address *target;
     const struct address_list *sources; /* local addresses to use in turns; none: the kernel's
                                            choice, and on IPv4 loopback more of 127.0.0.0/8 */
+    struct tls_context *tls;            /* to shake hands by; NULL: plain connections */
     uint32_t conns;
     uint64_t stall_ns; /* give up when for that long no further one came up */
     int control_fd;    /* its peer's going away ends the job */
@@ -28,11 +30,21 @@ struct connector;
  * fail filled. */
 int connect_open(struct connector **out, const struct connect_job *job, struct failure *fail);
 
-/* Fill fds[0..count) with further connected, non-blocking sockets that have TCP_NODELAY; all calls
- * together may ask for job.conns. They belong to the caller. Returns 0, -ECANCELED when control_fd
+/* Fill fds[0..count) with further connected, non-blocking sockets that have TCP_NODELAY, and
+ * sessions[0..count) with their TLS, if the job has any; all calls together may ask for job.conns.
+ * They belong to the caller. Returns 0, -ECANCELED when control_fd
  * or stop_fd ended it, or another negative errno with fail filled; nothing of this call stays open
  * after a failure, and there is no further one. */
-int connect_more(struct connector *c, uint32_t count, int *fds, struct failure *fail);
+int connect_more(struct connector *c, uint32_t count, int *fds, struct tls **sessions,
+                 struct failure *fail);
+
+/* Handshakes of TLS so far: the time in which any was under way, and that of each, added up. */
+struct handshakes {
+    uint64_t busy_ns;
+    uint64_t sum_ns;
+};
+
+struct handshakes connect_handshakes(const struct connector *c);
 
 /* c may be NULL. */
 void connect_close(struct connector *c);

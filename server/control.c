@@ -100,6 +100,8 @@ struct draft {
     uint64_t version, port, conns, msize, warmup, runtime, think_min, think_max, rate, threads;
     uint64_t seed, busy_poll, turns, slice;
     char arrivals[16];
+    char transport[16];
+    char pin[2 * TLS_PIN_BYTES + 1];
     char timestamps[16];
     char engine[16];
     char token[CONTROL_TOKEN_MAX + 1];
@@ -136,6 +138,8 @@ static const struct key V2_KEYS[] = {
     NUMBER("v", version, 2, 2, true),
     TEXT("addr", addr, true),
     NUMBER("port", port, 1, 65535, false), /* needed unless addr is a Unix socket */
+    TEXT("transport", transport, false),
+    TEXT("pin", pin, false),
     NUMBER("conns", conns, 1, MAX_CONNS, true),
     NUMBER("msize", msize, 1, CONTROL_MSIZE_MAX, true),
     NUMBER("warmup_ms", warmup, 0, MAX_TIME_MS, false), /* needed unless there are turns */
@@ -199,6 +203,10 @@ static int check_words(const struct draft *draft, struct failure *fail)
     if (*draft->timestamps && strcmp(draft->timestamps, "kernel") != 0)
         return failure_set(fail, "bad_request", EINVAL, "timestamps=%s: there is only kernel",
                            quoted(draft->timestamps, shown));
+    if (*draft->transport && strcmp(draft->transport, "plain") != 0 &&
+        strcmp(draft->transport, "tls") != 0)
+        return failure_set(fail, "bad_request", EINVAL, "transport=%s: there are plain and tls",
+                           quoted(draft->transport, shown));
     if (*draft->arrivals && strcmp(draft->arrivals, "poisson") != 0 &&
         strcmp(draft->arrivals, "even") != 0)
         return failure_set(fail, "bad_request", EINVAL, "arrivals=%s: there are even and poisson",
@@ -230,6 +238,46 @@ static int check_together(const struct draft *draft, struct failure *fail)
             fail, "bad_request", EINVAL, "think time: the minimum %llu is above the maximum %llu",
             (unsigned long long)draft->think_min, (unsigned long long)draft->think_max);
     return 0;
+}
+
+static int hex_digit(char c)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *at = c ? strchr(digits, tolower((unsigned char)c)) : NULL;
+
+    return at ? (int)(at - digits) : -1;
+}
+
+/* The bytes of a pin. */
+static int parse_pin(uint8_t out[TLS_PIN_BYTES], const char *text, struct failure *fail)
+{
+    for (unsigned i = 0; i < TLS_PIN_BYTES; i++) {
+        int high = hex_digit(text[2 * i]);
+        int low = high < 0 ? -1 : hex_digit(text[2 * i + 1]);
+
+        if (low < 0)
+            return failure_set(fail, "bad_request", EINVAL,
+                               "pin: expected %d hexadecimal digits, the SHA-256 of a certificate",
+                               2 * TLS_PIN_BYTES);
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return 0;
+}
+
+/* TLS needs to know whom it may trust; the kernel notes times of records, not of messages. */
+static int draft_tls(struct request *out, const struct draft *draft, struct failure *fail)
+{
+    out->tls = strcmp(draft->transport, "tls") == 0;
+    if (!out->tls && *draft->pin)
+        return failure_set(fail, "bad_request", EINVAL, "pin needs transport=tls");
+    if (!out->tls)
+        return 0;
+    if (!*draft->pin)
+        return failure_set(fail, "bad_request", EINVAL, "transport=tls needs a pin");
+    if (*draft->timestamps)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "timestamps=kernel: there are none of messages over TLS");
+    return parse_pin(out->pin, draft->pin, fail);
 }
 
 /* A Unix socket has no port, and the kernel notes no times of what it carries. */
@@ -293,7 +341,8 @@ static int draft_finish(struct request *out, const struct draft *draft, int vers
     int err;
 
     if ((err = check_words(draft, fail)) < 0 || (err = check_together(draft, fail)) < 0 ||
-        (err = draft_target(&request.target, draft, version, fail)) < 0)
+        (err = draft_target(&request.target, draft, version, fail)) < 0 ||
+        (err = draft_tls(&request, draft, fail)) < 0)
         return err;
     memcpy(request.engine, draft->engine, sizeof request.engine);
     memcpy(request.token, draft->token, sizeof request.token);
@@ -587,13 +636,18 @@ struct reply control_turned(const struct turn_outcome *outcome)
     return reply_build(write_turn, outcome);
 }
 
+static void write_handshakes(FILE *out, const struct outcome *o)
+{
+    put(out, "tls_handshake_ns", o->handshake_busy_ns);
+    put(out, "tls_handshake_sum_ns", o->handshake_sum_ns);
+    fprintf(out, " tls_cipher=%s", o->cipher);
+}
+
 static void write_totals(FILE *out, const struct request *request, const struct outcome *o)
 {
     static const char *const causes[LOST_CAUSES] = {
-        [LOST_RESET] = "lost_reset",
-        [LOST_CLOSED] = "lost_closed",
-        [LOST_CORRUPT] = "lost_corrupt",
-        [LOST_ERROR] = "lost_error",
+        [LOST_RESET] = "lost_reset", [LOST_CLOSED] = "lost_closed", [LOST_CORRUPT] = "lost_corrupt",
+        [LOST_ERROR] = "lost_error", [LOST_TLS] = "lost_tls",
     };
     const struct counters *c = &o->counters;
     uint64_t lost = 0;
@@ -610,7 +664,10 @@ static void write_totals(FILE *out, const struct request *request, const struct 
     put(out, "in_flight_ns", outcome_in_flight_ns(o));
     put(out, "lost", lost);
     for (int i = 0; i < LOST_CAUSES; i++)
-        put(out, causes[i], c->lost[i]);
+        if (i != LOST_TLS || request->tls)
+            put(out, causes[i], c->lost[i]);
+    if (request->tls)
+        write_handshakes(out, o);
     put(out, "connect_ns", o->connect_ns);
     put(out, "user_ns", c->user_ns);
     put(out, "sys_ns", c->sys_ns);

@@ -77,6 +77,14 @@
  *                                             without brackets, no name; or unix:/PATH, or
  *                                             unix:@NAME for an abstract one: a Unix stream socket
  *     port=          1..65535       required  of a Unix socket there is none
+ *     transport=     plain tls      plain     tls: TLS 1.3 over each connection, without resuming
+ *                                             a session; needs the engine epoll; not with
+ *                                             timestamps. Connections come up a limited number at
+ *                                             a time: a handshake must be answered without waiting
+ *                                             for further connections
+ *     pin=           text           none      with transport=tls: the SHA-256 of the certificate
+ *                                             (DER) that the client under test has, 64 hexadecimal
+ *                                             digits. Nothing else of the certificate is looked at
  *     conns=         1..1000000     required  connections to open
  *     msize=         1..1048576     required  bytes of a message
  *     warmup_ms=     0..86400000    required  pinging before the window, not measured
@@ -168,6 +176,12 @@
  *     lost=          connections that ended before the test did, at any time: the sum of the next
  *     lost_reset= lost_closed= lost_corrupt= lost_error=   by cause: reset by the peer; closed by
  *                    it; other bytes than were sent, or more; another error of the socket
+ *     lost_tls=      this and the next three with transport=tls only. One more cause: an alert of
+ *                    TLS, or bytes that are none of this session's. close_notify is a closing
+ *     tls_handshake_ns=   of connect_ns, while any handshake was under way: connections over it are
+ *                    handshakes per second, of both ends together
+ *     tls_handshake_sum_ns=   what each took, added up; many are under way at once
+ *     tls_cipher=    text: the cipher suite
  *     connect_ns=    as elapsed_ns
  *     user_ns= sys_ns=   CPU time of the ping threads
  *     busy_poll_us=  as asked for
@@ -219,11 +233,14 @@
  *     msg=           quoted: what went wrong, with what, and what to do, for a person
  *
  *     bad_request    the request, or a line after it, is not as described here
- *     unsupported    this server or its kernel cannot do what engine or timestamps ask for
+ *     unsupported    this server or its kernel cannot do what engine, transport or timestamps ask
+ *                    for
  *     forbidden      no token, or not the right one, or an address that may not be tested
  *     busy           a test runs that this one cannot be beside, or the server has no open files
  *                    left
  *     refused        the target refused a connection, or there is no such Unix socket
+ *     tls            a TLS handshake failed
+ *     pin_mismatch   the certificate is not the one of the pin
  *     timeout        no further connection came up for 30 s, or no `ready` came
  *     unreachable    there is no way to the target, or a rule of this machine forbids it
  *     no_ports       the local ports are used up: fewer connections, or --source
@@ -258,6 +275,7 @@
 #include "address.h"
 #include "failure.h"
 #include "outcome.h"
+#include "transport.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -291,6 +309,9 @@ struct request {
     unsigned threads;      /* 0: as the server was told */
     char engine[16];       /* empty: the default */
     char token[CONTROL_TOKEN_MAX + 1];
+    /* whether the connections are over TLS, and what certificate it must meet then */
+    bool tls;
+    uint8_t pin[TLS_PIN_BYTES];
 };
 
 /* What a client has sent so far. */

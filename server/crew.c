@@ -117,7 +117,10 @@ static int prepare(struct crew *crew, struct failure *fail)
     crew->fds = malloc(share_of(crew, 0) * sizeof *crew->fds);
     crew->conns = calloc(conns, sizeof *crew->conns);
     crew->threads = calloc(crew->wanted, sizeof *crew->threads);
-    if (!crew->fds || !crew->conns || !crew->threads)
+    if (crew->plan.request->tls)
+        crew->sessions = calloc(conns, sizeof *crew->sessions);
+    if (!crew->fds || !crew->conns || !crew->threads ||
+        (crew->plan.request->tls && !crew->sessions))
         return failure_set(fail, "internal", ENOMEM, "no memory for %u connections",
                            (unsigned)conns);
     crew->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -214,10 +217,10 @@ static void await_arrival(struct ping_thread *thread)
 }
 
 /* Nobody else can close these. */
-static void close_conns(const struct pinger *pinger)
+static void close_conns(struct pinger *pinger)
 {
     for (uint32_t i = 0; i < pinger->count; i++)
-        conn_close(&pinger->conns[i]);
+        conn_close(pinger, &pinger->conns[i]);
 }
 
 static void run_on(int cpu)
@@ -310,11 +313,12 @@ static int open_share(struct crew *crew, struct connector *connector, unsigned i
                       struct conn *conns, struct failure *fail)
 {
     struct ping_thread *thread = &crew->threads[index];
+    struct tls **sessions = crew->sessions ? crew->sessions + (conns - crew->conns) : NULL;
     uint32_t share = share_of(crew, index);
     uint64_t start_ns = clock_now_ns();
     int err;
 
-    if ((err = connect_more(connector, share, crew->fds, fail)) < 0)
+    if ((err = connect_more(connector, share, crew->fds, sessions, fail)) < 0)
         return err;
     crew->connect_ns += clock_now_ns() - start_ns;
     crew->held_count = share;
@@ -326,6 +330,7 @@ static int open_share(struct crew *crew, struct connector *connector, unsigned i
     crew->opened++;
     if ((err = pinger_init(&thread->pinger, &crew->plan, conns, share, index)) < 0)
         return engine_failure(crew, fail, -err);
+    thread->pinger.sessions = sessions;
     thread->pinger.cpu = cpu_for_thread(index, crew->wanted);
     return start_thread(crew, index, fail);
 }
@@ -342,6 +347,7 @@ int crew_start(struct crew *crew, const struct connect_job *job, struct failure 
         err = open_share(crew, connector, i, crew->conns + first, fail);
         first += share_of(crew, i);
     }
+    crew->handshakes = connect_handshakes(connector);
     connect_close(connector);
     return err;
 }
@@ -447,6 +453,10 @@ void crew_close(struct crew *crew)
     if (crew->done_fd >= 0)
         close(crew->done_fd);
     release_reserved(crew, crew->reserved_count);
+    if (crew->sessions)
+        for (uint32_t i = 0; i < crew->plan.request->conns; i++)
+            tls_free(crew->sessions[i]); /* those that no thread took over */
+    free(crew->sessions);
     free(crew->reserved);
     free(crew->fds);
     free(crew->conns);

@@ -40,8 +40,11 @@ struct crew {
     uint64_t connect_ns;         /* to establish all connections, without starting the threads */
     int done_fd;   /* owned eventfd: a thread has ended its part of the turn, see crew_has_ended */
     uint64_t turn; /* the one that is on, or was last, from 1; written under the gate */
+    struct handshakes handshakes; /* of connect_ns, what TLS took */
 
     /* from here on crew.c's own */
+    struct tls **sessions; /* owned: the TLS of each connection; NULL: plain ones */
+
     const struct engine *engine;
     unsigned wanted; /* threads */
     unsigned opened; /* whose pinger was initialised */

@@ -15,6 +15,7 @@ struct engine {
     const char *(*unavailable)(void);
 
     bool kernel_times; /* whether it can ask the kernel when an echo arrived */
+    bool tls;          /* whether it can ping on connections over TLS */
 
     /* Make what the loop needs and register every connection. Returns 0 or a negative errno
      * (-ENOSYS: this kernel cannot); close is right after either. */

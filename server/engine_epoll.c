@@ -3,6 +3,7 @@
  * Per ping it makes two system calls, recv and send, and a share of an epoll_wait. Registration is
  * edge-triggered, so that the kernel does not poll every ready socket once more on the next wait.
  * A receive that did not fill the buffer has emptied the socket: later bytes raise a new edge.
+ * Over TLS the same is asked of transport.h; for plain connections that is one branch more a call.
  */
 #define _GNU_SOURCE
 #include "engine.h"
@@ -100,11 +101,20 @@ static void watch_writable(struct pinger *p, struct conn *c, bool on)
         conn_lose(p, c, LOST_ERROR);
 }
 
+static inline ssize_t transmit(const struct pinger *p, const struct conn *c, uint32_t size)
+{
+    const unsigned char *bytes = p->message.bytes + c->sent;
+
+    if (unlikely(p->sessions))
+        return tls_send(conn_tls(p, c), bytes, size);
+    return send(c->fd, bytes, size, MSG_NOSIGNAL);
+}
+
 /* Hand the rest of the stamped message to the kernel. */
 static inline void conn_push(struct pinger *p, struct conn *c)
 {
     uint32_t left = p->message.size - c->sent;
-    ssize_t n = send(c->fd, p->message.bytes + c->sent, left, MSG_NOSIGNAL);
+    ssize_t n = transmit(p, c, left);
 
     if (likely(n == (ssize_t)left)) {
         c->sent += left;
@@ -192,11 +202,17 @@ static ssize_t receive_stamped(struct pinger *p, const struct conn *c)
     return n;
 }
 
-static inline ssize_t receive(struct pinger *p, const struct conn *c)
+/* As recv; at *more whether there may be bytes left that raise no new edge. */
+static inline ssize_t receive(struct pinger *p, const struct conn *c, bool *more)
 {
-    if (unlikely(p->loop->kernel_times))
-        return receive_stamped(p, c);
-    return recv(c->fd, p->loop->receive_buf, RECEIVE_SIZE, 0);
+    ssize_t n;
+
+    if (unlikely(p->sessions))
+        return tls_receive(conn_tls(p, c), p->loop->receive_buf, RECEIVE_SIZE, more);
+    n = unlikely(p->loop->kernel_times) ? receive_stamped(p, c)
+                                        : recv(c->fd, p->loop->receive_buf, RECEIVE_SIZE, 0);
+    *more = n == RECEIVE_SIZE;
+    return n;
 }
 
 /* What a receive leaves behind: nothing until a new edge; perhaps more; nothing even behind a
@@ -205,7 +221,8 @@ enum pulled { PULLED_LAST, PULLED_MORE, PULLED_NOTHING };
 
 static inline enum pulled conn_pull(struct pinger *p, struct conn *c)
 {
-    ssize_t n = receive(p, c);
+    bool more;
+    ssize_t n = receive(p, c, &more);
 
     if (likely(n > 0)) {
         enum echo echo = conn_check(p, c, p->loop->receive_buf, (uint32_t)n);
@@ -214,12 +231,14 @@ static inline enum pulled conn_pull(struct pinger *p, struct conn *c)
             conn_echoed(p, c);
         else if (echo == ECHO_CORRUPT)
             conn_lose(p, c, LOST_CORRUPT);
-        return n == RECEIVE_SIZE ? PULLED_MORE : PULLED_LAST;
+        return more ? PULLED_MORE : PULLED_LAST;
     }
     if (n < 0 && errno == EINTR)
         return PULLED_MORE;
     if (n == 0)
         conn_lose(p, c, LOST_CLOSED);
+    else if (errno == EINPROGRESS) /* TLS has something of its own to say first */
+        watch_writable(p, c, true);
     else if (errno != EAGAIN)
         conn_lose(p, c, lost_cause_of(errno));
     return PULLED_NOTHING;
@@ -231,7 +250,7 @@ static inline void conn_ready(struct pinger *p, struct conn *c, uint32_t events)
 
     if (unlikely(events & EPOLLOUT))
         conn_resume(p, c);
-    if (!(events & ~(uint32_t)EPOLLOUT))
+    if (!(events & ~(uint32_t)EPOLLOUT) && likely(!p->sessions))
         return;
     /* Hang-up behind data: it was reported by this edge, so read on until it shows. An error that
      * reading does not show is none of the stream's. */
@@ -365,6 +384,7 @@ const struct engine engine_epoll = {
     .name = "epoll",
     .unavailable = engine_epoll_unavailable,
     .kernel_times = true,
+    .tls = true,
     .open = engine_epoll_open,
     .run = engine_epoll_run,
     .close = engine_epoll_close,

@@ -3,6 +3,7 @@
 #include "options.h"
 
 #include "engine.h"
+#include "transport.h"
 
 #include <getopt.h>
 #include <stdarg.h>
@@ -31,7 +32,7 @@ static const char HELP[] =
     "  --once               end after one test\n"
     "  --quiet              no line per test on stderr\n"
     "  --die-with-parent    end when the process that started it ends\n"
-    "  --version            print the version and exit\n"
+    "  --version            print the version, and what was built in, and exit\n"
     "  --help               print this and exit\n"
     "\n"
     "Environment: PYBENCH_TOKEN, if set, must come with every version 2 request as token=:\n"
@@ -164,6 +165,22 @@ static bool add_network(struct options *options, const char *text)
            ++list->count;
 }
 
+/* The second line is for whoever wonders why something cannot be had. */
+static void print_version(void)
+{
+    static const char *const names[] = {"epoll", "uring", "null"};
+
+    fputs("pybench-server " PYBENCH_VERSION "\nengines:", stdout);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct engine *engine = engine_find(names[i]);
+
+        if (engine && !engine->unavailable())
+            printf(" %s", names[i]);
+    }
+    printf("; transports: tcp unix%s%s%s\n", tls_unavailable() ? "" : " tls (OpenSSL ",
+           tls_unavailable() ? "" : tls_library(), tls_unavailable() ? "" : ")");
+}
+
 static void parse_option(struct options *options, int option)
 {
     switch (option) {
@@ -195,7 +212,7 @@ static void parse_option(struct options *options, int option)
         options->die_with_parent = true;
         break;
     case 'v':
-        puts("pybench-server " PYBENCH_VERSION);
+        print_version();
         exit(0);
     case 'h':
         fputs(HELP, stdout);

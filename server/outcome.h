@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 /* Why a connection ended before its test did. */
-enum lost_cause { LOST_RESET, LOST_CLOSED, LOST_CORRUPT, LOST_ERROR, LOST_CAUSES };
+enum lost_cause { LOST_RESET, LOST_CLOSED, LOST_CORRUPT, LOST_ERROR, LOST_TLS, LOST_CAUSES };
 
 /* What a ping thread counts beside its histograms. Every member is a sum, and a uint64_t: see
  * counters_add. */
@@ -101,6 +101,11 @@ struct outcome {
     uint64_t window_ns;  /* length of the window */
     unsigned threads;
     const char *engine; /* static */
+
+    /* of connect_ns, while any handshake of TLS was under way; what each took, added up; what they
+     * agreed on, static, NULL: there is no TLS */
+    uint64_t handshake_busy_ns, handshake_sum_ns;
+    const char *cipher;
 };
 
 /* Time that connections spent awaiting an echo, added up: over the window it is the mean number of

@@ -119,10 +119,20 @@ bool pinger_done(const struct pinger *pinger, uint64_t now_ns)
             (pinger->out == 0 || now_ns >= plan->window_end_ns + DRAIN_NS));
 }
 
-void conn_close(struct conn *conn)
+/* The end of its TLS: the peer is told, while there is a socket to tell it by. */
+static void session_close(struct pinger *pinger, const struct conn *conn)
+{
+    tls_say_end(conn_tls(pinger, conn));
+    tls_free(conn_tls(pinger, conn));
+    pinger->sessions[conn - pinger->conns] = NULL;
+}
+
+void conn_close(struct pinger *pinger, struct conn *conn)
 {
     if (conn->fd < 0)
         return;
+    if (pinger->sessions)
+        session_close(pinger, conn);
     shutdown(conn->fd, SHUT_RDWR);
     close(conn->fd);
     conn->fd = -1;
@@ -131,12 +141,14 @@ void conn_close(struct conn *conn)
 
 void conn_retire(struct pinger *pinger, struct conn *conn)
 {
-    conn_close(conn);
+    conn_close(pinger, conn);
     atomic_fetch_sub_explicit(&pinger->alive, 1, memory_order_relaxed);
 }
 
 enum lost_cause lost_cause_of(int err)
 {
+    if (err == TLS_BROKEN)
+        return LOST_TLS;
     return err == ECONNRESET || err == EPIPE ? LOST_RESET : LOST_ERROR;
 }
 

@@ -15,6 +15,7 @@
 #include "message.h"
 #include "outcome.h"
 #include "timers.h"
+#include "transport.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -56,7 +57,8 @@ enum phase { PHASE_WARMUP, PHASE_WINDOW, PHASE_DRAIN };
 
 struct pinger {
     const struct plan *plan;
-    struct conn *conns; /* this thread's slice */
+    struct conn *conns;    /* this thread's slice */
+    struct tls **sessions; /* the TLS of each of them while it is open; NULL: plain connections */
     uint32_t count;
     int wake_fd; /* eventfd: a boundary of the plan has come, look at the clock */
     int cpu;     /* to run on, -1: anywhere */
@@ -181,12 +183,18 @@ static inline void spin_pause(void)
 /* Whether the thread has nothing left to do. */
 bool pinger_done(const struct pinger *pinger, uint64_t now_ns);
 
+/* The TLS of a connection that is open, of a pinger that has sessions. */
+static inline struct tls *conn_tls(const struct pinger *pinger, const struct conn *conn)
+{
+    return pinger->sessions[conn - pinger->conns];
+}
+
 /* Close a connection that ended before the test did. */
 void conn_lose(struct pinger *pinger, struct conn *conn, enum lost_cause cause);
 
 /* Close the connection's socket if it is open. Shuts it down first: an engine may hold one more
  * reference to it, and the peer shall see the end now. */
-void conn_close(struct conn *conn);
+void conn_close(struct pinger *pinger, struct conn *conn);
 
 /* The connection has its echo and the window is over: close it, unless another turn may come. */
 void conn_finish(struct pinger *pinger, struct conn *conn);
@@ -194,7 +202,7 @@ void conn_finish(struct pinger *pinger, struct conn *conn);
 /* Close a connection because the test is over. */
 void conn_retire(struct pinger *pinger, struct conn *conn);
 
-/* The cause that an errno of send or recv stands for. */
+/* The cause that an errno of send or recv, or of TLS, stands for. */
 enum lost_cause lost_cause_of(int err);
 
 /* Schedule the connection's next ping: by a think time drawn anew, or until the schedule of an open

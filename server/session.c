@@ -32,8 +32,9 @@ struct test {
     struct session *session;
     struct request request;
     const struct engine *engine;
-    struct crew *crew; /* owned; NULL until they are wanted */
-    bool stop_asked;   /* the client wants the result now, and nothing pinged */
+    struct crew *crew;       /* owned; NULL until they are wanted */
+    struct tls_context *tls; /* owned; NULL: plain connections */
+    bool stop_asked;         /* the client wants the result now, and nothing pinged */
     struct outcome outcome;
 };
 
@@ -158,6 +159,24 @@ static int choose_engine(struct test *test, struct failure *fail)
     return 0;
 }
 
+/* Ready what the connections need for TLS, if the request asks for it. */
+static int prepare_tls(struct test *test, struct failure *fail)
+{
+    const char *why = tls_unavailable();
+
+    if (!test->request.tls)
+        return 0;
+    if (why)
+        return failure_set(fail, "unsupported", ENOSYS, "transport=tls: %s", why);
+    if (!test->engine->tls)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "transport=tls: the engine %s cannot; use epoll", test->engine->name);
+    test->tls = tls_context_new(test->request.pin);
+    if (!test->tls)
+        return failure_set(fail, "internal", ENOMEM, "no memory for TLS");
+    return 0;
+}
+
 /* Open the connections, with the threads that will ping on them. */
 static int open_connections(struct test *test, struct failure *fail)
 {
@@ -165,6 +184,7 @@ static int open_connections(struct test *test, struct failure *fail)
     const struct connect_job job = {
         .target = &test->request.target,
         .sources = &session->config->sources,
+        .tls = test->tls,
         .conns = test->request.conns,
         .stall_ns = CONNECT_STALL_NS,
         .control_fd = session->talk.fd,
@@ -272,6 +292,9 @@ static int send_result(struct test *test, struct failure *fail)
     o->threads = test->crew->turn > 0 ? test->crew->started : 0;
     o->engine = test->engine->name;
     o->connect_ns = test->crew->connect_ns;
+    o->handshake_busy_ns = test->crew->handshakes.busy_ns;
+    o->handshake_sum_ns = test->crew->handshakes.sum_ns;
+    o->cipher = test->tls ? tls_context_cipher(test->tls) : NULL;
     return talk_send(&test->session->talk, control_result(&test->request, o));
 }
 
@@ -285,6 +308,7 @@ static int run_stages(struct test *test, struct failure *fail)
         (err = check_permission(test, fail)) < 0 || /* may this client have it */
         (err = enter(test)) < 0 ||                  /* from here on it is a test */
         (err = choose_engine(test, fail)) < 0 ||    /* can it be had here */
+        (err = prepare_tls(test, fail)) < 0 ||      /* and TLS, if it is wanted */
         (err = open_connections(test, fail)) < 0 || /* connect to the client under test */
         (err = await_ready(test, fail)) < 0 ||      /* until it has accepted all */
         (err = ping(test, fail)) < 0)               /* warm-up, window, drain */
@@ -295,6 +319,7 @@ static int run_stages(struct test *test, struct failure *fail)
 static void test_free(struct test *test)
 {
     crew_close(test->crew);
+    tls_context_free(test->tls);
     free(test->outcome.slices);
     free(test);
 }

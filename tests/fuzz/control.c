@@ -39,6 +39,7 @@ static void check_request(const struct request *r)
     MUST(!*r->engine || control_is_text(r->engine, sizeof r->engine - 1));
     MUST(!*r->token || control_is_text(r->token, sizeof r->token - 1));
     MUST(strlen(address_print(&r->target, true, text)) < sizeof text);
+    MUST(!r->tls || (r->version == 2 && !r->kernel_times));
     if (address_is_unix(&r->target)) {
         MUST(r->version == 2 && !r->kernel_times);
         return;

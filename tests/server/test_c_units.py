@@ -21,9 +21,15 @@ UNITS: dict[str, tuple[list[str], list[str]]] = {
     "test_outcome": ([], []),
     "test_timers": (["timers.c"], []),
     "test_arrivals": (["arrivals.c"], []),
-    "test_pinger": (["pinger.c", "arrivals.c", "timers.c", "message.c", "histogram.c"], []),
+    "test_pinger": (
+        ["pinger.c", "arrivals.c", "timers.c", "message.c", "histogram.c", "transport_tls.c"],
+        [],
+    ),
     "test_message": (["message.c"], []),
-    "test_connect": (["connect.c", "sources.c", "failure.c", "address.c"], []),
+    "test_connect": (
+        ["connect.c", "sources.c", "failure.c", "address.c", "transport_tls.c"],
+        [],
+    ),
     "test_control": (["control.c", "histogram.c", "failure.c", "address.c"], []),
 }
 

@@ -65,18 +65,25 @@ def test_it_builds_and_serves_without_python(clone, without_python, monkeypatch)
     assert "Nothing to be done" in again.stdout
 
 
-def test_a_missing_liburing_is_said_with_its_remedy(clone, without_python, tmp_path):
-    compiler = tmp_path / "cc-without-liburing"
-    compiler.write_text('#!/bin/sh\ncase "$*" in *-luring*) exit 1 ;; esac\nexec cc "$@"\n')
+def test_missing_libraries_are_said_with_their_remedy(clone, without_python, tmp_path, monkeypatch):
+    compiler = tmp_path / "cc-without-libraries"
+    compiler.write_text('#!/bin/sh\ncase "$*" in *-luring*|*-lssl*) exit 1 ;; esac\nexec cc "$@"\n')
     compiler.chmod(0o755)
     done = make_server(clone, without_python, f"CC={compiler}", "CFLAGS=-O0")
     assert done.returncode == 0, done.stderr
     assert "install liburing-dev, then make -B server" in done.stdout
+    assert "install libssl-dev, then make -B server" in done.stdout
     program = clone / "build" / "pybench-server"
-    assert subprocess.run([program, "--version"]).returncode == 0
+    shown = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[1] == "engines: epoll null; transports: tcp unix"
     asked = subprocess.run([program, "--engine", "uring"], capture_output=True, text=True)
     assert asked.returncode == 2
     assert "built without liburing" in asked.stderr
+    monkeypatch.setenv("PYBENCH_SERVER", str(program))
+    with load_server() as server:
+        (line,) = server.run(9, transport="tls", pin="0" * 64)
+    assert line.startswith("error code=unsupported ")
+    assert "built without OpenSSL 3; install it (Debian: libssl-dev)" in line
 
 
 def test_a_missing_compiler_is_said(clone, without_python):
@@ -91,5 +98,6 @@ def test_the_package_is_built_with_the_same_flags():
         text = (ROOT / name).read_text()
         assert "server/cflags" in text
         assert "server/probe/liburing.c" in text
+        assert "server/probe/openssl.c" in text
         assert "-std=gnu11 -O2" not in text
         assert VERSION not in text

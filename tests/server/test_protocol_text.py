@@ -16,6 +16,7 @@ from pybench.driver import control
 from pybench.spec import Cell
 from tests.support import ROOT
 from tests.support.rounds import FREE
+from tests.support.tlspeer import Certificate, TlsPeer
 from tests.support.wire import Peer, load_server
 
 SERVER = ROOT / "server"
@@ -167,7 +168,8 @@ def test_the_driver_asks_for_what_is_named(monkeypatch):
         line = control.request_line("::1", 80, cell, placed, seed=3, slice_ms=100).decode()
         asked.update(words_of(line.rstrip("\n")))
     line = control.request_line("::1", 80, cells[0], placed, turns=True).decode()
-    assert asked | set(words_of(line.rstrip("\n"))) == set(keys("> test"))
+    unasked = {"transport", "pin"}  # the driver has plain connections only
+    assert asked | set(words_of(line.rstrip("\n"))) == set(keys("> test")) - unasked
     assert not set(words_of(line.rstrip("\n"))) & set(control.TIMES)
 
 
@@ -228,13 +230,27 @@ def complaint_of_turn(server, peer: Peer, words: dict[str, str]) -> str:
         return client.finish().words("error")["msg"]
 
 
+KERNEL_TIMES = ["queue_ns", "queue_samples"]
 VERBS = ("connected", "mark", "progress", "result", "fairness", "slice", "corrected")
+
+
+TLS_KEYS = ["lost_tls", "tls_handshake_ns", "tls_handshake_sum_ns", "tls_cipher"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_reply_keys_are_those_of_the_server(everything, verb):
     line = next(line for line in everything if line.startswith(f"{verb} "))
-    assert words_of(line) == keys(f"< {verb}")
+    assert words_of(line) == [key for key in keys(f"< {verb}") if key not in TLS_KEYS]
+
+
+def test_result_keys_of_a_test_over_tls(server):
+    certificate = Certificate()
+    with TlsPeer(certificate.context()) as peer:
+        answer = server.run(peer.port, **certificate.asked())
+    if "without OpenSSL" in answer[0]:
+        pytest.skip(answer[0])
+    result = next(line for line in answer if line.startswith("result "))
+    assert words_of(result) == [key for key in keys("< result") if key not in KERNEL_TIMES]
 
 
 def test_a_closed_loop_has_all_but_what_was_not_asked_for(server):
@@ -242,8 +258,8 @@ def test_a_closed_loop_has_all_but_what_was_not_asked_for(server):
         answer = server.run(peer.port)
     assert not {"corrected", "corrected_hist", "mark", "slice"} & set(answer.verbs)
     result = next(line for line in answer if line.startswith("result "))
-    kernel_times = ["queue_ns", "queue_samples"]
-    assert words_of(result) == [key for key in keys("< result") if key not in kernel_times]
+    left_out = [*KERNEL_TIMES, *TLS_KEYS]
+    assert words_of(result) == [key for key in keys("< result") if key not in left_out]
 
 
 def test_error_keys_are_those_of_the_server(server):

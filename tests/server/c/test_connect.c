@@ -48,7 +48,7 @@ static int connect_to_it(struct failure *fail)
                        fail);
     CHECK(err == 0);
     for (int first = 0; err == 0 && first < CONNS; first += CONNS / 2) /* two calls */
-        err = connect_more(connector, CONNS / 2, fds + first, fail);
+        err = connect_more(connector, CONNS / 2, fds + first, NULL, fail);
     connect_close(connector);
     for (int i = 0; err == 0 && i < CONNS; i++)
         close(fds[i]);
