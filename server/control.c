@@ -98,7 +98,7 @@ static int parse_text(char *out, size_t size, const char *name, const char *text
 struct draft {
     char addr[ADDRESS_TEXT];
     uint64_t version, port, conns, msize, warmup, runtime, think_min, think_max, rate, threads;
-    uint64_t seed, busy_poll, turns, slice;
+    uint64_t seed, busy_poll, turns, slice, inflight, idle;
     char arrivals[16];
     char transport[16];
     char pin[2 * TLS_PIN_BYTES + 1];
@@ -142,6 +142,8 @@ static const struct key V2_KEYS[] = {
     TEXT("pin", pin, false),
     NUMBER("conns", conns, 1, MAX_CONNS, true),
     NUMBER("msize", msize, 1, CONTROL_MSIZE_MAX, true),
+    NUMBER("inflight", inflight, 1, CONTROL_INFLIGHT_MAX, false),
+    NUMBER("idle", idle, 0, MAX_CONNS, false),
     NUMBER("warmup_ms", warmup, 0, MAX_TIME_MS, false), /* needed unless there are turns */
     NUMBER("runtime_ms", runtime, 1, MAX_TIME_MS, false),
     NUMBER("turns", turns, 1, 1, false),
@@ -233,6 +235,21 @@ static int check_together(const struct draft *draft, struct failure *fail)
     if (draft->rate && draft->think_max)
         return failure_set(fail, "bad_request", EINVAL,
                            "rate and think times exclude each other: a rate is a schedule");
+    if (draft->inflight > 1 && (draft->rate || draft->think_max))
+        return failure_set(fail, "bad_request", EINVAL,
+                           "inflight=%llu and %s exclude each other: with several pings in flight "
+                           "each echo is followed by the next ping at once",
+                           (unsigned long long)draft->inflight,
+                           draft->rate ? "a rate" : "think times");
+    if (draft->inflight * draft->conns > CONTROL_PINGS_MAX)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "inflight=%llu on %llu connections: at most %d pings may be in flight",
+                           (unsigned long long)draft->inflight, (unsigned long long)draft->conns,
+                           CONTROL_PINGS_MAX);
+    if (draft->conns + draft->idle > MAX_CONNS)
+        return failure_set(
+            fail, "bad_request", EINVAL, "%llu connections and %llu idle ones: at most %d together",
+            (unsigned long long)draft->conns, (unsigned long long)draft->idle, MAX_CONNS);
     if (draft->think_min > draft->think_max)
         return failure_set(
             fail, "bad_request", EINVAL, "think time: the minimum %llu is above the maximum %llu",
@@ -325,6 +342,8 @@ static int draft_finish(struct request *out, const struct draft *draft, int vers
         .version = version,
         .conns = (uint32_t)draft->conns,
         .msize = (uint32_t)draft->msize,
+        .inflight = draft->inflight ? (uint32_t)draft->inflight : 1,
+        .idle = (uint32_t)draft->idle,
         .warmup_ns = draft->warmup * NS_PER_MS,
         .runtime_ns = draft->runtime * time_unit,
         .think_min_ns = draft->think_min * think_unit,
@@ -680,6 +699,8 @@ static void write_totals(FILE *out, const struct request *request, const struct 
         put(out, "queue_ns", c->queue_ns);
         put(out, "queue_samples", c->queue_samples);
     }
+    if (request->idle)
+        put(out, "idle_lost", o->idle_lost);
     put(out, "threads", o->threads);
     fprintf(out, " engine=%s version=%s\n", o->engine, PYBENCH_VERSION);
 }

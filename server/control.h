@@ -8,8 +8,8 @@
  *
  * THE PARTIES. A control client connects to the load server (TCP, port 33331 unless --listen says
  * otherwise) and asks for a test of a client under test: something that listens and echoes. The
- * load server connects to that, sends messages of msize bytes, one in flight per connection, and
- * checks that each comes back as it was sent, byte by byte.
+ * load server connects to that, sends messages of msize bytes, one in flight per connection unless
+ * inflight says more, and checks that each comes back as it was sent, byte by byte, and in order.
  *
  *     control client ----- control connection -----> load server
  *           |                                             |
@@ -87,6 +87,12 @@
  *                                             digits. Nothing else of the certificate is looked at
  *     conns=         1..1000000     required  connections to open
  *     msize=         1..1048576     required  bytes of a message
+ *     inflight=      1..1024        1         pings in flight on each connection, at most 16777216
+ *                                             over all. Each echo is followed by the next ping;
+ *                                             not together with think times or a rate
+ *     idle=          0..1000000     0         further connections, with conns at most 1000000. They
+ *                                             are opened first and never pinged, and are in no
+ *                                             count of the others; see idle_lost
  *     warmup_ms=     0..86400000    required  pinging before the window, not measured
  *     runtime_ms=    1..86400000    required  length of the window; neither of the two with turns
  *     turns=         1              none      ping in turns only, each with its own times
@@ -131,7 +137,7 @@
  * decimal numbers unless said otherwise. Times are nanoseconds where the key ends in _ns.
  *
  * < connected
- *     n=             connections, as asked for
+ *     n=             connections, as asked for, without the idle ones
  *     elapsed_ns=    to establish them
  *
  * < mark: at the window's beginning, and at each slice's end, the window's being the last. Of
@@ -154,7 +160,7 @@
  *     latency_sum_ns= latency_max_ns= idle_ns= user_ns= sys_ns=   as in a result
  *     drain_ns=      from the end of the window until the last echo had come or was given up
  *     alive=         connections that are still open
- *     unanswered=    of these, those whose echo had not come when the turn ended
+ *     unanswered=    on these, pings whose echo had not come when the turn ended
  *     late_echoes=   echoes of earlier turns' pings that came in this one
  *
  * < busy: no words.
@@ -190,7 +196,10 @@
  *     events=        ready connections (or completions) that they gave
  *     events_squared=   the sum of each wait's events squared
  *     queue_ns= queue_samples=   with timestamps=kernel only: time that echoes lay in this machine
- *                    before they were read, added up, and of how many
+ *                    before they were read, added up, and of how many: of several echoes that
+ *                    were read at once the last
+ *     idle_lost=     with idle only: of the idle connections, those that had ended when the test
+ *                    did, or on which something had come
  *     threads=       ping threads; 0 when `stop` came before `ready`
  *     engine=        text
  *     version=       text: the server's
@@ -286,6 +295,8 @@ enum {
     CONTROL_V1_MAX = 1024,   /* bytes of a version 1 request */
     CONTROL_TOKEN_MAX = 256,
     CONTROL_MSIZE_MAX = 1 << 20,
+    CONTROL_INFLIGHT_MAX = 1024,
+    CONTROL_PINGS_MAX = 1 << 24, /* in flight over all connections: 8 bytes each */
     CONTROL_THREADS_MAX = 64,
     CONTROL_SLICES_MAX = 1000,
 };
@@ -295,6 +306,8 @@ struct request {
     struct address target;
     uint32_t conns;
     uint32_t msize;
+    uint32_t inflight; /* pings on each connection, >= 1 */
+    uint32_t idle;     /* further connections, never pinged */
     uint64_t warmup_ns;
     uint64_t runtime_ns;
     uint64_t think_min_ns;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const char NO_FILES_REMEDY[] = "raise the open-files limit of the load server (ulimit -n)";
@@ -32,7 +33,7 @@ static int descriptor_failure(struct failure *fail, int err, const char *call)
 /* Unless the request says how many: as many as have room for all connections. */
 static unsigned threads_wanted(const struct request *request, unsigned least)
 {
-    uint32_t conns = request->conns, tables = files_tables(conns);
+    uint32_t conns = request->conns, tables = files_tables(conns + request->idle);
     unsigned wanted = request->threads;
 
     if (!wanted)
@@ -50,18 +51,36 @@ static uint32_t share_of(const struct crew *crew, unsigned index)
     return conns / crew->wanted + (index < conns % crew->wanted);
 }
 
+/* Idle ones of a thread; whoever has a connection more has rather not an idle one more as well. */
+static uint32_t idle_of(const struct crew *crew, unsigned index)
+{
+    uint32_t idle = crew->plan.request->idle;
+
+    return idle / crew->wanted + (index >= crew->wanted - idle % crew->wanted);
+}
+
+/* What the thread that has most has to open. */
+static uint32_t largest_share(const struct crew *crew)
+{
+    uint32_t all = crew->plan.request->conns + crew->plan.request->idle;
+
+    return all / crew->wanted + (all % crew->wanted != 0);
+}
+
 static int check_room(const struct crew *crew, struct failure *fail)
 {
-    uint32_t tables = files_tables(crew->plan.request->conns);
+    const struct request *request = crew->plan.request;
+    uint32_t tables = files_tables(request->conns + request->idle);
     char remedy[sizeof NO_FILES_REMEDY + 32];
 
-    if (share_of(crew, 0) <= files_room())
+    if (largest_share(crew) <= files_room())
         return 0;
     snprintf(remedy, sizeof remedy, "threads=%u would do, or ", (unsigned)tables);
-    return failure_set(fail, "no_files", EMFILE,
-                       "%u connections in %u ping threads: each has open files for %u; %s%s",
-                       (unsigned)crew->plan.request->conns, crew->wanted, (unsigned)files_room(),
-                       tables <= CONTROL_THREADS_MAX ? remedy : "", NO_FILES_REMEDY);
+    return failure_set(
+        fail, "no_files", EMFILE,
+        "%u connections in %u ping threads: each has open files for %u; %s%s",
+        (unsigned)(request->conns + request->idle), crew->wanted, (unsigned)files_room(),
+        tables <= CONTROL_THREADS_MAX && tables <= request->conns ? remedy : "", NO_FILES_REMEDY);
 }
 
 static void release_reserved(struct crew *crew, unsigned count)
@@ -114,12 +133,13 @@ static int prepare(struct crew *crew, struct failure *fail)
 
     if ((err = check_room(crew, fail)) < 0)
         return err;
-    crew->fds = malloc(share_of(crew, 0) * sizeof *crew->fds);
+    crew->fds = malloc(largest_share(crew) * sizeof *crew->fds);
+    crew->idle = calloc(crew->plan.request->idle, sizeof *crew->idle);
     crew->conns = calloc(conns, sizeof *crew->conns);
     crew->threads = calloc(crew->wanted, sizeof *crew->threads);
     if (crew->plan.request->tls)
-        crew->sessions = calloc(conns, sizeof *crew->sessions);
-    if (!crew->fds || !crew->conns || !crew->threads ||
+        crew->sessions = calloc(conns + crew->plan.request->idle, sizeof *crew->sessions);
+    if (!crew->fds || !crew->conns || !crew->threads || (crew->plan.request->idle && !crew->idle) ||
         (crew->plan.request->tls && !crew->sessions))
         return failure_set(fail, "internal", ENOMEM, "no memory for %u connections",
                            (unsigned)conns);
@@ -183,16 +203,19 @@ static void end_part(struct crew *crew)
 static bool take_apart(const struct ping_thread *self)
 {
     const struct pinger *pinger = &self->pinger;
-    int *kept = malloc((pinger->count + 2) * sizeof *kept);
+    uint32_t count = 0;
+    int *kept = malloc((pinger->count + self->idle_count + 2) * sizeof *kept);
     bool apart;
 
     if (!kept)
         return false; /* the common table does as well, as long as it has room */
     for (uint32_t i = 0; i < pinger->count; i++)
-        kept[i] = pinger->conns[i].fd;
-    kept[pinger->count] = pinger->wake_fd;
-    kept[pinger->count + 1] = self->crew->done_fd;
-    apart = files_own(kept, pinger->count + 2);
+        kept[count++] = pinger->conns[i].fd;
+    for (uint32_t i = 0; i < self->idle_count; i++)
+        kept[count++] = self->idle[i];
+    kept[count++] = pinger->wake_fd;
+    kept[count++] = self->crew->done_fd;
+    apart = files_own(kept, count);
     free(kept);
     return apart;
 }
@@ -223,6 +246,22 @@ static void close_conns(struct pinger *pinger)
         conn_close(pinger, &pinger->conns[i]);
 }
 
+/* Idle connections are looked at when all is over, so that they cost the pinging nothing: each must
+ * be open still, and nothing may have come on it; over TLS there may be tickets of the session. */
+static void end_idle(struct ping_thread *self)
+{
+    char byte;
+
+    for (uint32_t i = 0; i < self->idle_count; i++) {
+        ssize_t n = recv(self->idle[i], &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+        if (n == 0 || (n < 0 && errno != EAGAIN) || (n > 0 && !self->pinger.sessions))
+            self->idle_lost++;
+        shutdown(self->idle[i], SHUT_RDWR);
+        close(self->idle[i]);
+    }
+}
+
 static void run_on(int cpu)
 {
     cpu_set_t set;
@@ -250,6 +289,7 @@ static void *thread_main(void *argument)
             atomic_store(&crew->plan.abandoned, true);
         end_part(crew);
     }
+    end_idle(self);
     close_conns(&self->pinger);
     crew->engine->close(&self->pinger);
     return NULL;
@@ -284,6 +324,19 @@ static int engine_failure(const struct crew *crew, struct failure *fail, int err
     return descriptor_failure(fail, err, what);
 }
 
+/* The first ones of what is held are the thread's idle ones, the others its connections. */
+static void deal_out(struct crew *crew, struct ping_thread *thread, struct conn *conns,
+                     uint32_t share)
+{
+    thread->idle = crew->idle + crew->idle_dealt;
+    thread->idle_count = crew->held_count - share;
+    crew->idle_dealt += thread->idle_count;
+    for (uint32_t i = 0; i < thread->idle_count; i++)
+        thread->idle[i] = crew->fds[i];
+    for (uint32_t i = 0; i < share; i++)
+        conns[i].fd = crew->fds[thread->idle_count + i];
+}
+
 /* Number a thread's share of the connections. The threads take the numbers in turns: in an open
  * loop the schedule goes by them, and every thread shall always have its part of the rate. */
 static void number_conns(struct conn *conns, uint32_t share, unsigned index, unsigned threads)
@@ -313,24 +366,25 @@ static int open_share(struct crew *crew, struct connector *connector, unsigned i
                       struct conn *conns, struct failure *fail)
 {
     struct ping_thread *thread = &crew->threads[index];
-    struct tls **sessions = crew->sessions ? crew->sessions + (conns - crew->conns) : NULL;
-    uint32_t share = share_of(crew, index);
+    struct tls **sessions = NULL;
+    uint32_t share = share_of(crew, index), idle = idle_of(crew, index);
     uint64_t start_ns = clock_now_ns();
     int err;
 
-    if ((err = connect_more(connector, share, crew->fds, sessions, fail)) < 0)
+    if (crew->sessions)
+        sessions = crew->sessions + (conns - crew->conns) + crew->idle_dealt;
+    if ((err = connect_more(connector, idle + share, crew->fds, sessions, fail)) < 0)
         return err;
     crew->connect_ns += clock_now_ns() - start_ns;
-    crew->held_count = share;
-    for (uint32_t i = 0; i < share; i++)
-        conns[i].fd = crew->fds[i];
+    crew->held_count = idle + share;
+    deal_out(crew, thread, conns, share);
     number_conns(conns, share, index, crew->wanted);
     release_reserved(crew, DESCRIPTORS_A_THREAD);
     thread->crew = crew;
     crew->opened++;
     if ((err = pinger_init(&thread->pinger, &crew->plan, conns, share, index)) < 0)
         return engine_failure(crew, fail, -err);
-    thread->pinger.sessions = sessions;
+    thread->pinger.sessions = sessions ? sessions + idle : NULL;
     thread->pinger.cpu = cpu_for_thread(index, crew->wanted);
     return start_thread(crew, index, fail);
 }
@@ -454,11 +508,12 @@ void crew_close(struct crew *crew)
         close(crew->done_fd);
     release_reserved(crew, crew->reserved_count);
     if (crew->sessions)
-        for (uint32_t i = 0; i < crew->plan.request->conns; i++)
-            tls_free(crew->sessions[i]); /* those that no thread took over */
+        for (uint32_t i = 0; i < crew->plan.request->conns + crew->plan.request->idle; i++)
+            tls_free(crew->sessions[i]); /* those that no thread took over, and idle ones */
     free(crew->sessions);
     free(crew->reserved);
     free(crew->fds);
+    free(crew->idle);
     free(crew->conns);
     free(crew->threads);
     pthread_mutex_destroy(&crew->gate);

@@ -26,10 +26,13 @@ struct ping_thread {
     pthread_t thread;
     struct pinger pinger;
     struct crew *crew;
-    bool arrived;     /* under the gate: it waits for turns, or has failed to come so far */
-    bool apart;       /* it has a table of its own; valid once it has arrived */
-    const char *call; /* static: what failed in the engine's loop; NULL: to open it */
-    int err;          /* a negative errno: it failed; valid when it has arrived, or ended */
+    bool arrived; /* under the gate: it waits for turns, or has failed to come so far */
+    int *idle;    /* connections that are held, and nothing else; the crew's */
+    uint32_t idle_count;
+    uint32_t idle_lost; /* see outcome.h; valid once the thread has left */
+    bool apart;         /* it has a table of its own; valid once it has arrived */
+    const char *call;   /* static: what failed in the engine's loop; NULL: to open it */
+    int err;            /* a negative errno: it failed; valid when it has arrived, or ended */
 };
 
 struct crew {
@@ -52,6 +55,8 @@ struct crew {
 
     int *fds;            /* owned: of the share that is being opened, held_count of them open */
     uint32_t held_count; /* in this table, and closed by whoever gives up */
+    int *idle;           /* owned: those of all threads, one after the other */
+    uint32_t idle_dealt; /* of these */
     int *reserved;       /* descriptors that keep numbers free for the threads; owned */
     unsigned reserved_count;
 

@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "engine.h"
+#include "pipeline.h"
 
 #include <errno.h>
 #include <linux/errqueue.h>
@@ -22,6 +23,7 @@ enum {
     EVENTS_MAX = 16384,
     EVENTS_WHILE_PACING = 64, /* a due ping waits for no more than that many echoes */
     RECEIVE_SIZE = 64 * 1024,
+    SEND_SIZE = 64 * 1024, /* of several pings on a connection that are sent in one call */
 };
 
 #define likely(x) __builtin_expect(!!(x), 1)
@@ -38,6 +40,7 @@ struct loop {
     uint64_t realtime_ahead_ns; /* kernel times: CLOCK_REALTIME less CLOCK_MONOTONIC */
     uint64_t arrived_ns;        /* kernel times: when the bytes read last had come, 0: unknown */
     unsigned char receive_buf[RECEIVE_SIZE];
+    unsigned char *send_buf; /* owned, SEND_SIZE bytes; NULL: one ping in flight per connection */
 };
 
 /* Have the kernel note when bytes arrive. */
@@ -65,7 +68,9 @@ static int engine_epoll_open(struct pinger *p)
     p->loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (p->loop->epoll_fd < 0)
         return -errno;
-    if (!p->loop->events)
+    if (p->pipelines)
+        p->loop->send_buf = malloc(SEND_SIZE);
+    if (!p->loop->events || (p->pipelines && !p->loop->send_buf))
         return -ENOMEM;
     /* pacing needs waits shorter than a millisecond, which kernels before 5.11 have not */
     if (p->plan->paced && epoll_pwait2(p->loop->epoll_fd, &event, 1, &at_once, NULL) < 0)
@@ -89,6 +94,7 @@ static void engine_epoll_close(struct pinger *p)
     if (p->loop->epoll_fd >= 0)
         close(p->loop->epoll_fd);
     free(p->loop->events);
+    free(p->loop->send_buf);
     free(p->loop);
 }
 
@@ -101,10 +107,9 @@ static void watch_writable(struct pinger *p, struct conn *c, bool on)
         conn_lose(p, c, LOST_ERROR);
 }
 
-static inline ssize_t transmit(const struct pinger *p, const struct conn *c, uint32_t size)
+static inline ssize_t transmit(const struct pinger *p, const struct conn *c,
+                               const unsigned char *bytes, uint32_t size)
 {
-    const unsigned char *bytes = p->message.bytes + c->sent;
-
     if (unlikely(p->sessions))
         return tls_send(conn_tls(p, c), bytes, size);
     return send(c->fd, bytes, size, MSG_NOSIGNAL);
@@ -114,7 +119,7 @@ static inline ssize_t transmit(const struct pinger *p, const struct conn *c, uin
 static inline void conn_push(struct pinger *p, struct conn *c)
 {
     uint32_t left = p->message.size - c->sent;
-    ssize_t n = transmit(p, c, left);
+    ssize_t n = transmit(p, c, p->message.bytes + c->sent, left);
 
     if (likely(n == (ssize_t)left)) {
         c->sent += left;
@@ -134,17 +139,6 @@ static inline void ping(struct pinger *p, struct conn *c, uint64_t now)
     conn_push(p, c);
 }
 
-/* The socket takes bytes again: go on with a message that was sent in part. */
-static void conn_resume(struct pinger *p, struct conn *c)
-{
-    if (c->state != CONN_FLYING || c->sent == p->message.size)
-        return;
-    message_stamp(&p->message, c->seq, c->id);
-    conn_push(p, c);
-    if (c->state == CONN_FLYING && c->sent == p->message.size)
-        watch_writable(p, c, false);
-}
-
 /* How long the echo lay here before it was read. It counts where its latency does: a thread that is
  * held up at the window's end reads what came too late for that, and lay longest. */
 static void record_queue(struct pinger *p, uint64_t now)
@@ -155,6 +149,100 @@ static void record_queue(struct pinger *p, uint64_t now)
         return;
     p->counters.queue_samples++;
     p->counters.queue_ns += now > arrived ? now - arrived : 0;
+}
+
+/* ---- several pings in flight --------------------------------------------------------------- */
+
+/* Hand the kernel what comes next: short messages together, a long or a last one as it is. Returns
+ * whether it took all of it. */
+static bool pipeline_push_some(struct pinger *p, struct conn *c)
+{
+    const unsigned char *bytes = p->loop->send_buf;
+    uint32_t size = p->message.size, length;
+    ssize_t n;
+
+    if (size > SEND_SIZE / 2 || conn_pipeline(p, c)->unsent == 1) {
+        pipeline_stamp(p, c);
+        bytes = p->message.bytes + c->sent;
+        length = size - c->sent;
+    } else {
+        length = pipeline_compose(p, c, p->loop->send_buf, SEND_SIZE);
+    }
+    n = transmit(p, c, bytes, length);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        conn_lose(p, c, lost_cause_of(errno));
+        return false;
+    }
+    if (n > 0)
+        pipeline_sent(p, c, (uint32_t)n);
+    return n == (ssize_t)length;
+}
+
+/* Send what has begun, as far as the socket has room: `pending` until it has more. */
+static void pipeline_push(struct pinger *p, struct conn *c)
+{
+    struct pipeline *pipeline = conn_pipeline(p, c);
+
+    while (pipeline->unsent > 0 && !pipeline->pending)
+        if (!pipeline_push_some(p, c)) {
+            if (c->state == CONN_CLOSED)
+                return;
+            pipeline->pending = true;
+            watch_writable(p, c, true);
+        }
+}
+
+static void pipeline_ping(struct pinger *p, struct conn *c, uint64_t now)
+{
+    pipeline_fill(p, c, now);
+    pipeline_push(p, c);
+}
+
+/* Bytes are there: record the echoes that they make whole and send as many pings. */
+static void pipeline_pulled(struct pinger *p, struct conn *c, uint32_t length)
+{
+    uint64_t now = clock_now_ns();
+    int whole = pipeline_received(p, c, p->loop->receive_buf, length, now);
+
+    if (whole < 0) {
+        conn_lose(p, c, LOST_CORRUPT);
+        return;
+    }
+    if (whole == 0)
+        return;
+    if (p->loop->kernel_times)
+        record_queue(p, now);
+    if (c->state != CONN_CLOSED && pinger_sending(p, now))
+        pipeline_ping(p, c, now);
+}
+
+static void pipeline_resume(struct pinger *p, struct conn *c)
+{
+    struct pipeline *pipeline = conn_pipeline(p, c);
+
+    if (!pipeline->pending)
+        return;
+    pipeline->pending = false;
+    pipeline_push(p, c);
+    if (c->state != CONN_CLOSED && !pipeline->pending)
+        watch_writable(p, c, false);
+}
+
+/* ---- echoes -------------------------------------------------------------------------------- */
+
+/* The socket takes bytes again: go on with a message that was sent in part. */
+static void conn_resume(struct pinger *p, struct conn *c)
+{
+    if (p->pipelines) {
+        pipeline_resume(p, c);
+        return;
+    }
+    if (c->state != CONN_FLYING || c->sent == p->message.size)
+        return;
+    message_stamp(&p->message, c->seq, c->id);
+    conn_push(p, c);
+    if (c->state == CONN_FLYING && c->sent == p->message.size)
+        watch_writable(p, c, false);
 }
 
 /* A whole echo is there: record it and send the next ping, now or when it is due. */
@@ -229,6 +317,8 @@ static inline enum pulled conn_pull(struct pinger *p, struct conn *c)
 
         if (likely(echo == ECHO_WHOLE))
             conn_echoed(p, c);
+        else if (echo == ECHO_PIPELINED)
+            pipeline_pulled(p, c, (uint32_t)n);
         else if (echo == ECHO_CORRUPT)
             conn_lose(p, c, LOST_CORRUPT);
         return more ? PULLED_MORE : PULLED_LAST;
@@ -332,6 +422,10 @@ static void start_all(struct pinger *p)
     for (uint32_t i = 0; i < p->count; i++) {
         uint64_t now = clock_now_ns();
 
+        if (p->pipelines && p->conns[i].state != CONN_CLOSED) {
+            pipeline_ping(p, &p->conns[i], now);
+            continue;
+        }
         if (p->conns[i].state != CONN_IDLE)
             continue; /* lost, or still without the echo of an earlier turn */
         if (p->plan->paced)

@@ -7,6 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "engine.h"
+#include "pipeline.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -51,12 +52,43 @@ static inline void conn_echoed(struct pinger *p, struct conn *c)
         ping(p, c, now);
 }
 
+/* ---- several pings in flight --------------------------------------------------------------- */
+
+static void pipeline_ping(struct pinger *p, struct conn *c, uint64_t now)
+{
+    pipeline_fill(p, c, now);
+    while (conn_pipeline(p, c)->unsent > 0)
+        pipeline_sent(p, c, p->message.size);
+}
+
+/* Each of them comes back, then as many are sent. Returns their number. */
+static uint32_t pipeline_echoed(struct pinger *p, struct conn *c)
+{
+    uint64_t now = clock_now_ns();
+    uint32_t out = conn_out(p, c);
+
+    for (uint32_t left = out; left > 0; left--) {
+        message_stamp(&p->message, c->seq - left + 1, c->id);
+        if (pipeline_received(p, c, p->message.bytes, p->message.size, now) < 0) {
+            conn_lose(p, c, LOST_CORRUPT);
+            return 0;
+        }
+    }
+    if (c->state != CONN_CLOSED && pinger_sending(p, now))
+        pipeline_ping(p, c, now);
+    return out;
+}
+
+/* ---- the loop ------------------------------------------------------------------------------ */
+
 static void start_all(struct pinger *p)
 {
     for (uint32_t i = 0; i < p->count; i++) {
         uint64_t now = clock_now_ns();
 
-        if (p->plan->paced)
+        if (p->pipelines)
+            pipeline_ping(p, &p->conns[i], now);
+        else if (p->plan->paced)
             conn_schedule_first(p, &p->conns[i], now);
         else
             ping(p, &p->conns[i], now);
@@ -69,8 +101,11 @@ static uint32_t echo_all(struct pinger *p)
     uint32_t echoed = 0;
 
     for (uint32_t i = 0; i < p->count; i++) {
-        if (p->conns[i].state != CONN_FLYING)
+        if (p->conns[i].state != CONN_FLYING) {
+            if (p->conns[i].state == CONN_PIPELINED)
+                echoed += pipeline_echoed(p, &p->conns[i]);
             continue;
+        }
         conn_echoed(p, &p->conns[i]);
         echoed++;
     }

@@ -10,6 +10,7 @@
  */
 #define _GNU_SOURCE
 #include "engine.h"
+#include "pipeline.h"
 
 #ifdef HAVE_LIBURING
 
@@ -34,9 +35,10 @@ enum {
     BUFFERS_MIN = 64,
     BUFFERS_MAX = 32768, /* the kernel's limit of a buffer ring */
     BUFFER_BYTES = 32 << 20,
-    GATHER_FROM = 4096,  /* messages of this size or more share one body: see queue_send */
-    BATCH = 256,         /* echoes recorded before their next pings are submitted */
-    SUBMIT_TRIES = 1000, /* a second of SUBMIT_PAUSE_NS each */
+    GATHER_FROM = 4096,   /* messages of this size or more share one body: see queue_send */
+    SEND_MAX = 16 * 1024, /* bytes of several short pings of a connection that are sent at once */
+    BATCH = 256,          /* echoes recorded before their next pings are submitted */
+    SUBMIT_TRIES = 1000,  /* a second of SUBMIT_PAUSE_NS each */
     SUBMIT_PAUSE_NS = 1000000,
 };
 
@@ -59,7 +61,9 @@ struct loop {
     struct io_uring_buf_ring *buffer_ring; /* mmap'ed */
     unsigned char *buffers;                /* buffer_count of buffer_size bytes */
     unsigned buffer_count, buffer_size;
-    unsigned char *outgoing;   /* short messages: one for each connection, valid while it is sent */
+    unsigned char *outgoing;   /* short messages: for each connection one, or as many as are sent
+                                * at once, valid while they are sent */
+    size_t outgoing_room;      /* bytes of it for a connection */
     struct gather *gathers;    /* long messages: likewise */
     struct io_uring_sqe spare; /* filled and thrown away once the ring has failed */
     int error;                 /* why the ring failed: a negative errno; 0: it has not */
@@ -120,9 +124,11 @@ static const char *engine_uring_unavailable(void)
 static int open_buffers(struct pinger *p, struct loop *loop)
 {
     struct io_uring_buf_reg reg = {.ring_entries = 0};
-    unsigned wanted;
+    unsigned wanted, together = p->message.size;
 
-    loop->buffer_size = clamp((p->message.size + 63u) & ~63u, 64, BUFFER_MAX);
+    if (p->pipelines && together < BUFFER_MAX) /* as many echoes as may come at once */
+        together *= p->pipelines->depth;
+    loop->buffer_size = clamp((together + 63u) & ~63u, 64, BUFFER_MAX);
     wanted = clamp(2 * p->count, BUFFERS_MIN, BUFFERS_MAX);
     while (wanted > BUFFERS_MIN && (size_t)wanted * loop->buffer_size > BUFFER_BYTES)
         wanted /= 2;
@@ -177,11 +183,14 @@ static int open_messages(struct pinger *p, struct loop *loop)
         }
         return 0;
     }
-    loop->outgoing = malloc(p->count * size);
+    loop->outgoing_room = size;
+    if (p->pipelines)
+        loop->outgoing_room *= clamp(SEND_MAX / (unsigned)size, 1, p->pipelines->depth);
+    loop->outgoing = malloc(p->count * loop->outgoing_room);
     if (!loop->outgoing)
         return -ENOMEM;
     for (uint32_t i = 0; i < p->count; i++)
-        memcpy(loop->outgoing + i * size, p->message.bytes, size);
+        memcpy(loop->outgoing + i * loop->outgoing_room, p->message.bytes, size);
     return 0;
 }
 
@@ -332,6 +341,57 @@ static inline void ping(struct pinger *p, struct conn *c, uint64_t now)
     queue_send(p, c);
 }
 
+/* ---- several pings in flight --------------------------------------------------------------- */
+
+/* Hand over what comes next of the pings that have begun. Two sends on one socket may overtake each
+ * other where the first finds no room: so there is one at a time, whose end is told; `pending` is
+ * the bytes of it. */
+static void pipeline_push(struct pinger *p, struct conn *c)
+{
+    struct loop *loop = p->loop;
+    struct pipeline *pipeline = conn_pipeline(p, c);
+    uint32_t index = (uint32_t)(c - p->conns);
+    struct io_uring_sqe *sqe;
+
+    if (pipeline->pending || pipeline->unsent == 0)
+        return;
+    sqe = next_sqe(p);
+    if (loop->gathers) {
+        struct gather *gather = &loop->gathers[index];
+
+        pipeline_stamp(p, c);
+        memcpy(gather->bytes, p->message.bytes, MESSAGE_HEADER);
+        pipeline->pending = p->message.size;
+        io_uring_prep_sendmsg(sqe, (int)index, &gather->header, MSG_NOSIGNAL | MSG_WAITALL);
+    } else {
+        unsigned char *bytes = loop->outgoing + index * loop->outgoing_room;
+
+        pipeline->pending = pipeline_compose(p, c, bytes, (uint32_t)loop->outgoing_room);
+        io_uring_prep_send(sqe, (int)index, bytes, pipeline->pending, MSG_NOSIGNAL | MSG_WAITALL);
+    }
+    sqe->flags |= IOSQE_FIXED_FILE;
+    io_uring_sqe_set_data(sqe, tagged(c, TAG_SEND));
+    pipeline_sent(p, c, pipeline->pending);
+}
+
+static void pipeline_ping(struct pinger *p, struct conn *c, uint64_t now)
+{
+    pipeline_fill(p, c, now);
+    pipeline_push(p, c);
+}
+
+/* Bytes are there: record the echoes that they make whole and send as many pings. */
+static void pipeline_pulled(struct pinger *p, struct conn *c, const unsigned char *bytes,
+                            uint32_t length, uint64_t now)
+{
+    int whole = pipeline_received(p, c, bytes, length, now);
+
+    if (whole < 0)
+        conn_lose(p, c, LOST_CORRUPT);
+    else if (whole > 0 && c->state != CONN_CLOSED && pinger_sending(p, now))
+        pipeline_ping(p, c, now);
+}
+
 /* ---- completions -------------------------------------------------------------------------- */
 
 static inline void conn_echoed(struct pinger *p, struct conn *c, uint64_t now)
@@ -357,11 +417,13 @@ static inline void conn_received(struct pinger *p, struct conn *c, const struct 
     unsigned id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
 
     if (likely(c->state != CONN_CLOSED)) {
-        enum echo echo =
-            conn_check(p, c, loop->buffers + (size_t)id * loop->buffer_size, (uint32_t)cqe->res);
+        const unsigned char *bytes = loop->buffers + (size_t)id * loop->buffer_size;
+        enum echo echo = conn_check(p, c, bytes, (uint32_t)cqe->res);
 
         if (likely(echo == ECHO_WHOLE))
             conn_echoed(p, c, now);
+        else if (echo == ECHO_PIPELINED)
+            pipeline_pulled(p, c, bytes, (uint32_t)cqe->res, now);
         else if (echo == ECHO_CORRUPT)
             conn_lose(p, c, LOST_CORRUPT);
     }
@@ -399,6 +461,21 @@ static void wake_completed(struct pinger *p, const struct io_uring_cqe *cqe)
         queue_wake(p);
 }
 
+/* One ping in flight: only failures come here, and the receive may have told already. */
+static void send_completed(struct pinger *p, struct conn *c, const struct io_uring_cqe *cqe)
+{
+    struct pipeline *pipeline = p->pipelines ? conn_pipeline(p, c) : NULL;
+
+    if (c->state == CONN_CLOSED)
+        return;
+    if (pipeline && cqe->res > 0 && (uint32_t)cqe->res == pipeline->pending) {
+        pipeline->pending = 0;
+        pipeline_push(p, c);
+        return;
+    }
+    conn_lose(p, c, cqe->res < 0 ? lost_cause_of(-cqe->res) : LOST_RESET);
+}
+
 static inline void completed(struct pinger *p, const struct io_uring_cqe *cqe, uint64_t now)
 {
     uintptr_t data = (uintptr_t)io_uring_cqe_get_data(cqe);
@@ -408,9 +485,8 @@ static inline void completed(struct pinger *p, const struct io_uring_cqe *cqe, u
     case TAG_RECEIVE:
         receive_completed(p, c, cqe, now);
         break;
-    case TAG_SEND: /* only failures come here: the receive may have told already */
-        if (c->state != CONN_CLOSED)
-            conn_lose(p, c, cqe->res < 0 ? lost_cause_of(-cqe->res) : LOST_RESET);
+    case TAG_SEND:
+        send_completed(p, c, cqe);
         break;
     default:
         wake_completed(p, cqe);
@@ -457,6 +533,10 @@ static void start_all(struct pinger *p)
     for (uint32_t i = 0; i < p->count; i++) {
         uint64_t now = clock_now_ns();
 
+        if (p->pipelines && p->conns[i].state != CONN_CLOSED) {
+            pipeline_ping(p, &p->conns[i], now);
+            continue;
+        }
         if (p->conns[i].state != CONN_IDLE)
             continue; /* lost, or still without the echo of an earlier turn */
         if (p->plan->paced)

@@ -99,6 +99,7 @@ struct outcome {
     uint32_t slice_count;
     uint64_t connect_ns; /* to establish all connections */
     uint64_t window_ns;  /* length of the window */
+    uint64_t idle_lost;  /* idle connections that were not as they were opened at the end */
     unsigned threads;
     const char *engine; /* static */
 

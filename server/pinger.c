@@ -3,6 +3,7 @@
 #include "pinger.h"
 
 #include "arrivals.h"
+#include "pipeline.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -50,6 +51,9 @@ int pinger_init(struct pinger *pinger, const struct plan *plan, struct conn *con
         return err;
     if (plan->request->slice_ns && (err = slices_init(pinger)) < 0)
         return err;
+    if (plan->request->inflight > 1 &&
+        (err = pipelines_init(&pinger->pipelines, count, plan->request->inflight)) < 0)
+        return err;
     return plan->paced ? timers_init(&pinger->waiting, count) : 0;
 }
 
@@ -59,6 +63,7 @@ void pinger_free(struct pinger *pinger)
         close(pinger->wake_fd);
     message_free(&pinger->message);
     timers_free(&pinger->waiting);
+    pipelines_free(pinger->pipelines);
     free(pinger->slices);
 }
 
@@ -303,12 +308,31 @@ static void count_unsent_after(struct pinger *pinger, const struct conn *conn)
                      conn->seq + 1);
 }
 
+uint32_t conn_out(const struct pinger *pinger, const struct conn *conn)
+{
+    if (conn->state == CONN_PIPELINED)
+        return conn_pipeline(pinger, conn)->out;
+    return conn->state == CONN_FLYING;
+}
+
+/* As count_open, for each ping that the connection has in flight. */
+static void count_all_open(struct pinger *pinger, struct conn *conn, uint64_t until_ns)
+{
+    uint32_t out = conn_out(pinger, conn);
+
+    for (uint32_t i = 0; i < out; i++) {
+        if (conn->state == CONN_PIPELINED)
+            conn->sent_at_ns = pipeline_begun_ns(pinger, conn, i);
+        count_open(pinger, conn, until_ns);
+    }
+}
+
 void conn_lose(struct pinger *pinger, struct conn *conn, enum lost_cause cause)
 {
-    if (conn->state == CONN_FLYING && pinger->phase != PHASE_DRAIN) /* else it has been counted */
-        count_open(pinger, conn, clock_now_ns());
-    if (conn->state == CONN_FLYING && pinger->phase == PHASE_DRAIN)
-        pinger->out--;
+    if (pinger->phase == PHASE_DRAIN)
+        pinger->out -= conn_out(pinger, conn);
+    else /* in the drain they have been counted */
+        count_all_open(pinger, conn, clock_now_ns());
     pinger->counters.lost[cause]++;
     conn_retire(pinger, conn);
 }
@@ -328,6 +352,8 @@ void conn_finish(struct pinger *pinger, struct conn *conn)
         count_open(pinger, conn, UINT64_MAX);
         count_unsent_after(pinger, conn);
     }
+    if (conn_out(pinger, conn) > 0)
+        return;
     if (pinger->plan->turns)
         conn->state = CONN_HOME;
     else
@@ -340,9 +366,11 @@ static void begin_drain(struct pinger *pinger)
     for (uint32_t i = 0; i < pinger->count; i++) {
         struct conn *conn = &pinger->conns[i];
 
-        if (conn->state == CONN_FLYING) {
-            pinger->out++;
-            count_open(pinger, conn, UINT64_MAX);
+        uint32_t out = conn_out(pinger, conn);
+
+        if (out > 0) {
+            pinger->out += out;
+            count_all_open(pinger, conn, UINT64_MAX);
             count_unsent_after(pinger, conn);
         }
         if (conn->state != CONN_IDLE)

@@ -36,8 +36,9 @@ struct plan {
 };
 
 /* Home: its last echo of a turn has come, and all is counted. A ping that is in flight when its
- * turn ends may stay so over any number of turns. */
-enum conn_state { CONN_IDLE, CONN_FLYING, CONN_HOME, CONN_CLOSED };
+ * turn ends may stay so over any number of turns. Pipelined: flying, with more than one in flight,
+ * see pipeline.h. */
+enum conn_state { CONN_IDLE, CONN_FLYING, CONN_HOME, CONN_CLOSED, CONN_PIPELINED };
 
 /* One data connection. 48 bytes: 10,000 of them stay in the second-level cache. */
 struct conn {
@@ -65,7 +66,8 @@ struct pinger {
 
     enum phase phase;
     struct message message;
-    struct timers waiting; /* connections whose next ping is due later */
+    struct timers waiting;       /* connections whose next ping is due later */
+    struct pipelines *pipelines; /* owned; NULL: one ping in flight per connection */
     uint64_t random;
     uint32_t out; /* in the drain: pings still in flight */
 
@@ -196,11 +198,15 @@ void conn_lose(struct pinger *pinger, struct conn *conn, enum lost_cause cause);
  * reference to it, and the peer shall see the end now. */
 void conn_close(struct pinger *pinger, struct conn *conn);
 
-/* The connection has its echo and the window is over: close it, unless another turn may come. */
+/* The connection has an echo and the window is over: close it, unless another turn may come or it
+ * has more pings in flight. */
 void conn_finish(struct pinger *pinger, struct conn *conn);
 
 /* Close a connection because the test is over. */
 void conn_retire(struct pinger *pinger, struct conn *conn);
+
+/* Pings that the connection has in flight. */
+uint32_t conn_out(const struct pinger *pinger, const struct conn *conn);
 
 /* The cause that an errno of send or recv, or of TLS, stands for. */
 enum lost_cause lost_cause_of(int err);
@@ -237,14 +243,17 @@ static inline void conn_begin(struct pinger *pinger, struct conn *conn, uint64_t
     message_stamp(&pinger->message, conn->seq, conn->id);
 }
 
-enum echo { ECHO_PARTIAL, ECHO_WHOLE, ECHO_CORRUPT };
+enum echo { ECHO_PARTIAL, ECHO_WHOLE, ECHO_CORRUPT, ECHO_PIPELINED };
 
 /* Check length bytes that arrived on the connection (length > 0) and count them in. Bytes beyond
- * the echo, or without a message in flight, are corrupt: nobody asked for them. */
+ * the echo, or without a message in flight, are corrupt: nobody asked for them. ECHO_PIPELINED:
+ * they are for pipeline_received to check. */
 static inline enum echo conn_check(struct pinger *pinger, struct conn *conn,
                                    const unsigned char *data, uint32_t length)
 {
-    if (conn->state != CONN_FLYING || length > conn->sent - conn->echoed)
+    if (conn->state != CONN_FLYING)
+        return conn->state == CONN_PIPELINED ? ECHO_PIPELINED : ECHO_CORRUPT;
+    if (length > conn->sent - conn->echoed)
         return ECHO_CORRUPT;
     message_stamp(&pinger->message, conn->seq, conn->id);
     if (!message_matches(&pinger->message, data, conn->echoed, length))

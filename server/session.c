@@ -185,7 +185,7 @@ static int open_connections(struct test *test, struct failure *fail)
         .target = &test->request.target,
         .sources = &session->config->sources,
         .tls = test->tls,
-        .conns = test->request.conns,
+        .conns = test->request.conns + test->request.idle,
         .stall_ns = CONNECT_STALL_NS,
         .control_fd = session->talk.fd,
         .stop_fd = session->talk.stop_fd,
@@ -287,6 +287,8 @@ static int send_result(struct test *test, struct failure *fail)
     free(counts);
     for (unsigned i = 0; i < test->crew->started; i++)
         add_up(o, &test->crew->threads[i].pinger);
+    for (unsigned i = 0; i < test->crew->started; i++)
+        o->idle_lost += test->crew->threads[i].idle_lost;
     if (add_slices(test) < 0)
         return failure_set(fail, "internal", ENOMEM, "no memory for the result");
     o->threads = test->crew->turn > 0 ? test->crew->started : 0;

@@ -27,6 +27,10 @@ static void check_request(const struct request *r)
     MUST(r->version == 1 || r->version == 2);
     MUST(r->conns >= 1 && r->conns <= 1000000);
     MUST(r->msize >= 1 && r->msize <= CONTROL_MSIZE_MAX);
+    MUST(r->inflight >= 1 && r->inflight <= CONTROL_INFLIGHT_MAX);
+    MUST((uint64_t)r->inflight * r->conns <= CONTROL_PINGS_MAX);
+    MUST(r->inflight == 1 || (!r->rate && !r->think_max_ns));
+    MUST(r->idle <= 1000000 - r->conns);
     MUST(r->turns || (r->runtime_ns >= 1000000 && r->runtime_ns <= 86400000000000));
     MUST(!r->turns || (r->version == 2 && r->runtime_ns == 0 && r->warmup_ns == 0));
     MUST(r->warmup_ns <= 86400000000000);

@@ -14,6 +14,11 @@ HERE = Path(__file__).parent
 SERVER = ROOT / "server"
 GOLDEN = DATA / "buckets.txt"
 
+PINGER = (
+    *("pinger.c", "pipeline.c", "arrivals.c", "timers.c", "message.c", "histogram.c"),
+    "transport_tls.c",
+)
+
 # sources beside the test itself, and arguments
 UNITS: dict[str, tuple[list[str], list[str]]] = {
     "test_histogram": (["histogram.c"], [str(GOLDEN)]),
@@ -21,10 +26,8 @@ UNITS: dict[str, tuple[list[str], list[str]]] = {
     "test_outcome": ([], []),
     "test_timers": (["timers.c"], []),
     "test_arrivals": (["arrivals.c"], []),
-    "test_pinger": (
-        ["pinger.c", "arrivals.c", "timers.c", "message.c", "histogram.c", "transport_tls.c"],
-        [],
-    ),
+    "test_pinger": ([*PINGER], []),
+    "test_pipeline": ([*PINGER], []),
     "test_message": (["message.c"], []),
     "test_connect": (
         ["connect.c", "sources.c", "failure.c", "address.c", "transport_tls.c"],

@@ -92,7 +92,9 @@ def server():
 def everything(server) -> list[str]:
     """The replies to a request that asks for all that there is."""
     with Peer() as peer:
-        answer = server.run(peer.port, runtime_ms=1200, rate=500, timestamps="kernel", slice_ms=500)
+        answer = server.run(
+            peer.port, runtime_ms=1200, rate=500, timestamps="kernel", slice_ms=500, idle=1
+        )
     assert answer[-1] == "end"
     return list(answer)
 
@@ -126,7 +128,7 @@ def test_request_keys_are_those_of_the_server():
 
 
 NUMBERS = [
-    "port", "conns", "msize", "warmup_ms", "runtime_ms", "think_min_us", "think_max_us", "rate",
+    "port", "conns", "msize", "inflight", "idle", "warmup_ms", "runtime_ms", "think_min_us", "think_max_us", "rate",
     "seed", "busy_poll_us", "threads", "slice_ms",
 ]  # fmt: skip
 
@@ -258,7 +260,7 @@ def test_a_closed_loop_has_all_but_what_was_not_asked_for(server):
         answer = server.run(peer.port)
     assert not {"corrected", "corrected_hist", "mark", "slice"} & set(answer.verbs)
     result = next(line for line in answer if line.startswith("result "))
-    left_out = [*KERNEL_TIMES, *TLS_KEYS]
+    left_out = [*KERNEL_TIMES, *TLS_KEYS, "idle_lost"]
     assert words_of(result) == [key for key in keys("< result") if key not in left_out]
 
 

@@ -42,6 +42,14 @@ static void check_requests(void)
     CHECK(r.think_min_ns == 3 * NS_PER_US && r.think_max_ns == 4 * NS_PER_US);
     CHECK(strcmp(r.engine, "epoll") == 0 && strcmp(r.token, "abc") == 0);
     CHECK(address_port(&r.target) == 80 && address_is_loopback(&r.target));
+    CHECK(r.inflight == 1 && r.idle == 0);
+
+    CHECK(parse(&r,
+                "test v=2 addr=::1 port=80 conns=16384 msize=1 turns=1 inflight=1024 idle=983616\n",
+                &fail) == 0);
+    CHECK(r.inflight == 1024 && r.idle == 983616);
+    CHECK(parse(&r, "test v=2 addr=::1 port=80 conns=16385 msize=1 turns=1 inflight=1024\n",
+                &fail) < 0);
 
     CHECK(parse(&r, "10.1.2.3 33332 100 30 1000 2000 64", &fail) == 0);
     CHECK(r.version == 1 && r.conns == 100 && r.warmup_ns == 0);

@@ -1,0 +1,140 @@
+/* pipeline.c - see pipeline.h. */
+#include "pipeline.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int pipelines_init(struct pipelines **out, uint32_t conns, uint32_t depth)
+{
+    struct pipelines *pipelines = calloc(1, sizeof *pipelines);
+
+    if (!pipelines)
+        return -ENOMEM;
+    pipelines->depth = depth;
+    pipelines->all = calloc(conns, sizeof *pipelines->all);
+    pipelines->begun_ns = calloc((size_t)conns * depth, sizeof *pipelines->begun_ns);
+    if (!pipelines->all || !pipelines->begun_ns) {
+        pipelines_free(pipelines);
+        return -ENOMEM;
+    }
+    *out = pipelines;
+    return 0;
+}
+
+void pipelines_free(struct pipelines *pipelines)
+{
+    if (!pipelines)
+        return;
+    free(pipelines->all);
+    free(pipelines->begun_ns);
+    free(pipelines);
+}
+
+static uint64_t *begun_at(const struct pinger *pinger, const struct conn *conn, uint32_t index)
+{
+    const struct pipelines *pipelines = pinger->pipelines;
+    uint32_t place = conn_pipeline(pinger, conn)->oldest + index;
+
+    if (place >= pipelines->depth) /* index <= depth, oldest < depth */
+        place -= pipelines->depth;
+    return &pipelines->begun_ns[(size_t)(conn - pinger->conns) * pipelines->depth + place];
+}
+
+uint64_t pipeline_begun_ns(const struct pinger *pinger, const struct conn *conn, uint32_t index)
+{
+    return *begun_at(pinger, conn, index);
+}
+
+void pipeline_fill(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
+{
+    struct pipeline *pipeline = conn_pipeline(pinger, conn);
+
+    for (; pipeline->out < pinger->pipelines->depth; pipeline->out++) {
+        *begun_at(pinger, conn, pipeline->out) = now_ns;
+        pipeline->unsent++;
+        conn->seq++;
+        pinger->counters.sent++;
+    }
+    conn->state = CONN_PIPELINED;
+}
+
+/* The oldest ping has its echo. */
+static void take_echo(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
+{
+    struct pipeline *pipeline = conn_pipeline(pinger, conn);
+
+    conn->echoed = 0;
+    conn->sent_at_ns = pipeline_begun_ns(pinger, conn, 0);
+    pipeline->out--;
+    if (++pipeline->oldest == pinger->pipelines->depth)
+        pipeline->oldest = 0;
+    conn_record(pinger, conn, now_ns);
+    if (pipeline->out > 0)
+        conn->state = CONN_PIPELINED;
+    if (!pinger_sending(pinger, now_ns))
+        conn_finish(pinger, conn);
+}
+
+/* Bytes that may come back: what was sent of the pings in flight, less what has come. */
+static uint64_t bytes_out(const struct pinger *pinger, const struct conn *conn)
+{
+    const struct pipeline *pipeline = conn_pipeline(pinger, conn);
+
+    return (uint64_t)(pipeline->out - pipeline->unsent) * pinger->message.size + conn->sent -
+           conn->echoed;
+}
+
+int pipeline_received(struct pinger *pinger, struct conn *conn, const unsigned char *data,
+                      uint32_t length, uint64_t now_ns)
+{
+    uint32_t size = pinger->message.size;
+    int whole = 0;
+
+    if (conn->state != CONN_PIPELINED || length > bytes_out(pinger, conn))
+        return -1;
+    while (length > 0) {
+        uint32_t left = size - conn->echoed;
+        uint32_t part = length < left ? length : left;
+
+        message_stamp(&pinger->message, conn->seq - conn_pipeline(pinger, conn)->out + 1, conn->id);
+        if (!message_matches(&pinger->message, data, conn->echoed, part))
+            return -1;
+        data += part;
+        length -= part;
+        conn->echoed += part;
+        if (conn->echoed == size) {
+            take_echo(pinger, conn, now_ns);
+            whole++;
+        }
+    }
+    return whole;
+}
+
+void pipeline_stamp(struct pinger *pinger, const struct conn *conn)
+{
+    message_stamp(&pinger->message, conn->seq - conn_pipeline(pinger, conn)->unsent + 1, conn->id);
+}
+
+uint32_t pipeline_compose(struct pinger *pinger, const struct conn *conn, unsigned char *buffer,
+                          uint32_t room)
+{
+    uint32_t unsent = conn_pipeline(pinger, conn)->unsent;
+    uint32_t size = pinger->message.size, from = conn->sent, length = 0;
+
+    for (; unsent > 0 && size - from <= room - length; unsent--) {
+        message_stamp(&pinger->message, conn->seq - unsent + 1, conn->id);
+        memcpy(buffer + length, pinger->message.bytes + from, size - from);
+        length += size - from;
+        from = 0;
+    }
+    return length;
+}
+
+void pipeline_sent(struct pinger *pinger, struct conn *conn, uint32_t bytes)
+{
+    uint64_t sent = (uint64_t)conn->sent + bytes;
+
+    conn_pipeline(pinger, conn)->unsent -= (uint32_t)(sent / pinger->message.size);
+    conn->sent = (uint32_t)(sent % pinger->message.size);
+}
