@@ -33,6 +33,7 @@ from pybench.analysis.verdict import (
 )
 from pybench.backends.names import canonical
 from pybench.errors import UsageError
+from pybench.spec.cell import load_words
 
 Basis = Literal["rounds", "campaigns", "separate"]
 
@@ -61,6 +62,7 @@ class Comparison:
     base, new: of the metric, over the rounds of each side that were matched.  basis: what was held
     against what: pairs of rounds, whole campaigns, or rounds of separate campaigns.
     base_stamps, new_stamps: codes that count for the side.  msize: bytes of NEW's messages.
+    inflight, idle: NEW's.
     """
 
     base_func: str
@@ -74,11 +76,14 @@ class Comparison:
     base_stamps: tuple[str, ...] = ()
     new_stamps: tuple[str, ...] = ()
     msize: int = 0
+    inflight: int = 1
+    idle: int = 0
 
     @property
     def name(self) -> str:
-        """The row, or both rows when they differ."""
-        return self.new_func if self.same_row else f"{self.base_func} -> {self.new_func}"
+        """The row, or both rows when they differ, with the load where it is unusual."""
+        rows = self.new_func if self.same_row else f"{self.base_func} -> {self.new_func}"
+        return rows + (f" ({words})" if (words := load_words(self)) else "")
 
     @property
     def same_row(self) -> bool:
@@ -101,10 +106,13 @@ def compare_cells(
     campaigns decide nothing.
     """
     names = (base.func, new.func, new.column)
-    msize = new.rounds[0].setting.msize
+    setting = new.rounds[0].setting
+    found = partial(
+        Comparison, *names, msize=setting.msize, inflight=setting.inflight, idle=setting.idle
+    )
     reason = _refusal(base, new, metric)
     if reason:
-        return Comparison(*names, refused=reason, msize=msize)
+        return found(refused=reason)
     before, after, basis = _samples(base, new, metric.quantity)
     ratio = paired_ratio if basis == "rounds" else unpaired_ratio
     estimate = ratio(after, before)
@@ -117,15 +125,13 @@ def compare_cells(
         verdict = decide(
             estimate, metric=metric, margin=margin, base_stamps=stamped[0], new_stamps=stamped[1]
         )
-    return Comparison(
-        *names,
-        summarize(before),
-        summarize(after),
-        verdict,
+    return found(
+        base=summarize(before),
+        new=summarize(after),
+        verdict=verdict,
         basis=basis,
         base_stamps=stamped[0],
         new_stamps=stamped[1],
-        msize=msize,
     )
 
 
@@ -240,6 +246,8 @@ def _shown(name: str, value: object) -> str:
         return f"{value} us"
     if isinstance(value, float):
         return f"{value:g} s"
+    if name == "idle":
+        return str(value)
     return str(value) if value not in ("", 0) else "(not recorded)"
 
 
@@ -258,7 +266,8 @@ def compare_groups(
     base_func, new_func: compare these two rows instead of each row with itself. Without them, two
     sides of one row each are compared whatever the rows are called, and two sides of one
     interpreter each whatever those are called.
-    A cell of only one side is left out, and so is a size of messages where others are on both.
+    A cell of only one side is left out, and so is a size of messages, or a number of pings in
+    flight or of idle connections, where others are on both.
     Raises UsageError when nothing is on both sides.
     """
     if base_func is None and new_func is None:
@@ -271,7 +280,7 @@ def compare_groups(
     compare = partial(compare_cells, metric=metric, margin=margin, noise=noise)
     name_of = _row_anywhere if _one_python(base) and _one_python(new) else _row_here
     found = []
-    for group in _of_shared_sizes(base, new):
+    for group in _of_shared_axes(base, new):
         for func, conns in sorted(group.cells, key=lambda k: (group.rows.index(k[0]), k[1])):
             if new_func is not None and canonical(func) != canonical(new_func):
                 continue
@@ -284,10 +293,15 @@ def compare_groups(
     return _as_family(found, metric, margin)
 
 
-def _of_shared_sizes(base: Sequence[Group], new: Sequence[Group]) -> list[Group]:
-    """NEW's groups of sizes that BASE has too; all where there is none."""
-    sizes = {group.setting.msize for group in base}
-    return [group for group in new if group.setting.msize in sizes] or list(new)
+def _of_shared_axes(base: Sequence[Group], new: Sequence[Group]) -> list[Group]:
+    """NEW's groups of sizes, pings in flight and idle connections that BASE has too; all where
+    there is none."""
+
+    def axes(group: Group) -> tuple[int, int, int]:
+        return group.setting.msize, group.setting.inflight, group.setting.idle
+
+    shared = set(map(axes, base))
+    return [group for group in new if axes(group) in shared] or list(new)
 
 
 def compare_pythons(

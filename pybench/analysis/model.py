@@ -39,6 +39,7 @@ class Setting:
     server looked for echoes before it slept.  conns: connections of an open loop,
     whose tables go by rate; 0 for a closed loop, whose tables go by connections.
     options: what else was asked for, key and value, where it is not the usual.
+    inflight, idle: as in `Result`.
     """
 
     server: str
@@ -53,6 +54,8 @@ class Setting:
     busy_poll_us: int = 0
     options: tuple[tuple[str, Any], ...] = ()
     conns: int = 0
+    inflight: int = 1
+    idle: int = 0
 
     @property
     def open_loop(self) -> bool:
@@ -335,7 +338,9 @@ def without_copies(rounds: Iterable[Round]) -> tuple[list[Round], int]:
 
 def _place(one: Round) -> tuple[object, ...]:
     """Which round of which cell it is, of one that measured nothing as well."""
-    return one.campaign, one.func, one.number, one.conns, one.setting.msize, one.rate
+    setting = one.setting
+    cell = (one.func, one.number, one.conns, setting.msize, setting.inflight, setting.idle)
+    return one.campaign, *cell, one.rate
 
 
 def shared_rounds(base: Iterable[Group], new: Iterable[Group]) -> int:
@@ -352,6 +357,10 @@ def _title(setting: Setting, settings: Sequence[Setting]) -> str:
 
     server = "local load server" if setting.server == LOCAL else f"load server {setting.server}"
     parts = [server, f"{setting.msize}-byte messages", f"{setting.runtime_s:g} s rounds"]
+    if setting.inflight != 1 or differs("inflight"):
+        parts.append(inflight_words(setting.inflight))
+    if setting.idle or differs("idle"):
+        parts.append(idle_words(setting.idle))
     if setting.open_loop:
         parts.append(f"open loop over {count_label(setting.conns)} connections")
     if setting.think_us != (0, 0):
@@ -371,6 +380,16 @@ def _title(setting: Setting, settings: Sequence[Setting]) -> str:
     if differs("machine") and setting.machine:
         parts.append(setting.machine)
     return ", ".join(parts)
+
+
+def inflight_words(inflight: int) -> str:
+    """`16 pings in flight a connection`."""
+    return f"{inflight} ping{'' if inflight == 1 else 's'} in flight a connection"
+
+
+def idle_words(idle: int) -> str:
+    """`10k idle connections beside`."""
+    return f"{count_label(idle) if idle else 'no'} idle connection{'' if idle == 1 else 's'} beside"
 
 
 def _frozen(value: Any) -> Any:
@@ -458,6 +477,8 @@ def _round_of_result(
             busy_poll_us=server.busy_poll_us,
             options=tuple(sorted((key, _frozen(value)) for key, value in result.options.items())),
             conns=result.conns if result.rate else 0,
+            inflight=result.inflight,
+            idle=result.idle,
         ),
         rate=result.rate,
         python=printable(python.get("name", "")),
@@ -507,8 +528,8 @@ def _values_of_result(result: Result) -> dict[str, float]:
                 switches = client.voluntary_switches + client.involuntary_switches
                 values["switches_per_msg"] = switches / client.messages
         if client.max_rss_kb > 0:
-            values["rss_kib_per_conn"] = client.max_rss_kb / result.conns
-        values |= memory_values(client.rss_kb, result.conns)
+            values["rss_kib_per_conn"] = client.max_rss_kb / (result.conns + result.idle)
+        values |= memory_values(client.rss_kb, result.conns, result.idle)
     if result.per_conn is not None:
         per = result.per_conn
         values |= {"jain": per.jain, "starved": per.starved, "lost": per.lost}
@@ -521,12 +542,21 @@ def _values_of_result(result: Result) -> dict[str, float]:
     return values | _open_loop_values(result)
 
 
-def memory_values(resident: Resident | None, conns: int) -> dict[str, float]:
-    """What a connection costs in KiB, idle and busy, where both were read."""
+def memory_values(resident: Resident | None, conns: int, idle: int = 0) -> dict[str, float]:
+    """What a connection costs in KiB, idle and busy, where both were read.
+
+    conns: that were pinged.  idle: that never were: they cost as much as before anything was sent,
+    and what came on top is of the others.
+    """
     if resident is None or resident.before is None:
         return {}
-    found = {"idle_kib_per_conn": resident.idle, "busy_kib_per_conn": resident.busy}
-    return {name: (kib - resident.before) / conns for name, kib in found.items() if kib is not None}
+    values = {}
+    if resident.idle is not None:
+        values["idle_kib_per_conn"] = (resident.idle - resident.before) / (conns + idle)
+    if resident.busy is not None and (resident.idle is not None or not idle):
+        of_idle = idle * values["idle_kib_per_conn"] if idle else 0.0
+        values["busy_kib_per_conn"] = (resident.busy - resident.before - of_idle) / conns
+    return values
 
 
 def _open_loop_values(result: Result) -> dict[str, float]:

@@ -80,6 +80,9 @@ def estimated_queue_share(result: Result) -> float | None:
     both sides from 1 to 4 connections (tests/analysis/test_queue_of_few.py), where to count both
     waits in full is up to twice the truth.
 
+    With several pings in flight on a connection an event gives several echoes, as many as there are
+    messages for each event: a batch is so many times as long.
+
     None when the load server did not say how many events it had, and for messages so large that
     each is several events: what is derived of batches does not hold for pieces.
     """
@@ -93,7 +96,10 @@ def estimated_queue_share(result: Result) -> float | None:
     cpu = server.busy_s / result.window_s
     busy = min(cpu / _left(result), float(server.threads))
     reading = busy * _reading_share(result, in_flight)
-    share = min(1.0, reading * server.events_squared / server.events / in_flight)
+    batch = server.events_squared / server.events
+    if result.inflight > 1:
+        batch *= max(1.0, result.messages / server.events)
+    share = min(1.0, reading * batch / in_flight)
     greed = min(1.0, cpu / server.threads / FAIR_SHARE)
     lost = greed * (busy - cpu) / server.threads
     share += (1 - share) * lost * _gathered(result, in_flight)

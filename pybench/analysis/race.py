@@ -36,7 +36,7 @@ from pybench.result.campaign import CampaignRecord, RaceRecord
 _QUANTILES: Final = {"p50": 0.50, "p99": 0.99}
 
 OF_RACES: Final = (
-    *("corrupt", "lost", "null_engine", "generator_bound", "overloaded"),
+    *("corrupt", "lost", "idle_lost", "null_engine", "generator_bound", "overloaded"),
     *("shared_core", "page_faults"),
 )
 """The stamps that mean in turns what they mean in one window: what drifts, cancels, and fairness is
@@ -138,7 +138,7 @@ class Runner:
             values[quantity]
             for r in self.good
             if r.client is not None
-            and quantity in (values := memory_values(r.client.rss_kb, r.conns))
+            and quantity in (values := memory_values(r.client.rss_kb, r.conns, r.idle))
         )
 
     def figure(self, metric: Metric) -> float | None:

@@ -19,6 +19,7 @@ Class = Literal["invalid", "bound", "caution", "machine"]
 CLASSES: Final[Mapping[str, Class]] = {
     "corrupt": "invalid",
     "lost": "invalid",
+    "idle_lost": "invalid",
     "littles_law": "invalid",
     "unfair": "invalid",
     "null_engine": "invalid",
@@ -65,7 +66,8 @@ the round has failed. Up to there it is stamped."""
 
 
 def littles_law(result: Result) -> Stamp | None:
-    """In a closed loop, connections = messages/s * (mean latency + mean think time), within 5%.
+    """In a closed loop, connections = messages/s * (mean latency + mean think time), within 5%, and
+    with several pings in flight on each the pings.
 
     Broken where connections wait for an answer that does not come inside the window: their waits
     are in no latency, though the pings in flight, which are counted, are as many as they should be.
@@ -81,28 +83,29 @@ def littles_law(result: Result) -> Stamp | None:
     latency, thinks_s = result.latency_ns, result.think_us[1] / 1e6
     cycle_s = latency.mean / 1e9 + sum(result.think_us) / 2 / 1e6
     found = result.mps * cycle_s
-    counted = result.conns if result.in_flight is None else _in_cycle(result, result.in_flight)
+    asked, what = result.conns * result.inflight, "connections" if result.inflight == 1 else "pings"
+    counted = asked if result.in_flight is None else _in_cycle(result, result.in_flight)
     longest_s = latency.max / 1e9 + thinks_s
     short = longest_s > SHORT_OF_CYCLES * result.window_s
-    if (off := abs(counted / result.conns - 1)) > LITTLE_TOLERANCE:
+    if (off := abs(counted / asked - 1)) > LITTLE_TOLERANCE:
         if off <= LITTLE_TOLERANCE + thinks_s / result.window_s:
             return _too_short(result, longest_s)
-        if thinks_s and counted < result.conns:
+        if thinks_s and counted < asked:
             return _thought_longer(result)
         return Stamp(
             code="littles_law",
-            text=f"{counted:.4g} connections were at work on average, not {result.conns}:"
+            text=f"{counted:.4g} {what} were at work on average, not {asked}:"
             " the load server's count is wrong",
             remedy="report it: no figure of this round can be used",
         )
     tolerance = LITTLE_TOLERANCE + (latency.p99 / 1e9 + thinks_s) / result.window_s
-    if abs(found / result.conns - 1) <= tolerance:
+    if abs(found / asked - 1) <= tolerance:
         return None
     if short:
         return _too_short(result, longest_s)
     return Stamp(
         code="littles_law",
-        text=f"messages/s x latency gives {found:.4g} connections, not {result.conns}:"
+        text=f"messages/s x latency gives {found:.4g} {what}, not {asked}:"
         " the others waited too long to be in any latency",
         remedy="a longer --runtime; if it stays, the backend starves connections",
     )
@@ -162,6 +165,18 @@ def lost(result: Result) -> Stamp | None:
         code="lost",
         text=_lost_of(result),
         remedy="look for errors of the backend, and for limits of files, memory or the network",
+    )
+
+
+def idle_lost(result: Result) -> Stamp | None:
+    """Idle connections that did not stay as they were opened."""
+    if result.idle_lost == 0:
+        return None
+    return Stamp(
+        code="idle_lost",
+        text=f"{result.idle_lost} of {result.idle} idle connections had ended, or been written to,"
+        " when the test did",
+        remedy="look for a time limit of the backend on connections that say nothing",
     )
 
 
@@ -460,6 +475,7 @@ Check = Callable[[Result], Stamp | None]
 CHECKS: tuple[Check, ...] = (
     corrupt,
     lost,
+    idle_lost,
     null_engine,
     generator_bound,
     overloaded,

@@ -58,8 +58,8 @@ def run(
     from pybench.driver import race as races
     from pybench.driver.progress import short_span
 
-    measured = {(r.func, r.conns) for r in results if r.ok}
-    cells = [cell for cell in plan.cells if (cell.label, cell.conns) in measured]
+    measured = {(r.func, r.conns, r.inflight, r.idle) for r in results if r.ok}
+    cells = [c for c in plan.cells if (c.label, c.conns, c.inflight, c.idle) in measured]
     families = races_of_families(plan.campaign, cells, budget_ns)
     span = short_span(sum(race.budget_ns for race in families) / NS_PER_S)
     warn(f"{len(families)} families race inside, {span} at most")

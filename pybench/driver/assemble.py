@@ -63,6 +63,7 @@ def measured(
         histogram=measurement.histogram,
         per_conn=_per_conn(measurement),
         in_flight=_in_flight(measurement),
+        idle_lost=measurement.idle_lost,
         client=client,
         server=_server(server, measurement),
     )
@@ -174,6 +175,8 @@ def empty_result(cell: Cell, number: int, started_at: str, env: dict[str, Any]) 
         func=cell.label,
         conns=cell.conns,
         msize=cell.msize,
+        inflight=cell.inflight,
+        idle=cell.idle,
         round=number,
         started_at=started_at,
         status="ok",

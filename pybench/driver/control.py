@@ -57,7 +57,7 @@ class Turn:
     CPU time over the turn was spent on.  window_ns: as asked for; less, down to 0, when the last
     connection was lost.  idle_ns: of the ping threads' CPU time (user_ns, sys_ns) what was spent
     looking in vain.  drain_ns: from the window's end until the last echo was there, or given up.
-    alive: connections still there.  unanswered: of these, those whose echo had not come by the
+    alive: connections still there.  unanswered: pings on these whose echo had not come by the
     turn's end; it is awaited in the next turns.  late_echoes: such that came in this turn; in
     total, in nothing else.
     """
@@ -93,6 +93,7 @@ class Measurement:
     queue: with kernel times, what echoes lay in the load server's machine before they were read.
     corrected: with a rate, the open loop's own figures.
     slices: of the window, when they were asked for.
+    idle_lost: of the idle connections, those that were not as they had been opened at the end.
     """
 
     messages: int
@@ -123,6 +124,7 @@ class Measurement:
     queue: "Queue | None" = None
     corrected: "Corrected | None" = None
     slices: "tuple[Slice, ...]" = ()
+    idle_lost: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -346,6 +348,7 @@ def _measurement(
         drained=_number(result["drained"]) if "drained" in result else None,
         queue=_queue(result),
         corrected=corrected,
+        idle_lost=_number(result.get("idle_lost", "0")),
     )
     _check_sum("histogram", sum(histogram.values()), measurement.messages)
     if corrected is not None:
@@ -501,7 +504,7 @@ def unsupported(server: HostPort, bind: str, cell: Cell) -> str | None:
     It is asked for one connection to a listener at bind, and left when it has made it. Whatever
     else goes wrong is not told here: the rounds will meet it and say it.
     """
-    trial = dataclasses.replace(cell, conns=1)
+    trial = dataclasses.replace(cell, conns=1, idle=0)
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     try:
         with (

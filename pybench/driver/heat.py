@@ -123,8 +123,8 @@ def run(entrants: Sequence[Entrant], number: int, heat: int, context: HeatContex
         eyes.all_of(seats, _Seat.has_result, timeouts.silence, "got no result")
         for seat in seats:
             seat.finish()
-        conns = entrants[0].cell.conns
-        end_s = timeouts.finish + timeouts.per_conn * conns * len(seats)
+        conns = sum(one.cell.all_conns for one in entrants)
+        end_s = timeouts.finish + timeouts.per_conn * conns
         eyes.all_of(seats, _Seat.has_ended, end_s, "did not end after its last turn")
     if (gone := next((s.server_gone for s in seats if s.server_gone is not None), None)) and all(
         seat.server_gone is not None for seat in seats
@@ -513,7 +513,8 @@ def _find_paces(seats: Sequence[_Seat]) -> None:
     rates = []
     for seat in seats:
         taken = seat.take_turn(Pace(settle_us=TRIAL_US, window_us=1), 1, 1) if seat.alive else None
-        rates.append(taken.turn.total / taken.took_s if taken is not None else math.inf)
+        per_second = taken.turn.total / taken.took_s if taken is not None else math.inf
+        rates.append(per_second / seat.entrant.cell.inflight)  # it is as many times as deep
     for seat, pace in zip(seats, find_paces(seats[0].entrant.cell.conns, rates), strict=True):
         seat.pace = pace
 

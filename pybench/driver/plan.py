@@ -106,8 +106,16 @@ def make_plan(campaign: Campaign, done: Sequence[Result] = ()) -> Plan:
 
 def _still_done(done: Sequence[Result], unavailable: Iterable[Cell]) -> list[Result]:
     """What need not be measured: a row that was unavailable may have been installed since."""
-    still = {(cell.label, cell.conns, cell.msize) for cell in unavailable}
-    return [r for r in done if r.status != "unavailable" or (r.func, r.conns, r.msize) in still]
+    still = {_key(cell.label, cell) for cell in unavailable}
+    return [r for r in done if r.status != "unavailable" or _key(r.func, r) in still]
+
+
+_Key = tuple[str, int, int, int, int]
+
+
+def _key(label: str, of: Cell | Result) -> _Key:
+    """What a cell is known by, however often and at whatever rate it is measured."""
+    return label, of.conns, of.msize, of.inflight, of.idle
 
 
 def asked_s(cell: Cell) -> float:
@@ -184,14 +192,14 @@ class Completed:
     """What is measured so far of a campaign, and so what a task still lacks."""
 
     def __init__(self, results: Iterable[Result] = ()) -> None:
-        self._statuses: dict[tuple[str, int, int, int], dict[int, Result]] = {}
+        self._statuses: dict[tuple[int, _Key], dict[int, Result]] = {}
         for result in results:
             self.add(result)
 
     def add(self, result: Result) -> None:
         """A round has ended; one that failed counts as not measured."""
         if result.status in ("ok", "unavailable"):
-            key = (result.func, result.conns, result.msize, result.round)
+            key = (result.round, _key(result.func, result))
             self._statuses.setdefault(key, {})[result.rate] = result
 
     def next_cell(self, task: Task) -> Cell | None:
@@ -228,7 +236,7 @@ class Completed:
         return max(1, len(first) + sweep.steps_left(_outcomes(first)) - len(found))
 
     def _of(self, cell: Cell, number: int) -> Mapping[int, Result]:
-        return self._statuses.get((cell.label, cell.conns, cell.msize, number), {})
+        return self._statuses.get((number, _key(cell.label, cell)), {})
 
 
 def _outcomes(found: Mapping[int, Result]) -> dict[int, bool]:

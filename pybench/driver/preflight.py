@@ -47,7 +47,7 @@ def obstacles(campaign: Campaign, bind: str) -> list[Obstacle]:
     if down is not None:
         return [Obstacle(cell, down, of_row=False) for cell in campaign.cells]
     for cell in campaign.cells:
-        row, conns = cell.row, cell.conns
+        row, conns = cell.row, cell.all_conns
         each = f", {row.mappings_per_conn} per thread,"
         of_all = [
             *_short(tables, limits.tables(conns), 0),
@@ -76,7 +76,9 @@ def _short(of: Sequence[Limit], needed: int, spare: int, each: str = "") -> Iter
 def notes(campaign: Campaign) -> list[str]:
     """What is no obstacle but worth knowing before it starts."""
     backlog = limits.listen_queue()
-    if backlog is not None and backlog < min(SLOW_BACKLOG, max(campaign.conns)):
+    if backlog is not None and backlog < min(
+        SLOW_BACKLOG, max(campaign.conns) + max(campaign.idle)
+    ):
         return [
             f"only {backlog} connections can wait to be accepted, so connecting is slow: "
             "sysctl -w net.core.somaxconn=4096"

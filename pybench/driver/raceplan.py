@@ -128,10 +128,11 @@ def _heats(race: Race, conns: int, msize: int) -> Heats:
 def _entrant(race: Race, contender: Contender, conns: int, msize: int) -> Entrant:
     """With the placement that its own busy poll makes."""
     campaign = replace(race.campaign, busy_poll_us=contender.busy_poll_us)
+    cell = race.cell(contender, conns, msize)
     return Entrant(
         label=contender.label,
-        cell=race.cell(contender, conns, msize),
-        placement=place(campaign).for_conns(conns),
+        cell=cell,
+        placement=place(campaign).for_conns(cell.all_conns),
     )
 
 
@@ -142,8 +143,8 @@ def _too_much(entrants: Sequence[Entrant]) -> str | None:
 
 def _short(entrants: Sequence[Entrant]) -> Iterator[str]:
     cells = [one.cell for one in entrants]
-    conns = sum(cell.conns for cell in cells)
-    threads = sum(cell.conns * cell.row.threads_per_conn for cell in cells)
+    conns = sum(cell.all_conns for cell in cells)
+    threads = sum(cell.all_conns * cell.row.threads_per_conn for cell in cells)
     needs: list[tuple[int, Iterator[Limit]]] = [
         (conns + limits.SPARE_FILES + len(cells), limits.open_files()),  # the load server's
         (conns + preflight.SPARE_TRACKED, limits.tracked_connections()),

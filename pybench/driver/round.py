@@ -52,7 +52,7 @@ class Timeouts:
 
     def for_all(self, step: float, cell: Cell) -> float:
         """Seconds for a step that is taken with each connection of the cell."""
-        return step + self.per_conn * cell.conns
+        return step + self.per_conn * cell.all_conns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +173,7 @@ def _run_once(
             memory = MemoryGauge(cell.runtime_ns)
             memory.before(worker.measured_pids())
             control.on_mark(partial(_mark, meter, memory))
-            placement = context.placement.for_conns(cell.conns)
+            placement = context.placement.for_conns(cell.all_conns)
             control.request(context.bind, port, cell, placement, seed=number, slice_ms=slice_ms)
             _await_ready(watch, worker, control, cell, timeouts)
             monitor.connected()

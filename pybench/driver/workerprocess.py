@@ -195,7 +195,7 @@ def _start(
     row = cell.row
     spec = {
         "row": dataclasses.asdict(row),
-        "conns": cell.conns,
+        "conns": cell.all_conns,
         "msize": cell.msize,
         "bind": bind,
         "cpu": cpu,

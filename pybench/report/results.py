@@ -15,7 +15,8 @@ each]}`, and of several message sizes it has besides
 `"by_size": [{"conns": N, "tables": {"mps": {ROW: {BYTES: MEAN}}, ...}}]`.
 
 As CSV: one line per table, row and column of it. rate: what was asked for in an open loop, 0 in a
-closed one. Warnings are codes; 2016 is left out.
+closed one. Warnings are codes; 2016 is left out. Where any has several pings in flight on a
+connection, or idle connections, two columns say how many: inflight, idle.
 """
 
 import dataclasses
@@ -28,6 +29,7 @@ from pybench.report.reference import Reference, ReferenceTable, ThenNow
 from pybench.report.sizes import SizeTables, size_blocks, size_records
 from pybench.report.tables import BEST_LEGEND, Entry, GroupTables, Table
 from pybench.report.text import MISSING, sentence_case
+from pybench.spec.cell import USUAL_LOAD, is_usual_load
 from pybench.units import count_label
 
 SCHEMA: Final = 1
@@ -49,10 +51,16 @@ def report_document(
     """
     pairs = list(zip(groups, references, strict=True))
     blocks = [block for group, reference in pairs for block in _blocks(group, reference)]
+    load = () if all(is_usual_load(group.group.setting) for group in groups) else tuple(USUAL_LOAD)
     return Document(
         blocks=[*blocks, *size_blocks(sizes)],
-        columns=_COLUMNS,
-        lines=[line for group in groups for table in group.tables for line in _lines(group, table)],
+        columns=(*_COLUMNS, *load),
+        lines=[
+            [*line, *(getattr(group.group.setting, name) for name in load)]
+            for group in groups
+            for table in group.tables
+            for line in _lines(group, table)
+        ],
         record=joined([group_record(group, reference) for group, reference in pairs], sizes),
     )
 
@@ -127,6 +135,9 @@ def group_record(group: GroupTables, reference: Reference | None = None) -> dict
     setting = dataclasses.asdict(group.group.setting)
     if not setting["options"]:
         del setting["options"]
+    for name, usual in USUAL_LOAD.items():
+        if setting[name] == usual:
+            del setting[name]
     result: dict[str, Any] = {
         "server": setting.pop("server"),
         "setting": setting,

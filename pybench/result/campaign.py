@@ -40,6 +40,14 @@ class CampaignRecord(Struct, frozen=True, kw_only=True):
         Positive | tuple[Positive, ...] | UnsetType,
         key("size of a message; of several, the sizes of its cells", unit="bytes"),
     ] = UNSET
+    inflight: Annotated[
+        tuple[Positive, ...] | UnsetType,
+        key("pings in flight on each connection of its cells; left out: 1", since="0.2.0"),
+    ] = UNSET
+    idle: Annotated[
+        tuple[Count, ...] | UnsetType,
+        key("idle connections of its cells; left out: 0", since="0.2.0"),
+    ] = UNSET
     think_us: Annotated[
         tuple[Count, Count] | UnsetType,
         key("shortest and longest wait between an echo and the next ping", unit="us"),

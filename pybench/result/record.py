@@ -201,7 +201,7 @@ class Turn(Struct, frozen=True, kw_only=True, gc=False):
         key("CPU time of the worker and its processes in the whole turn", unit="ns"),
     ] = None
     unanswered: Annotated[
-        Count, key("those still without an echo when waiting for them ended", unit="connections")
+        Count, key("those still without an echo when waiting for them ended", unit="pings")
     ] = 0
 
 
@@ -234,6 +234,17 @@ class Result(Struct, frozen=True, kw_only=True):
     func: Annotated[str, key("the row, with what sets it apart: `asyncio[py3.12,NAME=VALUE]`")]
     conns: Annotated[Positive, key("connections")]
     msize: Annotated[Positive, key("size of a message", unit="bytes")]
+    inflight: Annotated[
+        Positive, key("pings in flight on each connection", unit="pings", since="0.2.0")
+    ] = 1
+    idle: Annotated[
+        Count,
+        key("open besides and never pinged; in no other figure", unit="connections", since="0.2.0"),
+    ] = 0
+    idle_lost: Annotated[
+        Count,
+        key("of the idle ones, ended or written to by the end", unit="connections", since="0.2.0"),
+    ] = 0
     round: Annotated[Positive, key("1, 2, ... in its campaign")]
     started_at: Annotated[str, key("ISO 8601 with zone")]
     status: Annotated[Status, key("whether the round measured what it was to measure")]

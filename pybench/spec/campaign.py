@@ -8,7 +8,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pybench import backends
 from pybench.backends import Row
@@ -16,17 +16,27 @@ from pybench.backends.interpreters import Interpreter
 from pybench.errors import ResultFormatError, UsageError
 from pybench.spec.address import HostPort
 from pybench.spec.cell import Cell
-from pybench.spec.options import OPTIONS, CampaignOptions, RoundOptions
+from pybench.spec.options import (
+    MAX_CONNS,
+    MAX_PINGS,
+    OPTIONS,
+    CampaignOptions,
+    RoundOptions,
+)
 from pybench.units import NS_PER_S
 
 if TYPE_CHECKING:  # its library takes a fifth of the time of `--list`
     from pybench.result.campaign import CampaignRecord
 
 
+LEFT_OUT: Final = ("inflight", "idle")
+"""Options that a record does not have where they are as usual."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign(CampaignOptions):
-    """All that an invocation measures: every row at every number of connections and every
-    size of a message, R times.
+    """All that an invocation measures: every row at every number of connections, every size of
+    a message, every number of pings in flight and of idle connections, R times.
 
     What it is asked with is in `options.py`. all_rows: all rows were asked for.  rate_auto: sweep
     the rate instead of measuring given ones.
@@ -60,6 +70,8 @@ class Campaign(CampaignOptions):
                 row=row,
                 conns=conns,
                 msize=msize,
+                inflight=inflight,
+                idle=idle,
                 rate=rate,
                 rate_auto=self.rate_auto,
                 env=env,
@@ -71,6 +83,8 @@ class Campaign(CampaignOptions):
             for env in ((), *self.env_sets)
             for conns in self.conns
             for msize in self.msize
+            for inflight in self.inflight
+            for idle in self.idle
             for rate in (self.rate or (0,))
         )
 
@@ -98,11 +112,16 @@ class Campaign(CampaignOptions):
 
     def to_record(self) -> "CampaignRecord":
         """The campaign as the header line of a results file holds it."""
+        from msgspec import UNSET
+
         from pybench.result.campaign import CampaignRecord, InterpreterRecord
 
         record = {option.key: getattr(self, option.field) for option in OPTIONS.values()}
         record["func"] = self.func
         record["msize"] = self.msize[0] if len(self.msize) == 1 else self.msize
+        for name in LEFT_OUT:
+            if record[name] == OPTIONS[name].usual:
+                record[name] = UNSET
         record["runtime_s"] = self.runtime_ns / NS_PER_S
         record["warmup_s"] = self.warmup_ns / NS_PER_S
         record["server"] = None if self.server is None else str(self.server)
@@ -122,6 +141,7 @@ class Campaign(CampaignOptions):
         found = to_builtins(record)  # without the keys that were not recorded
         found |= {key: _frozen(value) for key, value in found.pop("options").items()}
         found.setdefault("busy_poll_us", 0)  # there was none before it was recorded
+        found = {name: OPTIONS[name].usual for name in LEFT_OUT} | found
         try:
             found["runtime_s"] = round(found["runtime_s"] * NS_PER_S)
             found["warmup_s"] = round(found["warmup_s"] * NS_PER_S)
@@ -169,6 +189,7 @@ def _check_together(campaign: Campaign, names: Callable[[str], str]) -> None:
         raise UsageError(
             f"{names('rate')} and {names('think')} exclude each other: a rate is a schedule"
         )
+    _check_load(campaign, names)
     if campaign.arrivals != OPTIONS["arrivals"].usual and not campaign.open_loop:
         raise UsageError(
             f"{names('arrivals')} {campaign.arrivals}: that is of the schedule of a"
@@ -183,4 +204,24 @@ def _check_together(campaign: Campaign, names: Callable[[str], str]) -> None:
         raise UsageError(
             f"{names('server_cpus')} pins the embedded load server; with {names('server')}"
             " start that server with --cpus"
+        )
+
+
+def _check_load(campaign: Campaign, names: Callable[[str], str]) -> None:
+    """Pings in flight and idle connections: what they go with, and how many there may be."""
+    inflight, conns, idle = max(campaign.inflight), max(campaign.conns), max(campaign.idle)
+    if inflight > 1 and (campaign.open_loop or campaign.think_us[1]):
+        other = names("rate" if campaign.open_loop else "think")
+        raise UsageError(
+            f"{names('inflight')} {inflight} and {other} exclude each other: with several pings in"
+            " flight each echo is followed by the next ping at once"
+        )
+    if inflight * conns > MAX_PINGS:
+        raise UsageError(
+            f"{names('inflight')} {inflight} on {conns} connections: at most {MAX_PINGS} pings may"
+            " be in flight"
+        )
+    if conns + idle > MAX_CONNS:
+        raise UsageError(
+            f"{names('conns')} {conns} and {names('idle')} {idle}: at most {MAX_CONNS} together"
         )

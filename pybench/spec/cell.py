@@ -1,11 +1,13 @@
 """A cell: one combination to measure, and what names it."""
 
 from dataclasses import dataclass
+from typing import Final, Protocol
 
 from pybench.backends import Row
 from pybench.backends.interpreters import Interpreter
 from pybench.spec.options import OPTIONS, RoundOptions
 from pybench.spec.parse import EnvSet
+from pybench.units import count_label
 
 (USUAL_MSIZE,) = OPTIONS["msize"].usual
 """The size of a message that goes without saying, in bytes."""
@@ -15,7 +17,8 @@ from pybench.spec.parse import EnvSet
 class Cell(RoundOptions):
     """One combination to measure: a row at a number of connections, as all of its campaign.
 
-    conns: connections, >= 1.  msize: bytes of a message, >= 1.
+    conns: connections that are pinged, >= 1.  msize: bytes of a message, >= 1.
+    inflight: pings in flight on each of them, >= 1.  idle: connections that are open besides.
     rate: pings per second over all connections, 0 for the closed loop.
     rate_auto: a sweep of rates up to the knee; each of its steps is a cell with a rate.
     env: set in the worker besides the rest.  python: to run the worker under, None for the
@@ -25,6 +28,8 @@ class Cell(RoundOptions):
     row: Row
     conns: int
     msize: int = USUAL_MSIZE
+    inflight: int = 1
+    idle: int = 0
     rate: int = 0
     rate_auto: bool = False
     env: EnvSet = ()
@@ -40,10 +45,41 @@ class Cell(RoundOptions):
         """The row as tables name it, with what sets it apart."""
         return row_label(self.row.name, self.env, "" if self.python is None else self.python.name)
 
+    @property
+    def all_conns(self) -> int:
+        """Connections that are opened, pinged or not."""
+        return self.conns + self.idle
+
     def __str__(self) -> str:
         rate = f" at {self.rate}/s" if self.rate else ""
         size = "" if self.msize == USUAL_MSIZE else f" ({self.msize} bytes)"
-        return f"{self.label}{size} x {self.conns}{rate}"
+        load = f" ({words})" if (words := load_words(self)) else ""
+        return f"{self.label}{size} x {self.conns}{load}{rate}"
+
+
+class Load(Protocol):
+    """What has pings in flight and idle connections: a cell, a result, a setting."""
+
+    @property
+    def inflight(self) -> int: ...
+    @property
+    def idle(self) -> int: ...
+
+
+USUAL_LOAD: Final = {"inflight": 1, "idle": 0}
+"""What goes without saying of a `Load`."""
+
+
+def is_usual_load(of: Load) -> bool:
+    """Whether it has one ping in flight on each connection and no idle ones."""
+    return all(getattr(of, name) == usual for name, usual in USUAL_LOAD.items())
+
+
+def load_words(of: Load) -> str:
+    """`16 in flight, 10k idle`: what is not as usual; empty when all is."""
+    words = [f"{of.inflight} in flight"] if of.inflight != 1 else []
+    words += [f"{count_label(of.idle)} idle"] if of.idle else []
+    return ", ".join(words)
 
 
 def row_label(func: str, env: EnvSet, python: str = "") -> str:

@@ -19,6 +19,9 @@ from pybench.units import NS_PER_MS, NS_PER_S, parse_cpus
 
 MAX_CONNS: Final = 1_000_000
 MAX_MSIZE: Final = 1 << 20
+MAX_INFLIGHT: Final = 1024
+MAX_PINGS: Final = 1 << 24
+"""In flight over all connections."""
 MAX_TIME_NS: Final = 24 * 3600 * NS_PER_S
 ENGINES: Final = ("epoll", "uring")
 NULL_ENGINE: Final = "null"
@@ -112,6 +115,11 @@ def _word(key: str) -> Wire:
     return lambda value: {key: value} if value else {}
 
 
+def _inflight(value: int | None) -> Mapping[str, object]:
+    """One goes without saying: older servers know no other."""
+    return {"inflight": value} if value and value > 1 else {}
+
+
 def _ms(key: str) -> Wire:
     return lambda value_ns: {key: value_ns // NS_PER_MS}
 
@@ -177,6 +185,16 @@ class CampaignOptions(RoundOptions):
         "msize", parse.sizes(1, MAX_MSIZE), "BYTES,...",
         "sizes of a message: 64,1k,64KiB; k is 1000",
         default="64", wire=_word("msize"), words="message size",
+    )  # fmt: skip
+    inflight: tuple[int, ...] = _option(
+        "inflight", parse.counts(1, MAX_INFLIGHT), "K,...",
+        "numbers of pings in flight on each connection: 1,4,16",
+        default="1", wire=_inflight, words="pings in flight",
+    )  # fmt: skip
+    idle: tuple[int, ...] = _option(
+        "idle", parse.counts(0, MAX_CONNS), "N,...",
+        "numbers of connections that are open besides and never pinged: 0,10k",
+        default="0", wire=_word("idle"), words="idle connections",
     )  # fmt: skip
     rounds: int = _option(
         "rounds", parse.count(1, 1_000_000), "R", "rounds of each cell", default="1"

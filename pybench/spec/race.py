@@ -1,8 +1,8 @@
 """What a race measures: contenders that are alive together, and how well it must be known.
 
-A contender is a row with all that sets it apart: an interpreter, variables, an engine or a busy
-poll of the load server. `Race.from_options` makes them of words and options; what all of a race
-have in common is a `Campaign` of their rows.
+A contender is a row with all that sets it apart: an interpreter, variables, a number of pings in
+flight or of idle connections, an engine or a busy poll of the load server. `Race.from_options`
+makes them of words and options; what all of a race have in common is a `Campaign` of their rows.
 """
 
 import dataclasses
@@ -21,13 +21,14 @@ from pybench.spec import parse
 from pybench.spec.campaign import Campaign
 from pybench.spec.cell import Cell, row_label
 from pybench.spec.options import OPTIONS, Option
-from pybench.units import NS_PER_MS, NS_PER_S, split_list
+from pybench.units import NS_PER_MS, NS_PER_S, count_label, split_list
 
 METRICS: Final = ("mps", "cpu_us_per_msg", "p50", "p99", "due99")
 MAX_BUDGET_NS: Final = 24 * 3600 * NS_PER_S
 
 SHARED: Final = (
-    *("conns", "rate", "env", "python", "msize", "think", "seed"),
+    *("conns", "rate", "env", "python", "msize", "inflight", "idle"),
+    *("think", "seed"),
     *("server", "bind", "server_threads", "cpu", "server_cpus", "no_pin"),
 )
 """The options of a campaign that a race has too, as they are there."""
@@ -76,7 +77,8 @@ Field = tuple[int, int]
 class Contender:
     """One of a race.
 
-    label: what it is called, unlike all others.  row: what it runs.  python, env: as of a `Cell`.
+    label: what it is called, unlike all others.  row: what it runs.
+    python, env, inflight, idle: as of a `Cell`.
     engine: of the load server, None for its usual one.  busy_poll_us: of the load server, None
     where placement decides.
     """
@@ -85,6 +87,8 @@ class Contender:
     row: Row
     python: Interpreter | None = None
     env: parse.EnvSet = ()
+    inflight: int = 1
+    idle: int = 0
     engine: str | None = None
     busy_poll_us: int | None = None
 
@@ -117,6 +121,8 @@ class Race:
             row=contender.row,
             conns=conns,
             msize=msize,
+            inflight=contender.inflight,
+            idle=contender.idle,
             think_us=self.campaign.think_us,
             rate=self.campaign.rate[0] if self.campaign.rate else 0,
             warmup_ns=0,
@@ -159,26 +165,31 @@ class Race:
 
 
 def races_of_families(campaign: Campaign, cells: Sequence[Cell], budget_ns: int) -> list[Race]:
-    """A race inside each family of rows, for messages/s, at the campaign's numbers of connections.
+    """A race inside each family of rows, for messages/s, at the campaign's numbers of connections;
+    for each number of pings in flight and of idle connections one of its own.
 
     cells: of the campaign, those that can run here; a row takes part that can at every number.
     budget_ns: of all races together; a contender's share is the same in each.
     """
-    families: dict[str, dict[str, Cell]] = {}
-    counts = {
-        label: {cell.conns for cell in cells if cell.label == label} for label in _labels(cells)
-    }
+    families: dict[tuple[str, int, int], dict[str, Cell]] = {}
+    counts: dict[tuple[str, int, int], set[int]] = {}
     for cell in cells:
-        if counts[cell.label] == set(campaign.conns):
-            families.setdefault(cell.row.family, {}).setdefault(cell.label, cell)
-    racing = [of for of in families.values() if len(of) > 1]
-    contenders = sum(map(len, racing))
+        counts.setdefault((cell.label, cell.inflight, cell.idle), set()).add(cell.conns)
+    for cell in cells:
+        if counts[cell.label, cell.inflight, cell.idle] == set(campaign.conns):
+            family = families.setdefault((cell.row.family, cell.inflight, cell.idle), {})
+            family.setdefault(cell.label, cell)
+    racing = {key: of for key, of in families.items() if len(of) > 1}
+    contenders = sum(map(len, racing.values()))
     return [
         Race(
-            campaign=dataclasses.replace(campaign, id=os.urandom(8).hex()),
+            campaign=dataclasses.replace(
+                campaign, id=os.urandom(8).hex(), inflight=(inflight,), idle=(idle,)
+            ),
             contenders=tuple(
                 Contender(
                     label=label, row=cell.row, python=cell.python, env=cell.env,
+                    inflight=inflight, idle=idle,
                     engine=campaign.engine, busy_poll_us=campaign.busy_poll_us,
                 )
                 for label, cell in of.items()
@@ -188,12 +199,8 @@ def races_of_families(campaign: Campaign, cells: Sequence[Cell], budget_ns: int)
             margin=_usual("margin"),
             budget_ns=budget_ns * len(of) // contenders,
         )
-        for of in racing
+        for (_, inflight, idle), of in racing.items()
     ]  # fmt: skip
-
-
-def _labels(cells: Sequence[Cell]) -> list[str]:
-    return list(dict.fromkeys(cell.label for cell in cells))
 
 
 def _usual(name: str) -> float:
@@ -238,15 +245,22 @@ def _contenders(
             pythons = (own,)
         elif row.command:
             pythons = (None,)
-        for python, env, engine, poll in product(pythons, ((), *campaign.env_sets), engines, polls):
+        for python, env, inflight, idle, engine, poll in product(
+            pythons, ((), *campaign.env_sets), campaign.inflight, campaign.idle, engines, polls
+        ):
             yield Contender(
                 label=_label(
-                    row, python, env, engine if len(engines) > 1 else None,
-                    _poll_word(poll) if len(polls) > 1 else None,
+                    row, python, env,
+                    inflight=str(inflight) if len(campaign.inflight) > 1 else None,
+                    idle=count_label(idle) if len(campaign.idle) > 1 else None,
+                    engine=engine if len(engines) > 1 else None,
+                    busy_poll=_poll_word(poll) if len(polls) > 1 else None,
                 ),
                 row=row,
                 python=python,
                 env=env,
+                inflight=inflight,
+                idle=idle,
                 engine=engine,
                 busy_poll_us=poll,
             )  # fmt: skip
@@ -268,12 +282,9 @@ def _interpreters(split: Sequence[tuple[str, str]]) -> list[Interpreter | None]:
     return pythons
 
 
-def _label(
-    row: Row, python: Interpreter | None, env: parse.EnvSet, engine: str | None, poll: str | None
-) -> str:
-    """The row as tables name it, with all that sets it apart."""
-    more = [("engine", engine), ("busy_poll", poll)]
-    set_apart = (*env, *((name, value) for name, value in more if value is not None))
+def _label(row: Row, python: Interpreter | None, env: parse.EnvSet, **more: str | None) -> str:
+    """The row as tables name it, with all that sets it apart. more: names -> values, or None."""
+    set_apart = (*env, *((name, value) for name, value in more.items() if value is not None))
     return row_label(row.name, set_apart, "" if python is None else python.name)
 
 

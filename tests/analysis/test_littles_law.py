@@ -36,12 +36,21 @@ def test_a_clean_result_has_no_warning() -> None:
     assert stamps.run(CLEAN) == ()
 
 
+def test_with_several_pings_in_flight_there_are_so_many_times_as_many() -> None:
+    deep = structs.replace(CLEAN, inflight=16, mps=1_600_000.0)
+    assert stamps.run(deep) == stamps.run(structs.replace(deep, in_flight=1600.0, idle=9)) == ()
+    (warning,) = stamps.run(structs.replace(deep, in_flight=100.0))
+    assert warning.text.startswith("100 pings were at work on average, not 1600")
+
+
 @pytest.mark.parametrize(
     ("code", "number", "result"),
     [
         ("littles_law", "93", structs.replace(CLEAN, mps=93_000.0)),
         ("littles_law", "107", structs.replace(CLEAN, mps=107_000.0)),
         ("littles_law", "200", structs.replace(CLEAN, think_us=(500, 1500))),
+        ("littles_law", "1600", structs.replace(CLEAN, inflight=16)),
+        ("idle_lost", "2 of 9 idle", structs.replace(CLEAN, idle=9, idle_lost=2)),
         ("lost", "3 of 100", per_conn(lost=3, lost_by={"reset": 2, "closed": 1})),
         ("unfair", "0.850", per_conn(jain=0.85)),
         ("unfair", "1 of 100", per_conn(starved=1)),

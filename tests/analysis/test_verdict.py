@@ -124,7 +124,8 @@ def test_every_stamp_has_a_class() -> None:
         kind: {code for code, its in stamps.CLASSES.items() if its == kind}
         for kind in ("invalid", "bound", "machine")
     }
-    assert by_class["invalid"] == {"corrupt", "lost", "littles_law", "unfair", "null_engine"}
+    invalid = {"corrupt", "lost", "idle_lost", "littles_law", "unfair", "null_engine"}
+    assert by_class["invalid"] == invalid
     assert by_class["bound"] == {"generator_bound", "client_idle", "overloaded"}
     assert by_class["machine"] == {"frequency"}
     bounds = {code for metric in METRICS.values() for code in metric.bounds}

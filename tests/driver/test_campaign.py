@@ -196,6 +196,19 @@ def test_every_size_is_measured_and_resumed_by_itself(invoke: Invoke) -> None:
     assert cut.asked + resumed.rounds.asked == whole.rounds.asked
 
 
+def test_pings_in_flight_and_idle_connections_are_resumed_by_themselves(invoke: Invoke) -> None:
+    asked = ("--func", "selector", "--conns", "5", "--inflight", "1,16", "--idle", "0,30")
+    whole = invoke(*asked, "--seed", "4", "--output", "whole.jsonl")
+    load = [(cell.inflight, cell.idle) for cell, _ in whole.rounds.asked]
+    assert sorted(load) == [(1, 0), (1, 30), (16, 0), (16, 30)]
+    assert "selector, 5 connections, 16 in flight, 30 idle: " in whole.stderr
+    cut = FakeRounds(interrupted_after=2)
+    invoke(*asked, "--seed", "4", "--output", "cut.jsonl", rounds=cut)
+    resumed = invoke("--resume", "cut.jsonl")
+    assert cut.asked + resumed.rounds.asked == whole.rounds.asked
+    assert invoke("--resume", "whole.jsonl").rounds.asked == []
+
+
 def test_resume_makes_failed_rounds_again_and_stops_at_a_torn_line(
     invoke: Invoke, tmp_path: Path
 ) -> None:

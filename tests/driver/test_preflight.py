@@ -12,13 +12,15 @@ from pybench.machine.placement import Placement
 from pybench.spec import Campaign
 
 
-def obstacles(monkeypatch: pytest.MonkeyPatch, func: str, conns: int, **kernel: int) -> list[str]:
+def obstacles(
+    monkeypatch: pytest.MonkeyPatch, func: str, conns: int, idle: int = 0, **kernel: int
+) -> list[str]:
     """Obstacles of a cell on a machine whose files in /proc/sys hold these numbers."""
     real = limits.read_int
     fake = {f"/proc/sys/{name.replace('__', '/')}": value for name, value in kernel.items()}
     fake = {path.replace("threads_max", "threads-max"): value for path, value in fake.items()}
     monkeypatch.setattr(limits, "read_int", lambda path: fake.get(path, real(path)))
-    options = {"func": func, "conns": str(conns)}
+    options = {"func": func, "conns": str(conns), "idle": str(idle)}
     campaign = Campaign.from_options(options, str)
     return [str(obstacle) for obstacle in preflight.obstacles(campaign, "127.0.0.1")]
 
@@ -90,6 +92,19 @@ def test_a_row_with_one_table_has_the_limit_of_open_files(func: str) -> None:
         assert remedy in obstacle.text
     assert obstacle.of_row
     assert of(func, 19_936) == []
+
+
+@pytest.mark.usefixtures("few_files")
+def test_idle_connections_count_too() -> None:
+    (obstacle,) = of("selector", 100, idle="0,30k")
+    assert str(obstacle).startswith("selector x 100 (30k idle): 30164 open files needed")
+    assert of("selector", 100, idle="19k") == []
+
+
+def test_idle_connections_have_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert obstacles(monkeypatch, "thread", 100, kernel__threads_max=900) == []
+    (obstacle,) = obstacles(monkeypatch, "thread", 100, kernel__threads_max=900, idle=1000)
+    assert "threads needed" in obstacle
 
 
 @pytest.mark.usefixtures("few_files")

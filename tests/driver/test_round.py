@@ -105,6 +105,17 @@ def test_message_size_is_the_one_asked_for(measure: Measure) -> None:
     assert result.status == "ok" and result.msize == 100_000
 
 
+@pytest.mark.parametrize("func", ["selector", "bad:ends_the_first_of_many"])
+def test_pings_in_flight_beside_idle_connections(func: str, measure: Measure) -> None:
+    result = measure(cell(func, 5, inflight=8, idle=20))
+    assert result.status == "ok", result.error
+    assert (result.conns, result.inflight, result.idle) == (5, 8, 20)
+    assert result.in_flight == pytest.approx(5 * 8, rel=0.01)
+    assert result.per_conn and result.per_conn.lost == result.per_conn.starved == 0
+    assert result.idle_lost == ("bad" in func)
+    assert ("idle_lost" in [stamp.code for stamp in result.warnings]) == ("bad" in func)
+
+
 def test_progress_is_passed_on(measure: Measure) -> None:
     seen: list[Progress] = []
     measure(cell("selector", 7, runtime_ns=1_300_000_000), on_progress=seen.append)

@@ -17,7 +17,13 @@ import pytest
 from msgspec import structs
 
 from pybench.analysis.load import load_files
-from pybench.analysis.model import Group, fastest_first, group_rounds, server_name
+from pybench.analysis.model import (
+    Group,
+    fastest_first,
+    group_rounds,
+    memory_values,
+    server_name,
+)
 from pybench.backends import ROWS
 from pybench.backends.names import FAMILY_ORDER, family, row_order
 from pybench.cli import main
@@ -178,6 +184,14 @@ def test_memory_of_connections_is_what_lies_above_none() -> None:
         "idle_memory": "7.0 KiB", "busy_memory": "9.5 KiB", "peak_memory": "186 KiB"
     }  # fmt: skip
     assert size_text(-0.01) == "0.0 KiB"
+
+
+def test_memory_of_idle_connections_is_not_that_of_busy_ones() -> None:
+    read = Resident(before=20_000, idle=23_000, busy=23_500)
+    assert memory_values(read, 100, 900) == {"idle_kib_per_conn": 3.0, "busy_kib_per_conn": 8.0}
+    assert memory_values(read, 1000) == {"idle_kib_per_conn": 3.0, "busy_kib_per_conn": 3.5}
+    unread = Resident(before=20_000, busy=23_500)
+    assert memory_values(unread, 100, 900) == {}
 
 
 def test_one_round_has_no_tilde() -> None:

@@ -1,4 +1,4 @@
-"""Several pings in flight on a connection: order, books, and what goes with it and what does not."""
+"""Several pings in flight on a connection: order, books, and what goes with it or does not."""
 
 import socket
 import subprocess

@@ -128,7 +128,8 @@ def test_request_keys_are_those_of_the_server():
 
 
 NUMBERS = [
-    "port", "conns", "msize", "inflight", "idle", "warmup_ms", "runtime_ms", "think_min_us", "think_max_us", "rate",
+    "port", "conns", "msize", "inflight", "idle", "warmup_ms", "runtime_ms",
+    "think_min_us", "think_max_us", "rate",
     "seed", "busy_poll_us", "threads", "slice_ms",
 ]  # fmt: skip
 
@@ -163,6 +164,7 @@ def test_the_driver_asks_for_what_is_named(monkeypatch):
     cells = [
         Cell(**base, think_us=(5, 70), engine="epoll", timestamps="kernel"),
         Cell(**base, rate=5, arrivals="poisson"),
+        Cell(**base, inflight=4, idle=9),
     ]
     placed = dataclasses.replace(FREE, server_threads=2, busy_poll_us=7)
     asked: set[str] = set()

@@ -39,6 +39,11 @@ def test_a_list_of_a_factor_multiplies_contenders_and_a_single_value_does_not_na
         "c_epoll[busy_poll=50us]",
     ]
     assert labels("c_epoll", "selector", engine="uring", busy_poll="0") == ["c_epoll", "selector"]
+    assert labels("c_epoll", idle="0,10k", inflight="16") == [
+        "c_epoll[idle=0]",
+        "c_epoll[idle=10k]",
+    ]
+    assert labels("c_epoll", inflight="1,16") == ["c_epoll[inflight=1]", "c_epoll[inflight=16]"]
     assert labels("asyncio", env=["A=1", "A=2,B=3"]) == [
         "asyncio", "asyncio[A=1]", "asyncio[A=2,B=3]",
     ]  # fmt: skip
@@ -74,6 +79,9 @@ def test_a_cell_has_what_its_contender_is_asked_with() -> None:
     cell = one.cell(one.contenders[1], 10, 100)
     assert (cell.row.name, cell.conns, cell.engine, cell.msize) == ("selector", 10, "uring", 100)
     assert (cell.rate, cell.warmup_ns) == (5000, 0)
+    one = race("c_epoll", "selector", inflight="16", idle="0,9")
+    cells = [one.cell(contender, 10, 64) for contender in one.contenders]
+    assert [(cell.inflight, cell.idle) for cell in cells] == [(16, 0), (16, 9), (16, 0), (16, 9)]
 
 
 @pytest.mark.parametrize(

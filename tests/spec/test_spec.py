@@ -1,5 +1,6 @@
 """Options to campaigns and back; durations, counts, addresses."""
 
+import json
 import os
 from typing import Any
 
@@ -143,6 +144,47 @@ def test_the_header_holds_all_sizes_and_one_as_before(sizes: str) -> None:
     record = made.to_record()
     assert record.msize == (64 if sizes == "64" else (64, 1000))
     assert Campaign.from_record(record) == made
+
+
+def test_pings_in_flight_and_idle_connections_multiply_the_cells() -> None:
+    made = campaign(func="selector", conns="10", inflight="1,16", idle="0,10k")
+    assert [(cell.inflight, cell.idle, cell.all_conns) for cell in made.cells] == [
+        (1, 0, 10), (1, 10_000, 10_010), (16, 0, 10), (16, 10_000, 10_010)
+    ]  # fmt: skip
+    assert [str(cell) for cell in made.cells] == [
+        "selector x 10",
+        "selector x 10 (10k idle)",
+        "selector x 10 (16 in flight)",
+        "selector x 10 (16 in flight, 10k idle)",
+    ]
+    record = made.to_record()
+    assert (record.inflight, record.idle) == ((1, 16), (0, 10_000))
+    assert Campaign.from_record(record) == made
+
+
+def test_the_header_of_usual_pings_in_flight_is_as_before() -> None:
+    record = json.loads(encode(campaign().to_record()))
+    assert not {"inflight", "idle"} & (record.keys() | record["options"].keys())
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"inflight": "1,4", "rate": "100"}, "--inflight 4 and --rate exclude each other"),
+        ({"inflight": "4", "rate": "auto"}, "--inflight 4 and --rate exclude each other"),
+        ({"inflight": "4", "think": "1ms"}, "--inflight 4 and --think exclude each other"),
+        ({"inflight": "1024", "conns": "10,20k"}, "--inflight 1024 on 20000 connections: at most"),
+        ({"idle": "1M", "conns": "1"}, "--conns 1 and --idle 1000000: at most 1000000 together"),
+        ({"inflight": "0"}, "--inflight: 0 is out of range: 1 to 1024"),
+        ({"idle": "-1"}, "--idle: "),
+    ],
+)
+def test_what_pings_in_flight_and_idle_connections_do_not_go_with(
+    options: dict[str, str], said: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        campaign(**options)
+    assert str(caught.value).startswith(said)
 
 
 def test_names_and_aliases_count_once() -> None:

@@ -168,6 +168,16 @@ def echoes_in_a_child(listener: socket.socket, conns: int, msize: int, ready: Re
     threading.Event().wait(0.6)
 
 
+def ends_the_first_of_many(
+    listener: socket.socket, conns: int, msize: int, ready: Ready, /
+) -> None:
+    """The one that came first is closed before any has said anything."""
+    first, *socks = _accept(listener, conns)
+    first.close()
+    ready()
+    _echo(socks, lambda number, data: data)
+
+
 def hoards(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
     """300 KiB for each connection when it comes, 200 KiB more with its first message."""
     socks = _accept(listener, conns)

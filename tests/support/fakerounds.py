@@ -39,8 +39,9 @@ class FakeRounds:
             os.kill(os.getpid(), signal.SIGINT)
         if cell.row.name in self._fails:
             return synthetic.make_failure(cell.label, cell.conns, number, msize=cell.msize)
+        load = {"msize": cell.msize, "inflight": cell.inflight, "idle": cell.idle}
         return synthetic.make_result(
-            cell.label, cell.conns, number, env=env, rate=cell.rate, msize=cell.msize
+            cell.label, cell.conns, number, env=env, rate=cell.rate, **load
         )
 
 
