@@ -250,7 +250,7 @@ def test_reply_keys_are_those_of_the_server(everything, verb):
 def test_result_keys_of_a_test_over_tls(server):
     certificate = Certificate()
     with TlsPeer(certificate.context()) as peer:
-        answer = server.run(peer.port, **certificate.asked())
+        answer = server.run(peer.port, idle=1, **certificate.asked())
     if "without OpenSSL" in answer[0]:
         pytest.skip(answer[0])
     result = next(line for line in answer if line.startswith("result "))

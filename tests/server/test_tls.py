@@ -60,6 +60,17 @@ def test_long_messages_and_turns(server, certificate):
     assert answer.count("lost") == 0
 
 
+@pytest.mark.parametrize("msize", [64, 40_000])
+def test_several_pings_in_flight_beside_idle_connections(server, certificate, msize):
+    with TlsPeer(certificate.context()) as peer:
+        words = certificate.asked(conns=3, inflight=5, idle=4, msize=msize, warmup_ms=0)
+        answer = server.run(peer.port, **words)
+    result = answer.words("result")
+    assert int(result["messages"]) > 15 and int(result["lost"]) == 0
+    assert int(result["idle_lost"]) == 0
+    assert len(peer.handshakes) == 7
+
+
 def test_a_rate_and_a_unix_socket(server, certificate, tmp_path):
     """An open loop finds connections idle: tickets that nobody waits for are read then."""
     path = str(tmp_path / "s")
