@@ -1,42 +1,95 @@
-"""The same cells by size of message: groups that differ in nothing else, side by side."""
+"""The same cells by size of message, or by pings in flight: groups that differ in nothing else,
+side by side."""
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
-from pybench.analysis.model import CellRounds, Group, Setting
+from pybench.analysis.model import CellRounds, Group, Setting, inflight_words
 from pybench.units import count_label
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """In what the groups differ.
+
+    key: of the setting.  name: in keys and file names.  by: in a heading.  axis: what the columns
+    count.  at: a column in a sentence.  words: what a group's title has of it.
+    """
+
+    key: str
+    name: str
+    by: str
+    axis: str
+    at: Callable[[int], str]
+    words: Callable[[int], str]
+
+    def of(self, group: Group) -> int:
+        """The group's value."""
+        value: int = getattr(group.setting, self.key)
+        return value
+
+
+SIZE: Final = Along(
+    key="msize",
+    name="size",
+    by="size of message",
+    axis="bytes a message",
+    at=lambda size: f"with {count_label(size)}-byte messages",
+    words=lambda size: f"{size}-byte messages",
+)
+INFLIGHT: Final = Along(
+    key="inflight",
+    name="inflight",
+    by="pings in flight",
+    axis="pings in flight a connection",
+    at=lambda inflight: f"with {inflight_words(inflight)}",
+    words=inflight_words,
+)
 
 
 @dataclass(frozen=True)
 class SizeGroup(Group):
-    """One number of connections; its columns are sizes of a message in bytes.
+    """One number of connections; its columns are sizes of a message in bytes, or what else they
+    are along.
 
     setting: of one of the sizes.  setting_title: what all of them have in common.
     """
 
     conns: int
     setting_title: str
+    along: Along = SIZE
 
     @property
     def axis(self) -> str:
         """What its columns count."""
-        return "bytes a message"
+        return self.along.axis
 
     def at(self, count: int) -> str:
         """A column in a sentence."""
-        return f"with {count_label(count)}-byte messages"
+        return self.along.at(count)
 
 
-def by_size(groups: Sequence[Group]) -> list[list[SizeGroup]]:
+def side_by_side(groups: Sequence[Group]) -> list[list[SizeGroup]]:
+    """By size, then by pings in flight."""
+    return [family for along in (SIZE, INFLIGHT) for family in by_size(groups, along)]
+
+
+def by_size(groups: Sequence[Group], along: Along = SIZE) -> list[list[SizeGroup]]:
     """For each setting that was measured with several sizes, a group for each number of
-    connections that several of them have, rising; none for open loops, whose columns are rates."""
+    connections that several of them have, rising; none for open loops, whose columns are rates.
+
+    along: in what they differ, if it is not the size.
+    """
     apart: dict[Setting, list[Group]] = {}
     for group in groups:
         if not group.open_loop:
-            apart.setdefault(dataclasses.replace(group.setting, msize=0), []).append(group)
-    found = [list(_size_groups(family)) for family in apart.values() if len(family) > 1]
+            changes: dict[str, Any] = {along.key: 0}
+            shared = dataclasses.replace(group.setting, **changes)
+            apart.setdefault(shared, []).append(group)
+    found = [list(_size_groups(family, along)) for family in apart.values() if len(family) > 1]
     return [of for of in found if of]
 
 
@@ -45,10 +98,9 @@ def usual(found: Sequence[SizeGroup]) -> SizeGroup:
     return max(found, key=lambda group: (len(group.cells), group.conns))
 
 
-def _size_groups(family: Sequence[Group]) -> Iterator[SizeGroup]:
-    """family: groups that differ in the size only."""
-    sized = f"{family[0].setting.msize}-byte messages, "
-    shared_title = family[0].title.replace(sized, "")
+def _size_groups(family: Sequence[Group], along: Along) -> Iterator[SizeGroup]:
+    """family: groups that differ in the one thing only."""
+    shared_title = family[0].title.replace(f", {along.words(along.of(family[0]))}", "")
     shared = Counter(count for group in family for count in group.counts)
     for conns in sorted(count for count, sizes in shared.items() if sizes > 1):
         plural = "" if conns == 1 else "s"
@@ -56,16 +108,19 @@ def _size_groups(family: Sequence[Group]) -> Iterator[SizeGroup]:
         yield SizeGroup(
             setting=family[0].setting,
             title=f"{shared_title}, {where}",
-            cells=_cells(family, conns),
+            cells=_cells(family, conns, along),
             conns=conns,
             setting_title=shared_title,
+            along=along,
         )
 
 
-def _cells(family: Sequence[Group], conns: int) -> Mapping[tuple[str, int], CellRounds]:
+def _cells(
+    family: Sequence[Group], conns: int, along: Along
+) -> Mapping[tuple[str, int], CellRounds]:
     return {
-        (row, group.setting.msize): dataclasses.replace(cell, column=group.setting.msize)
-        for group in sorted(family, key=lambda group: group.setting.msize)
+        (row, along.of(group)): dataclasses.replace(cell, column=along.of(group))
+        for group in sorted(family, key=along.of)
         for (row, count), cell in group.cells.items()
         if count == conns
     }

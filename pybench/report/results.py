@@ -12,7 +12,8 @@ stddev, dev_pct and ci95 are null; `"at_least": true` marks a lower bound. "ties
 rows in the cell's column that are not surely different, 0 that of the best. With results of several
 load servers (or message sizes, ...) the document is `{"schema": 1, "groups": [one such object
 each]}`, and of several message sizes it has besides
-`"by_size": [{"conns": N, "tables": {"mps": {ROW: {BYTES: MEAN}}, ...}}]`.
+`"by_size": [{"conns": N, "tables": {"mps": {ROW: {BYTES: MEAN}}, ...}}]`; of several numbers of
+pings in flight `"by_inflight"`, which is the same with those for BYTES.
 
 As CSV: one line per table, row and column of it. rate: what was asked for in an open loop, 0 in a
 closed one. Warnings are codes; 2016 is left out. Where any has several pings in flight on a
@@ -126,8 +127,7 @@ def joined(
 ) -> dict[str, Any]:
     """The groups' records as one: a single one's keys stand at the top, those of several apart."""
     only = records[0] if len(records) == 1 else {"groups": list(records)}
-    beside = {"by_size": size_records(sizes)} if sizes else {}
-    return {"schema": SCHEMA, **only, **beside}
+    return {"schema": SCHEMA, **only, **size_records(sizes)}
 
 
 def group_record(group: GroupTables, reference: Reference | None = None) -> dict[str, Any]:

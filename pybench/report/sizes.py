@@ -1,10 +1,11 @@
-"""Tables whose columns are sizes of a message, behind those of each size by itself."""
+"""Tables whose columns are sizes of a message, or pings in flight, behind those of each of these by
+itself."""
 
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
-from pybench.analysis.bysize import SizeGroup, by_size
+from pybench.analysis.bysize import SIZE, SizeGroup, side_by_side
 from pybench.analysis.model import Group
 from pybench.report.document import Block, Grid, Heading, Remarks
 from pybench.report.metrics import METRICS, Metric
@@ -12,8 +13,8 @@ from pybench.report.tables import BEST_LEGEND, Entry, Table, build_tables
 from pybench.report.text import MISSING, sentence_case
 from pybench.units import count_label
 
-USUAL: Final = ("mps", "mbps", "cpu")
-"""The tables when none were asked for."""
+USUAL: Final = {"size": ("mps", "mbps", "cpu"), "inflight": ("mps", "lat50", "cpu")}
+"""The tables when none were asked for, by what they are along."""
 
 SizeTables = tuple[SizeGroup, Sequence[Table]]
 
@@ -21,13 +22,15 @@ SizeTables = tuple[SizeGroup, Sequence[Table]]
 def size_tables(
     groups: Sequence[Group], metrics: Sequence[Metric] | None = None
 ) -> list[SizeTables]:
-    """Of each number of connections that has several sizes. metrics: USUAL unless told."""
-    return [(group, tables_of(group, metrics)) for family in by_size(groups) for group in family]
+    """Of each number of connections that has several sizes, then of each that has several numbers
+    of pings in flight. metrics: USUAL unless told."""
+    families = side_by_side(groups)
+    return [(group, tables_of(group, metrics)) for family in families for group in family]
 
 
 def tables_of(group: SizeGroup, metrics: Sequence[Metric] | None = None) -> list[Table]:
     """Of one number of connections. Stamps mark the cells of each size's own tables, not these."""
-    wanted = metrics or [METRICS[name] for name in USUAL]
+    wanted = metrics or [METRICS[name] for name in USUAL[group.along.name]]
     wanted = [metric for metric in wanted if metric.name != "rel"]
     return [_unmarked(table) for table in build_tables(group, wanted).tables]
 
@@ -45,14 +48,14 @@ def size_blocks(found: Sequence[SizeTables]) -> list[Block]:
     """The tables for people."""
     blocks: list[Block] = []
     for group, tables in found:
-        blocks.append(Heading(f"{sentence_case(group.title)}, by size of message"))
+        blocks.append(Heading(f"{sentence_case(group.title)}, by {group.along.by}"))
         blocks += [size_grid(group, table) for table in tables]
     tied = any(table.tied for _, tables in found for table in tables)
     return [*blocks, Remarks([BEST_LEGEND])] if tied else blocks
 
 
 def size_grid(group: SizeGroup, table: Table) -> Grid:
-    """One table; its heads are sizes in bytes."""
+    """One table; its heads are sizes in bytes, or numbers of pings."""
     return Grid(
         title=f"{table.metric.title}, by {group.axis}",
         heads=["Test", *map(count_label, table.counts)],
@@ -60,15 +63,20 @@ def size_grid(group: SizeGroup, table: Table) -> Grid:
     )
 
 
-def size_records(found: Sequence[SizeTables]) -> list[dict[str, Any]]:
-    """The same for JSON: `[{"conns": N, "tables": {KEY: {ROW: {BYTES: MEAN}}}}]`."""
-    return [
-        {
+def size_records(found: Sequence[SizeTables]) -> dict[str, list[dict[str, Any]]]:
+    """The same for JSON: `{"by_size": [{"conns": N, "tables": {KEY: {ROW: {BYTES: MEAN}}}}]}`, and
+    `by_inflight` likewise; what there is none of is no key."""
+    records: dict[str, list[dict[str, Any]]] = {}
+    for group, tables in found:
+        other = "inflight" if group.along is SIZE else "msize"
+        named = {other: value} if (value := getattr(group.setting, other)) != 1 else {}
+        of = {
             "conns": group.conns,
+            **named,
             "tables": {table.metric.key: _means(table) for table in tables},
         }
-        for group, tables in found
-    ]
+        records.setdefault(f"by_{group.along.name}", []).append(of)
+    return records
 
 
 def _means(table: Table) -> dict[str, dict[str, float]]:

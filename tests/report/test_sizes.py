@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from pybench.analysis.bysize import by_size, usual
+from pybench.analysis.bysize import INFLIGHT, SIZE, by_size, side_by_side, usual
 from pybench.analysis.model import Group, group_rounds
 from pybench.cli import main
 from pybench.result import Result
@@ -153,3 +153,84 @@ def test_compare_tells_sizes_apart(
     assert main(["compare", str(file), str(new)]) == 0
     out = capsys.readouterr().out
     assert "asyncio_proto at 10 (1k bytes)" in out and "--conns 10,100 --msize 1000,16384" in out
+
+
+def of_depths() -> list[Result]:
+    """A row is twice as fast with four times as many pings in flight; and sizes besides."""
+    return [
+        synthetic.make_result(
+            row, 10, number, inflight=depth, msize=size, mps=speed, seed=depth, samples=300
+        )
+        for depth, speed in ((1, 20_000.0), (4, 40_000.0), (16, 80_000.0))
+        for size in (64, 1000)
+        for row in ROWS
+        for number in (1, 2)
+    ]
+
+
+def test_pings_in_flight_stand_side_by_side_for_each_size() -> None:
+    families = side_by_side(groups_of(of_depths()))
+    assert [family[0].along for family in families] == [SIZE] * 3 + [INFLIGHT] * 2
+    group = families[3][0]
+    assert group.counts == [1, 4, 16] and group.at(16) == "with 16 pings in flight a connection"
+    assert "in flight" not in group.title and "64-byte messages" in group.title
+    assert "4 pings in flight a connection" in families[1][0].title
+    found = group.summary("c_epoll", 16, "mps")
+    assert found is not None and found.mean == pytest.approx(80_000, rel=0.01)
+
+
+def test_what_is_shown_by_pings_in_flight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for library in ("matplotlib", "plotly", "jinja2"):
+        pytest.importorskip(library)
+    from pybench.report.plots import write
+
+    monkeypatch.setattr(write, "PICTURES", {})
+    writer = ResultWriter(tmp_path / "r.jsonl", {"id": "x", "inflight": [1, 4, 16]})
+    for result in of_depths():
+        if result.msize == 64:
+            writer.write(result)
+    writer.close()
+    command = ["report", str(tmp_path / "r.jsonl")]
+    pictures, page = tmp_path / "pictures", tmp_path / "page.html"
+    assert main([*command, "--plots", str(pictures), "--html", str(page)]) == 0
+    out = capsys.readouterr().out
+    assert "10 connections, by pings in flight" in out and "by size" not in out
+    assert "Local load server, 64-byte messages, 2 s rounds, 1 ping in flight a connection" in out
+    names = sorted(path.stem for path in pictures.glob("*.png"))
+    assert names == ["lat50_by_inflight", "mps_by_inflight"]
+    text = page.read_text()
+    assert "By pings in flight" in text and 'value="lat50" selected' not in text
+    groups = json.loads(
+        text.partition('<script type="application/json" id="data">')[2].partition("</script>")[0]
+    )["groups"]
+    lines = groups[-1]["at"]["10"]["lines"]
+    assert list(lines) == ["mps", "lat50"] and lines["mps"]["c_epoll"]["x"] == [1, 4, 16]
+    assert main([*command, "--table", "mps", "--format", "json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    (one,) = record["by_inflight"]
+    assert list(one["tables"]["mps"]["c_epoll"]) == ["1", "4", "16"] and one["msize"] == 64
+    assert [group["setting"].get("inflight") for group in record["groups"]] == [None, 4, 16]
+    assert main([*command, "--table", "mps", "--format", "csv"]) == 0
+    found = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert sorted({(line["inflight"], line["idle"]) for line in found}) == [
+        ("1", "0"), ("16", "0"), ("4", "0")
+    ]  # fmt: skip
+
+
+def test_compare_tells_pings_in_flight_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [tmp_path / "base.jsonl", tmp_path / "new.jsonl"]
+    for path, depths in zip(paths, ((1, 4, 16), (4, 16, 64)), strict=True):
+        writer = ResultWriter(path, {"id": path.stem})
+        for depth in depths:
+            for number in (1, 2):
+                made = synthetic.make_result("c_epoll", 10, number, inflight=depth, seed=depth)
+                writer.write(made)
+        writer.close()
+    main(["compare", *map(str, paths)])
+    out = capsys.readouterr().out
+    assert "c_epoll (4 in flight)" in out and "c_epoll (16 in flight)" in out
+    assert "64 in flight" not in out and "--inflight 4,16" in out

@@ -19,13 +19,20 @@ series: a course a round, over seconds; null where no echo came.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from pybench.analysis.bysize import SizeGroup
 from pybench.analysis.model import Group, fastest_first
 from pybench.report.charts import Charts, Course, CpuBar, Line, Span
 from pybench.report.style import MANY, RowStyle
 from pybench.units import count_label
+
+QUANTITIES: Final[Mapping[str, Mapping[str, str]]] = {
+    "size": {"mbps": "Megabytes per second, each way", "mps": "Messages per second"},
+    "inflight": {"mps": "Messages per second", "lat50": "Median latency"},
+}
+"""What stands side by side -> the tables of which the page draws one, the first until another is
+chosen, and what they are called there."""
 
 
 def page_data(
@@ -91,18 +98,21 @@ def _by_size(family: Sequence[SizeGroup], *, many: bool) -> dict[str, Any]:
     rows = dict.fromkeys(row for order in orders.values() for row in order)
     return {
         "rows": list(rows),
-        "at": {str(conns): _by_one_size(one, orders[conns]) for conns, one in charts.items()},
+        "at": {
+            str(group.conns): _by_one_size(group, charts[group.conns], orders[group.conns])
+            for group in family
+        },
     }
 
 
-def _by_one_size(charts: Charts, order: Sequence[str]) -> dict[str, Any]:
+def _by_one_size(group: SizeGroup, charts: Charts, order: Sequence[str]) -> dict[str, Any]:
     return {
         "rows": order,
         "knees": {},
         **_columns(charts.group),
         "lines": {
             name: {line.row: _line(replace(line, error=())) for line in charts.lines[name]}
-            for name in ("mps", "mbps")
+            for name in QUANTITIES[group.along.name]
         },
     }
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pybench.analysis.bysize import SIZE
 from pybench.analysis.model import CellRounds, Group, Round
+from pybench.report.page.data import QUANTITIES
 from pybench.report.reference import Reference
 from pybench.report.sentences import summary_sentences
 from pybench.report.sizes import SizeTables
@@ -59,6 +61,9 @@ def size_section(found: Sequence[SizeTables], number: int, order: Sequence[str])
         "number": number,
         "title": sentence_case(groups[0].setting_title),
         "axis": "connections",
+        "by": groups[0].along.by,
+        "quantities": QUANTITIES[groups[0].along.name],
+        "bytes": groups[0].along is SIZE,
         "families": {row: name for group in groups for row, name in group.families.items()},
         "counts": {"size": [(group.conns, count_label(group.conns)) for group in groups]},
         "parts": [

@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from pybench import __version__
-from pybench.analysis.bysize import by_size
+from pybench.analysis.bysize import side_by_side
 from pybench.analysis.model import Group
 from pybench.analysis.race import Contest
 from pybench.backends.names import by_family
@@ -71,7 +71,7 @@ def _content(charts: Sequence[Charts], references: Sequence[Reference | None]) -
     families = {row: family for group in groups for row, family in group.families.items()}
     styles = row_styles(families, families)
     many = len(styles) > MANY
-    sizes = by_size(groups)
+    sizes = side_by_side(groups)
     notice, code = library.packed() if groups else ("", "")
     return {
         "title": _page_title(groups) if groups else "pybench race",

@@ -1,28 +1,32 @@
-"""Messages or megabytes per second by size of message, on log axes: sizes lie far apart."""
+"""Messages or megabytes per second by size of message, or by pings in flight, on log axes: sizes
+lie far apart."""
 
 from dataclasses import replace
 
 from matplotlib.figure import Figure
 
+from pybench.analysis.bysize import SIZE, Along
 from pybench.report.charts import Charts
 from pybench.report.metrics import METRICS
 from pybench.report.plots.axes import counts_axis, log_axis
 from pybench.report.plots.frame import subtitle
 from pybench.report.plots.lines import LineChart, draw_chart
 from pybench.report.plots.look import Styles
-from pybench.report.text import megabytes_text, rate_text
+from pybench.report.text import duration_text, megabytes_text, rate_text
 
 
-def by_size(charts: Charts, styles: Styles, name: str) -> Figure:
-    """name: of the table, `mps` or `mbps`.  charts: of a group whose columns are sizes."""
+def by_size(charts: Charts, styles: Styles, name: str, along: Along = SIZE) -> Figure:
+    """name: of the table, `mps`, `mbps` or of a latency.  charts: of a `SizeGroup`, along which."""
     lines = [replace(line, error=()) for line in charts.lines[name]]  # an end may lie below 0
     sizes = sorted({x for line in lines for x in line.x})
-    write = rate_text if name == "mps" else megabytes_text
-    title = METRICS[name].title.partition(" ~ ")[0]
+    write = {"mps": rate_text, "mbps": megabytes_text}.get(name, duration_text)
+    metric = METRICS[name]
+    title = metric.title.partition(" ~ ")[0].partition(" (")[0]
+    centre = "Medians" if metric.centre == "median" else "Means"
     hollow = any(any(line.stamped) for line in lines)
     chart = LineChart(
-        f"{title}, by size of message",
-        subtitle(charts.group, "Means of the rounds", hollow=hollow),
+        f"{title}, by {along.by}",
+        subtitle(charts.group, f"{centre} of the rounds", hollow=hollow),
         lines,
         x_axis=lambda axis: counts_axis(axis, charts.group.axis, sizes),
         y_axis=lambda axis: log_axis(axis, lambda v: write(v).replace(".0", "")),

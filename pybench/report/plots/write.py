@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from pybench.analysis.bysize import by_size, usual
+from pybench.analysis.bysize import INFLIGHT, SIZE, Along, by_size, usual
 from pybench.analysis.model import Group
 from pybench.analysis.race import Contest, judge
 from pybench.errors import UsageError
@@ -47,6 +47,10 @@ PICTURES: Final[dict[str, Callable[[Charts, Styles, Wanted | None], Figure | Non
 }
 
 
+BESIDE: Final[dict[Along, tuple[str, ...]]] = {SIZE: ("mbps", "mps"), INFLIGHT: ("mps", "lat50")}
+"""The pictures of what stands side by side."""
+
+
 def write_plots(
     charts: Sequence[Charts],
     folder: Path,
@@ -69,7 +73,8 @@ def write_plots(
                     figure = draw(one, styles, wanted)
                     if figure is not None:
                         written += _save(figure, folder, f"{name}{suffix}")
-        written += _by_size(groups, folder)
+        for along in BESIDE:
+            written += _by_size(groups, folder, along)
         for number, contest in enumerate(contests, 1):
             figure = _race(contest)
             if figure is not None:
@@ -78,15 +83,16 @@ def write_plots(
     return written
 
 
-def _by_size(groups: Sequence[Group], folder: Path) -> list[Path]:
-    """The pictures by size of message, of one number of connections of each setting."""
-    shown = [usual(family) for family in by_size(groups)]
+def _by_size(groups: Sequence[Group], folder: Path, along: Along) -> list[Path]:
+    """The pictures by size of message, or along what else, of one number of connections of each
+    setting."""
+    shown = [usual(family) for family in by_size(groups, along)]
     written: list[Path] = []
     for group, suffix in zip(shown, suffixes(shown), strict=True):
         styles = row_styles(group.rows, group.families)
-        for name in ("mbps", "mps"):
-            figure = sizes.by_size(Charts(group), styles, name)
-            written += _save(figure, folder, f"{name}_by_size{suffix}")
+        for name in BESIDE[along]:
+            figure = sizes.by_size(Charts(group), styles, name, along)
+            written += _save(figure, folder, f"{name}_by_{along.name}{suffix}")
     return written
 
 
