@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pybench.analysis.model import CellRounds, Group, Setting, inflight_words
+from pybench.analysis.model import CellRounds, Group, Setting
+from pybench.spec.axes import AXES
 from pybench.units import count_label
 
 
@@ -45,8 +46,8 @@ INFLIGHT: Final = Along(
     name="inflight",
     by="pings in flight",
     axis="pings in flight a connection",
-    at=lambda inflight: f"with {inflight_words(inflight)}",
-    words=inflight_words,
+    at=lambda inflight: f"with {AXES['inflight'].title(inflight)}",
+    words=AXES["inflight"].title,
 )
 
 

@@ -33,7 +33,7 @@ from pybench.analysis.verdict import (
 )
 from pybench.backends.names import canonical
 from pybench.errors import UsageError
-from pybench.spec.cell import load_words
+from pybench.spec import axes
 
 Basis = Literal["rounds", "campaigns", "separate"]
 
@@ -83,7 +83,7 @@ class Comparison:
     def name(self) -> str:
         """The row, or both rows when they differ, with the load where it is unusual."""
         rows = self.new_func if self.same_row else f"{self.base_func} -> {self.new_func}"
-        return rows + (f" ({words})" if (words := load_words(self)) else "")
+        return rows + (f" ({words})" if (words := axes.words(self)) else "")
 
     @property
     def same_row(self) -> bool:
@@ -107,9 +107,7 @@ def compare_cells(
     """
     names = (base.func, new.func, new.column)
     setting = new.rounds[0].setting
-    found = partial(
-        Comparison, *names, msize=setting.msize, inflight=setting.inflight, idle=setting.idle
-    )
+    found = partial(Comparison, *names, msize=setting.msize, **axes.point(setting))
     reason = _refusal(base, new, metric)
     if reason:
         return found(refused=reason)
@@ -266,8 +264,8 @@ def compare_groups(
     base_func, new_func: compare these two rows instead of each row with itself. Without them, two
     sides of one row each are compared whatever the rows are called, and two sides of one
     interpreter each whatever those are called.
-    A cell of only one side is left out, and so is a size of messages, or a number of pings in
-    flight or of idle connections, where others are on both.
+    A cell of only one side is left out, and so is a size of messages, or a point of the other axes,
+    where others are on both.
     Raises UsageError when nothing is on both sides.
     """
     if base_func is None and new_func is None:
@@ -294,14 +292,14 @@ def compare_groups(
 
 
 def _of_shared_axes(base: Sequence[Group], new: Sequence[Group]) -> list[Group]:
-    """NEW's groups of sizes, pings in flight and idle connections that BASE has too; all where
-    there is none."""
+    """NEW's groups of sizes and points of the other axes that BASE has too; all where there is
+    none."""
 
-    def axes(group: Group) -> tuple[int, int, int]:
-        return group.setting.msize, group.setting.inflight, group.setting.idle
+    def place(group: Group) -> tuple[object, ...]:
+        return group.setting.msize, *axes.key(group.setting)
 
-    shared = set(map(axes, base))
-    return [group for group in new if axes(group) in shared] or list(new)
+    shared = set(map(place, base))
+    return [group for group in new if place(group) in shared] or list(new)
 
 
 def compare_pythons(

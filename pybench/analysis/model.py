@@ -18,7 +18,7 @@ from pybench.analysis.steadiness import Mode, modes
 from pybench.backends.names import family, row_order
 from pybench.result import Resident, Result, Series, ServerUsage, Stamp
 from pybench.result.campaign import CampaignRecord
-from pybench.spec import OPTIONS, row_label
+from pybench.spec import OPTIONS, axes, row_label
 from pybench.units import NS_PER_US, count_label, format_duration, printable
 
 LOCAL = "local"
@@ -339,7 +339,7 @@ def without_copies(rounds: Iterable[Round]) -> tuple[list[Round], int]:
 def _place(one: Round) -> tuple[object, ...]:
     """Which round of which cell it is, of one that measured nothing as well."""
     setting = one.setting
-    cell = (one.func, one.number, one.conns, setting.msize, setting.inflight, setting.idle)
+    cell = (one.func, one.number, one.conns, setting.msize, *axes.key(setting))
     return one.campaign, *cell, one.rate
 
 
@@ -357,10 +357,9 @@ def _title(setting: Setting, settings: Sequence[Setting]) -> str:
 
     server = "local load server" if setting.server == LOCAL else f"load server {setting.server}"
     parts = [server, f"{setting.msize}-byte messages", f"{setting.runtime_s:g} s rounds"]
-    if setting.inflight != 1 or differs("inflight"):
-        parts.append(inflight_words(setting.inflight))
-    if setting.idle or differs("idle"):
-        parts.append(idle_words(setting.idle))
+    for name, axis in axes.AXES.items():
+        if (value := getattr(setting, name)) != axis.usual or differs(name):
+            parts.append(axis.title(value))
     if setting.open_loop:
         parts.append(f"open loop over {count_label(setting.conns)} connections")
     if setting.think_us != (0, 0):
@@ -380,16 +379,6 @@ def _title(setting: Setting, settings: Sequence[Setting]) -> str:
     if differs("machine") and setting.machine:
         parts.append(setting.machine)
     return ", ".join(parts)
-
-
-def inflight_words(inflight: int) -> str:
-    """`16 pings in flight a connection`."""
-    return f"{inflight} ping{'' if inflight == 1 else 's'} in flight a connection"
-
-
-def idle_words(idle: int) -> str:
-    """`10k idle connections beside`."""
-    return f"{count_label(idle) if idle else 'no'} idle connection{'' if idle == 1 else 's'} beside"
 
 
 def _frozen(value: Any) -> Any:
@@ -477,8 +466,7 @@ def _round_of_result(
             busy_poll_us=server.busy_poll_us,
             options=tuple(sorted((key, _frozen(value)) for key, value in result.options.items())),
             conns=result.conns if result.rate else 0,
-            inflight=result.inflight,
-            idle=result.idle,
+            **axes.point(result),
         ),
         rate=result.rate,
         python=printable(python.get("name", "")),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pybench.cli.common import warn
 from pybench.errors import PreflightError, UsageError
-from pybench.spec import Campaign
+from pybench.spec import Campaign, axes
 from pybench.spec.race import Race, races_of_families
 from pybench.units import NS_PER_S
 
@@ -58,8 +58,8 @@ def run(
     from pybench.driver import race as races
     from pybench.driver.progress import short_span
 
-    measured = {(r.func, r.conns, r.inflight, r.idle) for r in results if r.ok}
-    cells = [c for c in plan.cells if (c.label, c.conns, c.inflight, c.idle) in measured]
+    measured = {(r.func, r.conns, *axes.key(r)) for r in results if r.ok}
+    cells = [c for c in plan.cells if (c.label, c.conns, *axes.key(c)) in measured]
     families = races_of_families(plan.campaign, cells, budget_ns)
     span = short_span(sum(race.budget_ns for race in families) / NS_PER_S)
     warn(f"{len(families)} families race inside, {span} at most")

@@ -26,7 +26,7 @@ from pybench.result import (
     ServerUsage,
     Status,
 )
-from pybench.spec import OPTIONS, Cell, HostPort
+from pybench.spec import OPTIONS, Cell, HostPort, axes
 from pybench.units import NS_PER_S
 
 
@@ -175,8 +175,7 @@ def empty_result(cell: Cell, number: int, started_at: str, env: dict[str, Any]) 
         func=cell.label,
         conns=cell.conns,
         msize=cell.msize,
-        inflight=cell.inflight,
-        idle=cell.idle,
+        **axes.point(cell),
         round=number,
         started_at=started_at,
         status="ok",

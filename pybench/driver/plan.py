@@ -20,7 +20,7 @@ from pybench.driver.loadserver import LoadServer, executable
 from pybench.errors import PreflightError
 from pybench.machine.placement import Placement, place
 from pybench.result import Result
-from pybench.spec import Campaign, Cell, sweep
+from pybench.spec import Campaign, Cell, axes, sweep
 from pybench.units import NS_PER_S
 
 LOOPBACK = "127.0.0.1"
@@ -110,12 +110,12 @@ def _still_done(done: Sequence[Result], unavailable: Iterable[Cell]) -> list[Res
     return [r for r in done if r.status != "unavailable" or _key(r.func, r) in still]
 
 
-_Key = tuple[str, int, int, int, int]
+_Key = tuple[object, ...]
 
 
 def _key(label: str, of: Cell | Result) -> _Key:
     """What a cell is known by, however often and at whatever rate it is measured."""
-    return label, of.conns, of.msize, of.inflight, of.idle
+    return label, of.conns, of.msize, *axes.key(of)
 
 
 def asked_s(cell: Cell) -> float:

@@ -17,8 +17,8 @@ from pybench.analysis.stamps import class_of
 from pybench.driver.control import Progress
 from pybench.driver.plan import GUESSED_OVERHEAD_S, asked_s
 from pybench.result import Result
-from pybench.spec import Cell
-from pybench.spec.cell import USUAL_MSIZE, load_words
+from pybench.spec import Cell, axes
+from pybench.spec.cell import USUAL_MSIZE
 
 
 class Reporter(Protocol):
@@ -116,7 +116,7 @@ def cell_name(of: Cell | Result, number: int, rounds: int) -> str:
     func = of.label if isinstance(of, Cell) else of.func
     conns, rate = of.conns, of.rate
     size = "" if of.msize == USUAL_MSIZE else f", {of.msize}-byte messages"
-    asked = f", {words}" if (words := load_words(of)) else ""
+    asked = f", {words}" if (words := axes.words(of)) else ""
     asked += f", {rate:,}/s asked for" if rate else ""
     suffix = f" (round {number}/{rounds})" if rounds > 1 else ""
     return f"{func}, {conns} connection{'s' if conns > 1 else ''}{size}{asked}{suffix}"

@@ -21,7 +21,8 @@ from pybench.analysis.verdict import (
 from pybench.report.document import Document, Format, Grid, Remarks, write_document
 from pybench.report.metrics import METRICS
 from pybench.report.text import MISSING, sentence_case
-from pybench.spec.cell import USUAL_LOAD, USUAL_MSIZE
+from pybench.spec.axes import AXES
+from pybench.spec.cell import USUAL_MSIZE
 from pybench.units import count_label
 
 _NAMES: Final = ("Test", "Conns")
@@ -228,9 +229,9 @@ def race_command(comparisons: Sequence[Comparison], metric: Metric = MPS) -> str
     sizes = sorted({c.msize for c in comparisons})
     if sizes != [USUAL_MSIZE]:
         asked = f" --msize {','.join(map(str, sizes))}{asked}"
-    for name, usual in USUAL_LOAD.items():
+    for name, axis in AXES.items():
         values = sorted({getattr(c, name) for c in comparisons})
-        if values != [usual]:
+        if values != [axis.usual]:
             asked = f" --{name} {','.join(map(str, values))}{asked}"
     return f"pybench race {' '.join(rows)} --conns {counts}{asked}"
 

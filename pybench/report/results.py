@@ -16,21 +16,22 @@ each]}`, and of several message sizes it has besides
 pings in flight `"by_inflight"`, which is the same with those for BYTES.
 
 As CSV: one line per table, row and column of it. rate: what was asked for in an open loop, 0 in a
-closed one. Warnings are codes; 2016 is left out. Where any has several pings in flight on a
-connection, or idle connections, two columns say how many: inflight, idle.
+closed one. Warnings are codes; 2016 is left out. An axis on which any of them is not as usual
+(`pybench/spec/axes.py`: inflight, idle, ...) has a column of its own.
 """
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from pybench.analysis.model import Group
 from pybench.report.document import Block, Document, Grid, Heading, Remarks, Sentences, notes
 from pybench.report.reference import Reference, ReferenceTable, ThenNow
 from pybench.report.sizes import SizeTables, size_blocks, size_records
 from pybench.report.tables import BEST_LEGEND, Entry, GroupTables, Table
 from pybench.report.text import MISSING, sentence_case
-from pybench.spec.cell import USUAL_LOAD, is_usual_load
+from pybench.spec import axes
 from pybench.units import count_label
 
 SCHEMA: Final = 1
@@ -52,7 +53,7 @@ def report_document(
     """
     pairs = list(zip(groups, references, strict=True))
     blocks = [block for group, reference in pairs for block in _blocks(group, reference)]
-    load = () if all(is_usual_load(group.group.setting) for group in groups) else tuple(USUAL_LOAD)
+    load = axes_told([group.group for group in groups])
     return Document(
         blocks=[*blocks, *size_blocks(sizes)],
         columns=(*_COLUMNS, *load),
@@ -64,6 +65,12 @@ def report_document(
         ],
         record=joined([group_record(group, reference) for group, reference in pairs], sizes),
     )
+
+
+def axes_told(groups: Iterable[Group]) -> list[str]:
+    """The axes that have columns: where one of the groups is not as usual."""
+    unusual = [axes.unusual(group.setting) for group in groups]
+    return [name for name in axes.AXES if any(name in one for one in unusual)]
 
 
 def _blocks(group: GroupTables, reference: Reference | None) -> list[Block]:
@@ -135,9 +142,8 @@ def group_record(group: GroupTables, reference: Reference | None = None) -> dict
     setting = dataclasses.asdict(group.group.setting)
     if not setting["options"]:
         del setting["options"]
-    for name, usual in USUAL_LOAD.items():
-        if setting[name] == usual:
-            del setting[name]
+    for name in axes.AXES.keys() - axes.unusual(group.group.setting).keys():
+        del setting[name]
     result: dict[str, Any] = {
         "server": setting.pop("server"),
         "setting": setting,

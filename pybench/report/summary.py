@@ -16,7 +16,7 @@ from pybench.report.document import (
 )
 from pybench.report.metrics import METRICS
 from pybench.report.ranking import with_races
-from pybench.report.results import group_record, joined
+from pybench.report.results import axes_told, group_record, joined
 from pybench.report.sizes import size_blocks, size_tables
 from pybench.report.tables import (
     BEST,
@@ -29,7 +29,6 @@ from pybench.report.tables import (
 )
 from pybench.report.text import MISSING, duration_text, sentence_case
 from pybench.result import Result
-from pybench.spec.cell import USUAL_LOAD, is_usual_load
 from pybench.units import count_label
 
 _LATENCIES: Final = ("latmean_ns", "lat50_ns", "lat95_ns", "lat99_ns", "latmax_ns")
@@ -75,8 +74,8 @@ def summary_document(results: Sequence[Result]) -> Document:
     found = group_rounds(rounds_of_section(results))
     groups = [build_tables(group, list(METRICS.values())) for group in found]
     sizes = size_tables(found)
-    usual = all(is_usual_load(group.setting) for group in found)
-    cells = [[_record(c, loaded=not usual) for c in _ordered(group.group)] for group in groups]
+    told = axes_told(found)
+    cells = [[_record(c, told) for c in _ordered(group.group)] for group in groups]
     every = [record for records in cells for record in records]
     return Document(
         blocks=[*(block for group in groups for block in _blocks(group)), *size_blocks(sizes)],
@@ -150,10 +149,10 @@ def _shares(figures: dict[str, Any]) -> list[str]:
     ]
 
 
-def _record(cell: CellRounds, *, loaded: bool = False) -> dict[str, Any]:
+def _record(cell: CellRounds, told: Sequence[str] = ()) -> dict[str, Any]:
     """The cell's figures, unrounded; None where there is none.
 
-    loaded: with the pings in flight on a connection, and the idle connections.
+    told: axes to say where it stands on.
     """
     setting = cell.rounds[0].setting
     mps, megabytes = cell.summary("mps"), cell.summary("mb_per_s")
@@ -162,7 +161,7 @@ def _record(cell: CellRounds, *, loaded: bool = False) -> dict[str, Any]:
         "conns": cell.rounds[0].conns,
         "rate": cell.rounds[0].rate,
         "msize": setting.msize,
-        **({name: getattr(setting, name) for name in USUAL_LOAD} if loaded else {}),
+        **{name: getattr(setting, name) for name in told},
         "rounds": len(cell.good),
         "failed": len(cell.rounds) - len(cell.good),
         "mps": mps.mean if mps else None,

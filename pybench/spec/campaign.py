@@ -8,12 +8,13 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pybench import backends
 from pybench.backends import Row
 from pybench.backends.interpreters import Interpreter
 from pybench.errors import ResultFormatError, UsageError
+from pybench.spec import axes
 from pybench.spec.address import HostPort
 from pybench.spec.cell import Cell
 from pybench.spec.options import (
@@ -29,14 +30,10 @@ if TYPE_CHECKING:  # its library takes a fifth of the time of `--list`
     from pybench.result.campaign import CampaignRecord
 
 
-LEFT_OUT: Final = ("inflight", "idle")
-"""Options that a record does not have where they are as usual."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign(CampaignOptions):
     """All that an invocation measures: every row at every number of connections, every size of
-    a message, every number of pings in flight and of idle connections, R times.
+    a message and every point of the other axes (`axes.py`), R times.
 
     What it is asked with is in `options.py`. all_rows: all rows were asked for.  rate_auto: sweep
     the rate instead of measuring given ones.
@@ -70,21 +67,19 @@ class Campaign(CampaignOptions):
                 row=row,
                 conns=conns,
                 msize=msize,
-                inflight=inflight,
-                idle=idle,
                 rate=rate,
                 rate_auto=self.rate_auto,
                 env=env,
                 python=python,
+                **at,
                 **shared,
             )
             for row in self.rows
             for python in self._pythons_of(row)
             for env in ((), *self.env_sets)
+            for at in axes.points(self)
             for conns in self.conns
             for msize in self.msize
-            for inflight in self.inflight
-            for idle in self.idle
             for rate in (self.rate or (0,))
         )
 
@@ -119,8 +114,8 @@ class Campaign(CampaignOptions):
         record = {option.key: getattr(self, option.field) for option in OPTIONS.values()}
         record["func"] = self.func
         record["msize"] = self.msize[0] if len(self.msize) == 1 else self.msize
-        for name in LEFT_OUT:
-            if record[name] == OPTIONS[name].usual:
+        for name, axis in axes.AXES.items():
+            if record[name] == (axis.usual,):
                 record[name] = UNSET
         record["runtime_s"] = self.runtime_ns / NS_PER_S
         record["warmup_s"] = self.warmup_ns / NS_PER_S
@@ -141,7 +136,7 @@ class Campaign(CampaignOptions):
         found = to_builtins(record)  # without the keys that were not recorded
         found |= {key: _frozen(value) for key, value in found.pop("options").items()}
         found.setdefault("busy_poll_us", 0)  # there was none before it was recorded
-        found = {name: OPTIONS[name].usual for name in LEFT_OUT} | found
+        found = {name: (axis.usual,) for name, axis in axes.AXES.items()} | found
         try:
             found["runtime_s"] = round(found["runtime_s"] * NS_PER_S)
             found["warmup_s"] = round(found["warmup_s"] * NS_PER_S)

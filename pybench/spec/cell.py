@@ -1,13 +1,12 @@
 """A cell: one combination to measure, and what names it."""
 
 from dataclasses import dataclass
-from typing import Final, Protocol
 
 from pybench.backends import Row
 from pybench.backends.interpreters import Interpreter
+from pybench.spec import axes
 from pybench.spec.options import OPTIONS, RoundOptions
 from pybench.spec.parse import EnvSet
-from pybench.units import count_label
 
 (USUAL_MSIZE,) = OPTIONS["msize"].usual
 """The size of a message that goes without saying, in bytes."""
@@ -53,33 +52,8 @@ class Cell(RoundOptions):
     def __str__(self) -> str:
         rate = f" at {self.rate}/s" if self.rate else ""
         size = "" if self.msize == USUAL_MSIZE else f" ({self.msize} bytes)"
-        load = f" ({words})" if (words := load_words(self)) else ""
+        load = f" ({words})" if (words := axes.words(self)) else ""
         return f"{self.label}{size} x {self.conns}{load}{rate}"
-
-
-class Load(Protocol):
-    """What has pings in flight and idle connections: a cell, a result, a setting."""
-
-    @property
-    def inflight(self) -> int: ...
-    @property
-    def idle(self) -> int: ...
-
-
-USUAL_LOAD: Final = {"inflight": 1, "idle": 0}
-"""What goes without saying of a `Load`."""
-
-
-def is_usual_load(of: Load) -> bool:
-    """Whether it has one ping in flight on each connection and no idle ones."""
-    return all(getattr(of, name) == usual for name, usual in USUAL_LOAD.items())
-
-
-def load_words(of: Load) -> str:
-    """`16 in flight, 10k idle`: what is not as usual; empty when all is."""
-    words = [f"{of.inflight} in flight"] if of.inflight != 1 else []
-    words += [f"{count_label(of.idle)} idle"] if of.idle else []
-    return ", ".join(words)
 
 
 def row_label(func: str, env: EnvSet, python: str = "") -> str:

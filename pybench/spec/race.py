@@ -17,18 +17,18 @@ from pybench.backends import Row
 from pybench.backends.interpreters import Interpreter, identify
 from pybench.backends.plugins import PROGRAM_PREFIX, split_name
 from pybench.errors import UsageError
-from pybench.spec import parse
+from pybench.spec import axes, parse
 from pybench.spec.campaign import Campaign
 from pybench.spec.cell import Cell, row_label
 from pybench.spec.options import OPTIONS, Option
-from pybench.units import NS_PER_MS, NS_PER_S, count_label, split_list
+from pybench.units import NS_PER_MS, NS_PER_S, split_list
 
 METRICS: Final = ("mps", "cpu_us_per_msg", "p50", "p99", "due99")
 MAX_BUDGET_NS: Final = 24 * 3600 * NS_PER_S
 
 SHARED: Final = (
-    *("conns", "rate", "env", "python", "msize", "inflight", "idle"),
-    *("think", "seed"),
+    *("conns", "rate", "env", "python", "msize", "think", "seed"),
+    *axes.AXES,
     *("server", "bind", "server_threads", "cpu", "server_cpus", "no_pin"),
 )
 """The options of a campaign that a race has too, as they are there."""
@@ -121,8 +121,7 @@ class Race:
             row=contender.row,
             conns=conns,
             msize=msize,
-            inflight=contender.inflight,
-            idle=contender.idle,
+            **axes.point(contender),
             think_us=self.campaign.think_us,
             rate=self.campaign.rate[0] if self.campaign.rate else 0,
             warmup_ns=0,
@@ -166,30 +165,30 @@ class Race:
 
 def races_of_families(campaign: Campaign, cells: Sequence[Cell], budget_ns: int) -> list[Race]:
     """A race inside each family of rows, for messages/s, at the campaign's numbers of connections;
-    for each number of pings in flight and of idle connections one of its own.
+    at each point of its other axes one of its own.
 
     cells: of the campaign, those that can run here; a row takes part that can at every number.
     budget_ns: of all races together; a contender's share is the same in each.
     """
-    families: dict[tuple[str, int, int], dict[str, Cell]] = {}
-    counts: dict[tuple[str, int, int], set[int]] = {}
+    families: dict[tuple[object, ...], dict[str, Cell]] = {}
+    counts: dict[tuple[object, ...], set[int]] = {}
     for cell in cells:
-        counts.setdefault((cell.label, cell.inflight, cell.idle), set()).add(cell.conns)
+        counts.setdefault((cell.label, *axes.key(cell)), set()).add(cell.conns)
     for cell in cells:
-        if counts[cell.label, cell.inflight, cell.idle] == set(campaign.conns):
-            family = families.setdefault((cell.row.family, cell.inflight, cell.idle), {})
+        if counts[(cell.label, *axes.key(cell))] == set(campaign.conns):
+            family = families.setdefault((cell.row.family, *axes.key(cell)), {})
             family.setdefault(cell.label, cell)
-    racing = {key: of for key, of in families.items() if len(of) > 1}
-    contenders = sum(map(len, racing.values()))
+    racing = [(axes.point(next(iter(of.values()))), of) for of in families.values() if len(of) > 1]
+    contenders = sum(len(of) for _, of in racing)
     return [
         Race(
             campaign=dataclasses.replace(
-                campaign, id=os.urandom(8).hex(), inflight=(inflight,), idle=(idle,)
+                campaign, id=os.urandom(8).hex(), **axes.single(at)
             ),
             contenders=tuple(
                 Contender(
                     label=label, row=cell.row, python=cell.python, env=cell.env,
-                    inflight=inflight, idle=idle,
+                    **at,
                     engine=campaign.engine, busy_poll_us=campaign.busy_poll_us,
                 )
                 for label, cell in of.items()
@@ -199,7 +198,7 @@ def races_of_families(campaign: Campaign, cells: Sequence[Cell], budget_ns: int)
             margin=_usual("margin"),
             budget_ns=budget_ns * len(of) // contenders,
         )
-        for (_, inflight, idle), of in racing.items()
+        for at, of in racing
     ]  # fmt: skip
 
 
@@ -245,22 +244,20 @@ def _contenders(
             pythons = (own,)
         elif row.command:
             pythons = (None,)
-        for python, env, inflight, idle, engine, poll in product(
-            pythons, ((), *campaign.env_sets), campaign.inflight, campaign.idle, engines, polls
+        for python, env, at, engine, poll in product(
+            pythons, ((), *campaign.env_sets), axes.points(campaign), engines, polls
         ):
             yield Contender(
                 label=_label(
                     row, python, env,
-                    inflight=str(inflight) if len(campaign.inflight) > 1 else None,
-                    idle=count_label(idle) if len(campaign.idle) > 1 else None,
+                    **axes.factors(campaign, at),
                     engine=engine if len(engines) > 1 else None,
                     busy_poll=_poll_word(poll) if len(polls) > 1 else None,
                 ),
                 row=row,
                 python=python,
                 env=env,
-                inflight=inflight,
-                idle=idle,
+                **at,
                 engine=engine,
                 busy_poll_us=poll,
             )  # fmt: skip
