@@ -17,9 +17,11 @@ class Serve(Protocol):
 
         listener: a bound, listening, blocking stream socket; the backend may change its blocking
             mode and may close it once all are accepted.
-        conns: how many connections will come, >= 1. None is missing and none comes after the last.
+        conns: how many connections will come, >= 1. None is missing and none comes after the last;
+            some may never send anything.
         msize: bytes of one message, >= 1. A message may arrive in fragments of any size and
-            is echoed byte for byte, in order; the backend need not reassemble it.
+            is echoed byte for byte, in order; the backend need not reassemble it. Several may lie
+            there at once.
         ready: to be called exactly once, from any thread, after the last accept and not before.
             Peers send nothing until then.
         Returns None when every connection has been closed by its peer. A peer that resets its
