@@ -14,17 +14,19 @@ import os
 import resource
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 from pybench import backends
+from pybench.backends import Row
 from pybench.contract import scenarios
 from pybench.contract.plan import Plan
 from pybench.contract.promises import Finding
 from pybench.contract.scenarios import Report
+from pybench.driver import certificate
 from pybench.errors import BackendFault, PreflightError, UsageError
 from pybench.machine.network import loopback_down
 
@@ -37,7 +39,11 @@ _INSIDE = "PYBENCH_CHECKS"  # in the environment of the workers of a check
 
 
 def check_backend(
-    target: str | Callable[..., Any], *, conns: int = MANY, timeout_s: float = TIMEOUT_S
+    target: str | Callable[..., Any],
+    *,
+    conns: int = MANY,
+    timeout_s: float = TIMEOUT_S,
+    transports: Sequence[str] | None = None,
 ) -> None:
     """Return when the backend keeps the contract of `backends.Serve`; takes some seconds.
 
@@ -45,18 +51,70 @@ def check_backend(
         and so on), or the callable itself, which must be found under its name in its module.
     conns: how many connect at once in the check that has the most, >= 1.
     timeout_s: how long the backend may take for any one thing before it counts as hung.
+    transports: some of `tcp`, `unix` and `tls`; None: TCP, and over what else it says it can serve.
     Raises BackendFault, an AssertionError, with every finding; UsageError when target is no
     backend at all.
     """
     name = target if isinstance(target, str) else target_of(target)
-    report = examine(name, conns=conns, timeout_s=timeout_s)
-    if report.findings:
-        checks = tuple(finding.check for finding in report.findings)
-        raise BackendFault(describe(name, report), checks)
+    for transport, report in examine_over(name, transports, conns=conns, timeout_s=timeout_s):
+        if report.findings:
+            checks = tuple(finding.check for finding in report.findings)
+            raise BackendFault(describe(over(name, transport), report), checks)
 
 
-def examine(target: str, *, conns: int = MANY, timeout_s: float = TIMEOUT_S) -> Report:
-    """What the checks find. Arguments and UsageError as for `check_backend`."""
+def examine_over(
+    target: str,
+    transports: Sequence[str] | None = None,
+    *,
+    conns: int = MANY,
+    timeout_s: float = TIMEOUT_S,
+) -> Iterator[tuple[str, Report]]:
+    """Each transport with what the checks find over it, up to the first that has findings.
+
+    Arguments as for `check_backend`. A row of ours says what it can in the registry; of others TLS
+    is asked where `serve` has a parameter `tls`. Raises UsageError also for a transport that was
+    asked for and that the row cannot serve.
+    """
+    row = backends.find(target)
+    for transport in transports or ():
+        reason = row.cannot(transport) or (certificate.missing() if transport == "tls" else None)
+        if reason:
+            raise UsageError(f"{target} over {transport}: {reason}")
+    asked = list(transports or ["tcp"])
+    while asked:
+        transport = asked.pop(0)
+        report = examine(target, conns=conns, timeout_s=timeout_s, transport=transport)
+        yield transport, report
+        if report.findings:
+            return
+        if transports is None and transport == "tcp":
+            asked += _declared(row, report)
+
+
+def _declared(row: Row, report: Report) -> Iterator[str]:
+    """What else than TCP a row says it can serve, and can be asked here."""
+    ours = backends.ROWS.get(row.name) == row
+    if ours and backends.unavailable(row, "unix") is None:
+        yield "unix"
+    takes_tls = report.takes_tls and row.loop is None
+    can = backends.unavailable(row, "tls") is None
+    if certificate.missing() is None and can and (ours or takes_tls):
+        yield "tls"
+
+
+def over(target: str, transport: str) -> str:
+    """How a backend is called in what is said of it."""
+    return target if transport == "tcp" else f"{target} over {transport}"
+
+
+def examine(
+    target: str,
+    *,
+    conns: int = MANY,
+    timeout_s: float = TIMEOUT_S,
+    transport: str = "tcp",
+) -> Report:
+    """What the checks find over one transport. Arguments and UsageError as for `check_backend`."""
     if _INSIDE in os.environ:
         raise UsageError(
             "a check is called where the backend is imported: "
@@ -73,7 +131,8 @@ def examine(target: str, *, conns: int = MANY, timeout_s: float = TIMEOUT_S) -> 
     path = os.pathsep.join(folder for folder in places if Path(folder).exists())
     env = (("PYTHONPATH", path), (_INSIDE, "1"))  # what is imported here is imported there
     with _files(conns + SPARE_FILES):
-        return scenarios.examine(Plan(row=row, conns=conns, timeout_s=timeout_s, env=env))
+        plan = Plan(row=row, conns=conns, timeout_s=timeout_s, transport=transport, env=env)
+        return scenarios.examine(plan)
 
 
 @contextmanager

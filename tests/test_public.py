@@ -85,7 +85,7 @@ def test_signatures() -> None:
     """As they are called by others."""
     assert list(inspect.signature(cli.main).parameters) == ["argv"]
     check = inspect.signature(testing.check_backend).parameters
-    assert list(check) == ["target", "conns", "timeout_s"]
+    assert list(check) == ["target", "conns", "timeout_s", "transports"]
     assert [name for name, one in check.items() if one.kind is one.KEYWORD_ONLY] == [
         "conns",
         "timeout_s",

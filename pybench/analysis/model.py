@@ -34,16 +34,17 @@ class Setting:
     """What two rounds must have in common to stand in one table.
 
     server: name of the load server, `local` for one on a loopback address, else its host.
+    transport, inflight, idle: as of a `Cell`.
     engine, threads: of the load server; empty and 0 when not known.  machine: where the client ran.
     timestamps: `kernel` where each echo's arrival was noted.  busy_poll_us: how long the load
     server looked for echoes before it slept.  conns: connections of an open loop,
     whose tables go by rate; 0 for a closed loop, whose tables go by connections.
     options: what else was asked for, key and value, where it is not the usual.
-    inflight, idle: as in `Result`.
     """
 
     server: str
     msize: int
+    transport: str = "tcp"
     think_us: tuple[int, int] = (0, 0)
     runtime_s: float
     warmup_s: float
@@ -466,7 +467,7 @@ def _round_of_result(
             busy_poll_us=server.busy_poll_us,
             options=tuple(sorted((key, _frozen(value)) for key, value in result.options.items())),
             conns=result.conns if result.rate else 0,
-            **axes.point(result),
+            **axes.point(result) | {"transport": printable(result.transport)},
         ),
         rate=result.rate,
         python=printable(python.get("name", "")),
@@ -525,6 +526,8 @@ def _values_of_result(result: Result) -> dict[str, float]:
         values |= {"conn_p95": per.p95, "conn_max": per.max}
     if result.server is not None:
         values["connect_s"] = result.server.connect_s
+        if result.server.handshake_s:
+            values["handshakes_per_s"] = result.conns / result.server.handshake_s
     if result.server_queue is not None:
         values["server_queue_pct"] = 100 * result.server_queue
     return values | _open_loop_values(result)

@@ -16,8 +16,17 @@ from pybench.backends.row import Row
 from pybench.errors import UsageError
 
 
-def unavailable(row: Row) -> str | None:
-    """Why a row cannot run here and what adds it, or None when it can."""
+def unavailable(row: Row, transport: str = "tcp") -> str | None:
+    """Why a row cannot run here, over that transport, and what adds it; None when it can."""
+    reason = row.cannot(transport) or _missing(row)
+    if reason is None and transport == "tls" and row.tls_needs is not None:
+        module, _, distribution = row.tls_needs.partition(" ")
+        if find_spec(module) is None:
+            return f"{distribution}: not installed (pip install {distribution}); its TLS needs it"
+    return reason
+
+
+def _missing(row: Row) -> str | None:
     if sys.version_info < (3, row.since_minor):
         return f"needs Python 3.{row.since_minor} or later"
     if row.until_minor is not None and sys.version_info[:2] > (3, row.until_minor):

@@ -77,7 +77,11 @@ def _program(spec: str) -> Row:
     if "{port}" not in command:
         raise UsageError(f"{spec!r} does not say where {{port}} goes, the port to listen on")
     name = f"{PROGRAM_PREFIX}{_shown(Path(words[0]).name)}"
-    return Row(name, command, PROGRAM_FAMILY, "", command=command, spec=spec)
+    return Row(
+        name, command, PROGRAM_FAMILY, "", command=command, spec=spec,
+        no_unix="a program listens on the TCP port that it is given",
+        no_tls="a program is given no certificate",
+    )  # fmt: skip
 
 
 def _shown(text: str) -> str:

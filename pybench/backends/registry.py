@@ -15,6 +15,8 @@ from pybench.errors import UsageError
 MAPPINGS_PER_THREAD = 3 if sys.version_info >= (3, 11) else 2
 
 _MODULES = {"asyncio": "asyncio_streams"}
+_NO_TLS_OF_SOCKETS = "an event loop's sock_recv and sock_sendall know no TLS"
+_NO_TLS_OF_C = "the rows in C know no TLS"
 _AIOFASTNET = "pybench.backends.rows.aiofastnet:new_event_loop"
 _AIOFASTNET_UVLOOP = "pybench.backends.rows.aiofastnet_uvloop:new_event_loop"
 
@@ -32,6 +34,7 @@ def _on_loop(name: str, like: str, library: str, family: str, loop: str = "") ->
         library,
         library,
         loop=loop or f"{library}:new_event_loop",
+        no_tls=_NO_TLS_OF_SOCKETS if like == "asyncio_sock" else "",
     )
 
 
@@ -97,6 +100,7 @@ ROWS: dict[str, Row] = {
             "asyncio over sockets: await loop.sock_recv, await loop.sock_sendall",
             "asyncio",
             "pybench.backends.rows.asyncio_sock:serve",
+            no_tls=_NO_TLS_OF_SOCKETS,
         ),
         _on_loop("uvloop", "asyncio", "uvloop", "uvloop"),
         _on_loop("uvloop_proto", "asyncio_proto", "uvloop", "uvloop"),
@@ -112,6 +116,7 @@ ROWS: dict[str, Row] = {
             "one thread, selectors.DefaultSelector with a callback per connection",
             "selectors",
             "pybench.backends.rows.selector:serve",
+            no_tls="its callbacks are of plain sockets: a selector knows no TLS",
         ),
         _threaded(
             Row(
@@ -121,17 +126,23 @@ ROWS: dict[str, Row] = {
                 "pybench.backends.rows.thread:serve",
             )
         ),
-        _extension(
-            "c_epoll",
-            "C: one thread, level-triggered epoll, GIL released",
-            "C",
-            "pybench.backends.rows.c:serve_epoll",
+        replace(
+            _extension(
+                "c_epoll",
+                "C: one thread, level-triggered epoll, GIL released",
+                "C",
+                "pybench.backends.rows.c:serve_epoll",
+            ),
+            no_tls=_NO_TLS_OF_C,
         ),
-        _extension(
-            "c_poll",
-            "C: one thread, poll(2), GIL released",
-            "C",
-            "pybench.backends.rows.c:serve_poll",
+        replace(
+            _extension(
+                "c_poll",
+                "C: one thread, poll(2), GIL released",
+                "C",
+                "pybench.backends.rows.c:serve_poll",
+            ),
+            no_tls=_NO_TLS_OF_C,
         ),
         replace(
             _extension(
@@ -142,6 +153,7 @@ ROWS: dict[str, Row] = {
             ),
             threads_per_conn=1,  # their stacks share one mapping
             own_tables=True,
+            no_tls=_NO_TLS_OF_C,
         ),
         replace(
             _extension(
@@ -152,12 +164,16 @@ ROWS: dict[str, Row] = {
                 built_with="liburing-dev and a C compiler",
             ),
             own_tables=True,
+            no_tls=_NO_TLS_OF_C,
         ),
-        _extension(
-            "raw_selector",
-            "Python loop over pybench.rawselect: epoll, recv and send without socket objects",
-            "selectors",
-            "pybench.backends.rows.raw_selector:serve",
+        replace(
+            _extension(
+                "raw_selector",
+                "Python loop over pybench.rawselect: epoll, recv and send without socket objects",
+                "selectors",
+                "pybench.backends.rows.raw_selector:serve",
+            ),
+            no_tls="rawselect reads and writes descriptors, and knows no TLS",
         ),
         Row(
             "asyncio_buffered",
@@ -173,8 +189,14 @@ ROWS: dict[str, Row] = {
             since_minor=12,
         ),
         _on_loop("uvloop_buffered", "asyncio_buffered", "uvloop", "uvloop"),
-        _on_loop("rloop", "asyncio", "rloop", "other loops"),
-        _on_loop("rloop_proto", "asyncio_proto", "rloop", "other loops"),
+        *(
+            replace(
+                _on_loop(name, like, "rloop", "other loops"),
+                no_unix="rloop's create_unix_server is not implemented",
+                no_tls="rloop's servers know no TLS: create_server raises NotImplementedError",
+            )
+            for name, like in (("rloop", "asyncio"), ("rloop_proto", "asyncio_proto"))
+        ),
         _on_loop("rloop_sock", "asyncio_sock", "rloop", "other loops"),
         _on_loop("aiofastnet", "asyncio", "aiofastnet", "other loops", _AIOFASTNET),
         _on_loop("aiofastnet_proto", "asyncio_proto", "aiofastnet", "other loops", _AIOFASTNET),
@@ -204,7 +226,10 @@ ROWS: dict[str, Row] = {
             _of("curio", "curio", "trio", "one task per connection in a task group"),
             until_minor=11,
         ),
-        _of("twisted", "twisted", "frameworks", "a Protocol per connection, epoll reactor"),
+        replace(
+            _of("twisted", "twisted", "frameworks", "a Protocol per connection, epoll reactor"),
+            tls_needs="OpenSSL pyopenssl",
+        ),
         _of("tornado", "tornado", "frameworks", "TCPServer, a coroutine per IOStream"),
         _of(
             "eventlet",

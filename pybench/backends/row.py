@@ -1,6 +1,10 @@
 """What a row is. The registry is `registry.py`; rows of others come from `plugins.py`."""
 
 from dataclasses import dataclass
+from typing import Final
+
+TRANSPORTS: Final = ("tcp", "unix", "tls")
+"""What connections are made of: TCP, Unix sockets of this machine, TLS 1.3 on TCP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,9 @@ class Row:
     built_with: what an extension of ours needs to be built, for the remedy when it is not.
     since_minor, until_minor: of Python 3, the first minor version that has what it needs, and the
         last that its library works on.
+    no_unix, no_tls: why it cannot serve Unix sockets, or TLS; empty where it can. A row that is not
+        ours says so itself, by what it takes: see `contract.py`.
+    tls_needs: what it needs for TLS besides, as `module distribution`; or None.
     """
 
     name: str
@@ -46,6 +53,14 @@ class Row:
     built_with: str = ""
     since_minor: int = 10
     until_minor: int | None = None
+    no_unix: str = ""
+    no_tls: str = ""
+    tls_needs: str | None = None
+
+    def cannot(self, transport: str) -> str:
+        """Why it cannot serve connections of that transport, as a fact of its code; empty where it
+        can. transport: one of TRANSPORTS."""
+        return {"unix": self.no_unix, "tls": self.no_tls}.get(transport, "")
 
     @property
     def libraries(self) -> dict[str, str | None]:

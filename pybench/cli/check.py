@@ -3,7 +3,7 @@
 from pybench import testing
 from pybench.cli.common import FAILED, OK, Parser
 from pybench.errors import UsageError
-from pybench.spec import MAX_CONNS
+from pybench.spec import MAX_CONNS, OPTIONS
 from pybench.units import NS_PER_S, parse_count, parse_duration_ns
 
 
@@ -20,14 +20,24 @@ def run(arguments: list[str]) -> int:
     parser.add_argument(
         "--timeout", default="10s", metavar="TIME", help="when it counts as hung (default 10s)"
     )
+    parser.add_argument(
+        "--transport",
+        metavar="NAME,...",
+        help="tcp, unix, tls (default tcp, and over what else it says it can serve)",
+    )
     options = parser.parse_args(arguments)
     conns = parse_count(options.conns)
     if not 1 <= conns <= MAX_CONNS:
         raise UsageError(f"--conns: {conns} is out of range: 1 to {MAX_CONNS}")
     timeout_s = parse_duration_ns(options.timeout) / NS_PER_S
-    report = testing.examine(options.spec, conns=conns, timeout_s=timeout_s)
-    if report.findings:
-        print(testing.describe(options.spec, report))
-        return FAILED
-    print(f"{options.spec} keeps the contract: {' '.join(report.checks)}")
+    transports = None
+    if options.transport is not None:
+        transports = OPTIONS["transport"].value(vars(options), "--transport")
+    found = testing.examine_over(options.spec, transports, conns=conns, timeout_s=timeout_s)
+    for transport, report in found:
+        called = testing.over(options.spec, transport)
+        if report.findings:
+            print(testing.describe(called, report))
+            return FAILED
+        print(f"{called} keeps the contract: {' '.join(report.checks)}", flush=True)
     return OK

@@ -34,6 +34,8 @@ _HELP: Final = {
     "seed": "of the order of turns (default random)",
     "rate": "open loop: pings/s over all connections, for latencies",
     "engine": "of the load server, epoll or uring; of several, each contender with each",
+    "transport": "what connections are made of: tcp, unix, tls; of several, each contender over"
+    " each",
     "busy_poll": "how long the load server looks before it sleeps, or auto; of several, each"
     " contender with each: 0,auto",
 }

@@ -14,6 +14,10 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import ssl
 
 DEADLINE_S = 30.0
 SMALL_BUFFER = 16 * 1024
@@ -32,24 +36,36 @@ class ClosedError(PeerError):
     """The connection ended before everything had come back."""
 
 
+Address = tuple[str, int] | str
+"""Where to connect to: an address and port, or the name of a Unix socket."""
+
+
 def connect(
-    address: tuple[str, int],
+    address: Address,
     count: int,
     *,
     small_buffers: bool = False,
     timeout_s: float = DEADLINE_S,
+    tls: "ssl.SSLContext | None" = None,
 ) -> list[socket.socket]:
     """`count` connections, made at once, that do not block.
 
-    small_buffers: peers that hold little unread. Raises OSError when one cannot connect, and
+    small_buffers: peers that hold little unread.  tls: with it, their handshakes are made too.
+    Raises OSError when one cannot connect, and
     StalledError when not all did within timeout_s; none is left open then.
     """
     socks: list[socket.socket] = []
+    deadline = time.monotonic() + timeout_s
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
     try:
         for _ in range(count):
-            socks.append(socket.socket())
+            socks.append(socket.socket(family))
             _start_connecting(socks[-1], address, small_buffers)
-        _await_connected(socks, time.monotonic() + timeout_s)
+        _await_connected(socks, deadline)
+        if tls is not None:
+            from pybench.contract.tlspeer import handshakes
+
+            socks = handshakes(socks, tls, deadline)
     except BaseException:
         for sock in socks:
             sock.close()
@@ -57,11 +73,12 @@ def connect(
     return socks
 
 
-def _start_connecting(sock: socket.socket, address: tuple[str, int], small_buffers: bool) -> None:
+def _start_connecting(sock: socket.socket, address: Address, small_buffers: bool) -> None:
     if small_buffers:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if sock.family != socket.AF_UNIX:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setblocking(False)
     code = sock.connect_ex(address)
     if code not in (0, errno.EINPROGRESS):
@@ -121,16 +138,23 @@ class _Talk:
     def step(self, events: int) -> None:
         try:
             if events & selectors.EVENT_WRITE:
-                self.sent += self.sock.send(self.to_send[self.sent : self.sent + self.piece])
-                if self.half_close and self.sent == len(self.to_send):
-                    self.sock.shutdown(socket.SHUT_WR)
+                self._write()
             if events & selectors.EVENT_READ:
                 self._read()
         except ConnectionError as exc:
             raise ClosedError(f"{exc.strerror} {self._so_far()}") from exc
 
+    def _write(self) -> None:
+        with suppress(BlockingIOError):  # of TLS a part is no record yet
+            self.sent += self.sock.send(self.to_send[self.sent : self.sent + self.piece])
+        if self.half_close and self.sent == len(self.to_send):
+            self.sock.shutdown(socket.SHUT_WR)
+
     def _read(self) -> None:
-        data = self.sock.recv(_CHUNK)
+        try:
+            data = self.sock.recv(_CHUNK)
+        except BlockingIOError:
+            return
         if not data:
             raise ClosedError(f"the connection was closed {self._so_far()}")
         self.received += data

@@ -19,6 +19,8 @@ class Worker(Watched, Protocol):
     """What a session knows of the process that serves; `WorkerProcess` is one."""
 
     port: int | None
+    addr: str
+    takes_tls: bool
     ready: bool
     usage: Usage | None
 
@@ -37,8 +39,8 @@ Start = Callable[["Plan", int, int], AbstractContextManager[Worker]]
 def start_worker(plan: "Plan", conns: int, msize: int) -> WorkerProcess:
     """A process of its own, as a campaign starts it."""
     cell = Cell(
-        row=plan.row, conns=conns, msize=msize, runtime_ns=0, warmup_ns=0,
-        env=plan.env,
+        row=plan.row, conns=conns, msize=msize, transport=plan.transport,
+        runtime_ns=0, warmup_ns=0, env=plan.env,
     )  # fmt: skip
     return WorkerProcess(cell, bind="127.0.0.1", cpu=None)
 
@@ -46,6 +48,7 @@ def start_worker(plan: "Plan", conns: int, msize: int) -> WorkerProcess:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What is checked. conns: of the scenario with many.  env: the worker's variables.
+    transport: what the connections are made of.
 
     timeout_s: how long any one thing may take before it counts as hung.  start_s: the same for the
     import, if that is more.  quiet_s: how long nothing may happen for it to count as nothing.
@@ -54,6 +57,7 @@ class Plan:
     row: Row
     conns: int
     timeout_s: float
+    transport: str = "tcp"
     env: EnvSet = ()
     start_s: float = START_S
     quiet_s: float = QUIET_S

@@ -87,6 +87,7 @@ NOT_OF_PROGRAMS = ("call", "early-close")
 
 _CHECK_OF_CODE = {
     "signature": "call",
+    "no_tls": "call",
     "coroutine": "call",
     "returned_value": "call",
     "ready_twice": "ready",
@@ -98,6 +99,7 @@ _HINT_OF_EXCEPTION = {
     "writable",
     "LimitOverrunError": "give the stream a `limit` above msize, or read without a separator",
 }
+_HINT_OF_CODE = {"no_tls": "write `def serve(listener, conns, msize, ready, /, *, tls=None):`"}
 _WHERE_IT_IS_RAISED = "look where it is raised, in the traceback"
 
 
@@ -136,7 +138,8 @@ def finding_of(check: str, error: WorkerError) -> Finding:
     if check == "import":
         return finding(check, str(error), details=error.details)
     if error.code in _CHECK_OF_CODE:
-        return finding(_CHECK_OF_CODE[error.code], str(error), details=error.details)
+        check, hint = _CHECK_OF_CODE[error.code], _HINT_OF_CODE.get(error.code, "")
+        return finding(check, str(error), hint=hint, details=error.details)
     for name in error.exceptions:
         if name in _CHECK_OF_EXCEPTION:
             return finding(_CHECK_OF_EXCEPTION[name], str(error), details=error.details)

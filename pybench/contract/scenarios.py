@@ -6,13 +6,15 @@ hang, a crash or an exit of the backend is so a finding, and never the end of th
 
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from pybench.contract.messages import KIB, MIB, message
 from pybench.contract.peers import reset
 from pybench.contract.plan import Plan
 from pybench.contract.promises import CHECKS, NOT_OF_PROGRAMS, Finding, FoundError
 from pybench.contract.session import Session
+from pybench.contract.tlspeer import TlsPeer
 
 
 def basics(session: Session) -> None:
@@ -137,6 +139,35 @@ def all_leave_at_once(session: Session) -> None:
     session.ends("early-close", all_gone=True)
 
 
+def large_echo(session: Session) -> None:
+    """A message is large."""
+    [sock] = session.connect_all()
+    with session.check("large"):
+        session.echoes([sock])
+    session.ends("large")
+
+
+def brief_half_close(session: Session) -> None:
+    """A peer ends its sending side after a message, and reads on."""
+    first, other = session.connect_all()
+    with session.check("half-close"):
+        session.echoes([first], half_close=True)
+        session.comes_to_its_end(first)
+        session.echoes([other])
+    session.ends("half-close")
+
+
+def ends_without_notice(session: Session) -> None:
+    """Peers close their connections and say nothing of it in TLS."""
+    socks = session.connect_all()
+    with session.check("return"):
+        session.echoes(socks)
+    for sock in socks:
+        if isinstance(sock, TlsPeer):
+            sock.notice = False
+    session.ends("return")
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """conns: None for as many as the caller wants.  needed: without it the others make no sense.
@@ -166,43 +197,79 @@ SCENARIOS = (
 )
 
 
+_OF_ALL: Final = (
+    Scenario(basics, 1, needed=True),
+    Scenario(basics, None, needed=True),
+    Scenario(returns_with_the_last, 5),
+    Scenario(fragments, 3),
+    Scenario(segments, 2),
+    Scenario(large_echo, 1, msize=MIB),
+)
+
+BY_TRANSPORT: Final = {
+    "tcp": SCENARIOS,
+    "unix": (*_OF_ALL, Scenario(brief_half_close, 2)),
+    "tls": (*_OF_ALL, Scenario(ends_without_notice, 3)),
+}
+"""Over what else than TCP it is the library that is asked, less than the code: fewer scenarios. TLS
+knows no half of a connection."""
+
+_NOT_OVER: Final = {
+    "tcp": (),
+    "unix": ("slow-reader", "stall", "reset", "early-close"),
+    "tls": ("slow-reader", "stall", "reset", "early-close", "half-close"),
+}
+"""The checks that they make none of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """findings: at most one of each check.  checks: their names, as far as they apply.
 
-    complete: whether all of them were made.
+    complete: whether all of them were made.  takes_tls: whether the callable has a parameter for
+    TLS.
     """
 
     findings: tuple[Finding, ...]
     checks: tuple[str, ...]
     complete: bool
+    takes_tls: bool = field(default=False, compare=False)
 
 
 def examine(plan: Plan) -> Report:
-    """Run every scenario, or stop after one that the others need."""
+    """Run every scenario of the plan's transport, or stop after one that the others need."""
     is_program = plan.row.command is not None
-    checks = tuple(name for name in CHECKS if not (is_program and name in NOT_OF_PROGRAMS))
+    left_out = (*_NOT_OVER[plan.transport], *(NOT_OF_PROGRAMS if is_program else ()))
+    checks = tuple(name for name in CHECKS if name not in left_out)
     found: dict[str, Finding] = {}
-    complete = True
-    for scenario in SCENARIOS:
+    complete, takes_tls = True, False
+    for scenario in BY_TRANSPORT[plan.transport]:
         if is_program and not scenario.programs:
             continue
-        findings, ended_early = play(scenario, plan)
+        findings, ended_early, said_so = _play(scenario, plan)
+        takes_tls = takes_tls or said_so
         for finding in findings:
             found.setdefault(finding.check, finding)
         if ended_early and scenario.needed:
             complete = False
             break
-    return Report(tuple(found[name] for name in CHECKS if name in found), checks, complete)
+    return Report(
+        tuple(found[name] for name in CHECKS if name in found), checks, complete, takes_tls
+    )
 
 
 def play(scenario: Scenario, plan: Plan) -> tuple[list[Finding], bool]:
     """The findings of a scenario, and whether one of them ended it."""
+    return _play(scenario, plan)[:2]
+
+
+def _play(scenario: Scenario, plan: Plan) -> tuple[list[Finding], bool, bool]:
+    """The same, and whether the callable takes TLS."""
     conns = plan.conns if scenario.conns is None else scenario.conns
     session = Session(plan, conns, scenario.msize)
     try:
         with session:
             scenario.body(session)
     except FoundError as exc:
-        return [*session.findings, exc.finding], True
-    return session.findings, False
+        return [*session.findings, exc.finding], True, session.takes_tls
+    return session.findings, False, session.takes_tls

@@ -23,6 +23,7 @@ from pybench.contract.peers import (
 from pybench.contract.plan import Plan
 from pybench.contract.printed import printed_error
 from pybench.contract.promises import Finding, FoundError, UnlikeError, finding, finding_of
+from pybench.contract.tlspeer import client_context
 from pybench.driver.watch import WORKER_END_S, DeadlineError, Watch
 from pybench.errors import WorkerError
 
@@ -40,18 +41,20 @@ IDLE_TRIES = 3  # a busy loop is busy each time
 class Session:
     """One worker and its peers. A context manager; leaving it ends all of them.
 
-    findings: those after which it went on.
+    findings: those after which it went on.  takes_tls: whether its callable has a parameter for it.
     """
 
     def __init__(self, plan: Plan, conns: int, msize: int) -> None:
         self.conns, self.msize = conns, msize
         self.findings: list[Finding] = []
+        self.takes_tls = False
         self.is_program = plan.row.command is not None
         self.timeout_s = plan.timeout_s
         self._plan = plan
         self._stack = ExitStack()
         self._peers = ExitStack()
         self._connected = 0
+        self._tls = client_context() if plan.transport == "tls" else None
 
     def __enter__(self) -> "Session":
         with ExitStack() as stack:
@@ -65,6 +68,7 @@ class Session:
                     f"it did not come to its call within {start_s:g} s",
                     start_s,
                 )
+            self.takes_tls = self._worker.takes_tls
             self._stack = stack.pop_all()
         return self
 
@@ -150,8 +154,10 @@ class Session:
     def connect(self, count: int) -> list[socket.socket]:
         """So many more peers, all at once."""
         assert self._worker.port is not None
-        address = ("127.0.0.1", self._worker.port)
-        socks = connect(address, count, timeout_s=self.timeout_s)
+        name = self._worker.addr.removeprefix("unix:@")
+        is_unix = name != self._worker.addr
+        address = f"\0{name}" if is_unix else ("127.0.0.1", self._worker.port)
+        socks = connect(address, count, timeout_s=self.timeout_s, tls=self._tls)
         self._connected += count
         return [self._peers.enter_context(sock) for sock in socks]
 
@@ -315,10 +321,11 @@ class Session:
         ready = poll.poll(1000 * self._plan.quiet_s)
         if not ready:
             return
-        data = _available([by_fd[fd] for fd, _ in ready])
-        if not data:
-            raise UnlikeError(f"{len(ready)} of {len(socks)} connections were closed")
-        raise UnlikeError(f"{len(ready)} of {len(socks)} connections got bytes: {data[:40]!r}")
+        data, closed = _available([by_fd[fd] for fd, _ in ready])
+        if data:
+            raise UnlikeError(f"{len(ready)} of {len(socks)} connections got bytes: {data[:40]!r}")
+        if closed:
+            raise UnlikeError(f"{closed} of {len(socks)} connections were closed")
 
     def is_idle(self) -> None:
         """The worker sleeps.
@@ -344,11 +351,19 @@ def _is_busy(used: Cpu, wall_s: float) -> bool:
     return used.ran_s >= MIN_CPU * wall_s and used.ran_s + used.waited_s >= MAX_BUSY * wall_s
 
 
-def _available(socks: Sequence[socket.socket]) -> bytes:
-    """What there is to read now, and is then out of the way."""
-    found = b""
+def _available(socks: Sequence[socket.socket]) -> tuple[bytes, int]:
+    """What there is to read now, and is then out of the way; and how many have ended.
+
+    TLS also carries what is for nobody to read.
+    """
+    found, closed = b"", 0
     for sock in socks:
-        with suppress(OSError):
+        try:
             while data := sock.recv(64 * KIB):
                 found += data
-    return found
+            closed += 1
+        except BlockingIOError:
+            continue
+        except OSError:
+            closed += 1
+    return found, closed

@@ -256,6 +256,10 @@ def _server(server: Server, measurement: Measurement) -> ServerUsage:
         sys_s=measurement.sys_ns / NS_PER_S,
         wall_s=measurement.window_ns / NS_PER_S,
         connect_s=server.connect_s,
+        handshake_s=None
+        if measurement.handshake_ns is None
+        else measurement.handshake_ns / NS_PER_S,
+        tls_cipher=measurement.cipher,
         version=measurement.version,
         waits=measurement.waits,
         events=measurement.events,

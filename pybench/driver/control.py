@@ -25,6 +25,7 @@ LINE_MAX = 4096
 CONNECT_TIMEOUT_S = 10.0
 IDLE_S, PROBE_S, PROBES = 5, 5, 2
 """How soon a load server whose machine is gone is missed: 15 s."""
+NO_PIN = 64 * "0"
 TOKEN_VARIABLE = "PYBENCH_TOKEN"
 TOKEN_MAX = 256
 
@@ -34,6 +35,7 @@ SLICES_MAX = 600  # in a result; a server takes 1000
 BOUNDS = ("mean", "p50", "p75", "p90", "p95", "p99", "p999", "max")
 TIMES = ("warmup_ms", "runtime_ms")  # of a request; a turn has its own
 LOST_CAUSES = ("reset", "closed", "corrupt", "error")
+LOST_BY_TLS = "tls"  # a server says it with TLS only
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class Measurement:
     was spent looking in vain.
     in_flight_ns: time that connections spent awaiting an echo, added up; pings that the ends of the
     window cut in two count as far as they lie inside. None from servers that do not say.
+    handshake_ns: with TLS, of the time of connecting, while any handshake was under way.
+    cipher: with TLS, the cipher suite.
     queue: with kernel times, what echoes lay in the load server's machine before they were read.
     corrected: with a rate, the open loop's own figures.
     slices: of the window, when they were asked for.
@@ -121,6 +125,8 @@ class Measurement:
     idle_ns: int = 0
     in_flight_ns: int | None = None
     drained: int | None = None
+    handshake_ns: int | None = None
+    cipher: str = ""
     queue: "Queue | None" = None
     corrected: "Corrected | None" = None
     slices: "tuple[Slice, ...]" = ()
@@ -327,7 +333,7 @@ def _measurement(
         latency_sum_ns=_number(result["latency_sum_ns"]),
         latency_max_ns=_number(result["latency_max_ns"]),
         lost=_number(result["lost"]),
-        lost_by={cause: _number(result.get(f"lost_{cause}", "0")) for cause in LOST_CAUSES},
+        lost_by=_lost_by(result),
         engine=result["engine"],
         threads=_number(result["threads"]),
         user_ns=_number(result["user_ns"]),
@@ -346,6 +352,8 @@ def _measurement(
         idle_ns=_number(result.get("idle_ns", "0")),
         in_flight_ns=_number(result["in_flight_ns"]) if "in_flight_ns" in result else None,
         drained=_number(result["drained"]) if "drained" in result else None,
+        handshake_ns=_number(result["tls_handshake_ns"]) if "tls_handshake_ns" in result else None,
+        cipher=_printable(result.get("tls_cipher", "")),
         queue=_queue(result),
         corrected=corrected,
         idle_lost=_number(result.get("idle_lost", "0")),
@@ -355,6 +363,11 @@ def _measurement(
         held = sum(corrected.histogram.values())
         _check_sum("corrected histogram", held, measurement.messages)
     return measurement
+
+
+def _lost_by(result: dict[str, str]) -> dict[str, int]:
+    causes = [*LOST_CAUSES, *([LOST_BY_TLS] if f"lost_{LOST_BY_TLS}" in result else [])]
+    return {cause: _number(result.get(f"lost_{cause}", "0")) for cause in causes}
 
 
 def _check_sum(name: str, held: int, messages: int) -> None:
@@ -453,20 +466,22 @@ def request_line(
     addr: str,
     port: int,
     *asked: object,
+    pin: str = "",
     turns: bool = False,
     seed: int = 0,
     slice_ms: int = 0,
 ) -> bytes:
-    """The request for one test of the worker that listens on addr and port.
+    """The request for one test of the worker that listens on addr and port; 0 for a Unix socket.
 
     asked: the cell and, where there is one, the placement: what they have of the options that the
     load server is told of (`spec/options.py`). An option that is left to the server is no word:
     older servers may not know it.  turns: the times are told with each turn, not here.
+    pin: the fingerprint of the worker's certificate, with TLS.
     seed: of what the load server draws at random. With that of the round all rows of a round meet
     the same arrivals, and each round others.
     slice_ms: of the window's slices; 0: it is not cut, as that of a turn never is.
     """
-    words: dict[str, object] = {"v": 2, "addr": addr, "port": port}
+    words: dict[str, object] = {"v": 2, "addr": addr} | ({"port": port} if port else {})
     for option in OPTIONS.values():
         if option.wire is not None:
             values = (getattr(one, option.field) for one in asked if hasattr(one, option.field))
@@ -475,6 +490,8 @@ def request_line(
         words = {key: words[key] for key in words if key not in TIMES} | {"turns": 1}
     if "arrivals" in words and seed:
         words["seed"] = seed
+    if pin:
+        words["pin"] = pin
     if slice_ms:
         words["slice_ms"] = slice_ms
     if secret := token():
@@ -501,9 +518,11 @@ def lacks_slices(error: str) -> bool:
 def unsupported(server: HostPort, bind: str, cell: Cell) -> str | None:
     """Why the server cannot run tests like cell, in its own words; None when it can.
 
-    It is asked for one connection to a listener at bind, and left when it has made it. Whatever
-    else goes wrong is not told here: the rounds will meet it and say it.
+    It is asked for one connection to a listener at bind, and left when it has made it; over TLS, to
+    where nobody listens. Whatever else goes wrong is not told here: the rounds will meet it and say
+    it.
     """
+    over_tls = cell.transport == "tls"
     trial = dataclasses.replace(cell, conns=1, idle=0)
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     try:
@@ -512,7 +531,10 @@ def unsupported(server: HostPort, bind: str, cell: Cell) -> str | None:
             ControlConnection(server) as control,
             selectors.DefaultSelector() as selector,
         ):
-            control.request(bind, listener.getsockname()[1], trial)
+            port = listener.getsockname()[1]
+            if over_tls:
+                listener.close()
+            control.request(bind, port, trial, pin=NO_PIN if over_tls else "")
             selector.register(control, selectors.EVENT_READ)
             while not control.connected and selector.select(CONNECT_TIMEOUT_S):
                 control.receive()
@@ -622,12 +644,13 @@ class ControlConnection:
         addr: str,
         port: int,
         *asked: object,
+        pin: str = "",
         turns: bool = False,
         seed: int = 0,
         slice_ms: int = 0,
     ) -> None:
         """Ask for a test of the worker at addr and port; see `request_line`."""
-        line = request_line(addr, port, *asked, turns=turns, seed=seed, slice_ms=slice_ms)
+        line = request_line(addr, port, *asked, pin=pin, turns=turns, seed=seed, slice_ms=slice_ms)
         self._send(line)
 
     def ready(self) -> None:

@@ -345,8 +345,9 @@ class _Seat:
         try:
             self._control = self._stack.enter_context(ControlConnection(self._context.server))
             self._watch.add(self._control)
+            worker, entrant = self._worker, self.entrant
             self._control.request(
-                self._context.bind, port, self.entrant.cell, self.entrant.placement, turns=True
+                worker.addr, port, entrant.cell, entrant.placement, pin=worker.pin, turns=True
             )
         except (ServerError, ProtocolError) as exc:
             self.fail(exc)

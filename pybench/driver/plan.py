@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pybench import backends
 from pybench.analysis import stamps
 from pybench.backends import interpreters
-from pybench.driver import preflight
-from pybench.driver.control import local_address_towards, unsupported
+from pybench.driver import certificate, preflight
+from pybench.driver.control import ControlConnection, local_address_towards, unsupported
 from pybench.driver.loadserver import LoadServer, executable
 from pybench.errors import PreflightError
 from pybench.machine.placement import Placement, place
@@ -78,6 +78,7 @@ def make_plan(campaign: Campaign, done: Sequence[Result] = ()) -> Plan:
         bind = campaign.bind or LOOPBACK
     else:
         bind = campaign.bind or local_address_towards(campaign.server)
+    check_transports(campaign)
     _check_server(campaign, bind)
     unavailable, left_out = _sort_out(campaign, bind)
     done = _still_done(done, unavailable)
@@ -131,15 +132,33 @@ def tasks_in_order(campaign: Campaign, cells: Sequence[Cell]) -> Iterator[Task]:
         yield from (Task(number, cell) for cell in order)
 
 
+def check_transports(campaign: Campaign) -> None:
+    """Raise PreflightError when this machine cannot serve what connections are to be made of, and
+    ServerError when the load server is not there."""
+    if "tls" in campaign.transport and (reason := certificate.missing()) is not None:
+        raise PreflightError(reason)
+    if "unix" in campaign.transport and campaign.server is not None:
+        with ControlConnection(campaign.server) as control:
+            if not control.local:
+                raise PreflightError(
+                    f"a Unix socket is of one machine, and the load server at {campaign.server} is"
+                    " on another: leave out the transport unix, or --server"
+                )
+
+
 def _check_server(campaign: Campaign, bind: str) -> None:
-    """Raise PreflightError when the load server lacks the engine or the times asked for."""
-    if campaign.engine is None and campaign.timestamps is None:
+    """Raise PreflightError when the load server lacks the engine, the times or TLS asked for."""
+    over_tls = "tls" in campaign.transport
+    if campaign.engine is None and campaign.timestamps is None and not over_tls:
         return
     with ExitStack() as stack:
         address = campaign.server
         if address is None:
             address = stack.enter_context(LoadServer(listen=bind)).address
-        reason = unsupported(address, bind, campaign.cells[0])
+        trial = dataclasses.replace(
+            campaign.cells[0], transport="tls" if over_tls else axes.AXES["transport"].usual
+        )
+        reason = unsupported(address, bind, trial)
     if reason is not None:
         raise PreflightError(f"the load server cannot do this: {reason}")
 
@@ -163,6 +182,8 @@ def _sort_out(campaign: Campaign, bind: str) -> tuple[dict[Cell, str], dict[Cell
             fatal.append(obstacle)
     if fatal:
         raise PreflightError(_refusal(fatal))
+    if unavailable and all(c.row.cannot(c.transport) for c in campaign.cells):
+        raise PreflightError("; ".join(dict.fromkeys(map(_cannot, unavailable))))
     if len(skipped) == len(campaign.cells):
         raise PreflightError(f"no cell can run here: {next(iter(skipped.values()))}")
     return unavailable, skipped
@@ -170,13 +191,23 @@ def _sort_out(campaign: Campaign, bind: str) -> tuple[dict[Cell, str], dict[Cell
 
 def _unavailable(campaign: Campaign) -> dict[Cell, str]:
     """Cells whose row cannot run under their interpreter, each with the reason."""
-    here = {row: backends.unavailable(row) for row in campaign.rows}
+    here = {
+        (row, transport): backends.unavailable(row, transport)
+        for row in campaign.rows
+        for transport in campaign.transport
+    }
     elsewhere = {one: interpreters.unavailable(one, campaign.func) for one in campaign.pythons}
     reasons = {
-        cell: here[cell.row] if cell.python is None else elsewhere[cell.python].get(cell.func)
+        cell: here[cell.row, cell.transport]
+        if cell.python is None
+        else cell.row.cannot(cell.transport) or elsewhere[cell.python].get(cell.func)
         for cell in campaign.cells
     }
     return {cell: reason for cell, reason in reasons.items() if reason is not None}
+
+
+def _cannot(cell: Cell) -> str:
+    return f"{cell.label} cannot serve {cell.transport}: {cell.row.cannot(cell.transport)}"
 
 
 def _refusal(obstacles: Sequence[preflight.Obstacle]) -> str:

@@ -51,8 +51,8 @@ def obstacles(campaign: Campaign, bind: str) -> list[Obstacle]:
         each = f", {row.mappings_per_conn} per thread,"
         of_all = [
             *_short(tables, limits.tables(conns), 0),
-            *_short(ports, conns, 0),
-            *_short(tracked, conns, SPARE_TRACKED),
+            *_short(ports, 0 if cell.transport == "unix" else conns, 0),
+            *_short(tracked, 0 if cell.transport == "unix" else conns, SPARE_TRACKED),
         ]
         of_row = [
             *_short(files, 0 if row.own_tables else conns, limits.SPARE_FILES),

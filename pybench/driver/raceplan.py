@@ -16,7 +16,7 @@ from pybench.driver import preflight
 from pybench.driver.control import local_address_towards, unsupported
 from pybench.driver.heat import Entrant
 from pybench.driver.loadserver import LoadServer, executable
-from pybench.driver.plan import LOOPBACK
+from pybench.driver.plan import LOOPBACK, check_transports
 from pybench.errors import PreflightError
 from pybench.machine import limits
 from pybench.machine.limits import Limit
@@ -57,6 +57,7 @@ def make_plan(race: Race) -> RacePlan:
         bind = campaign.bind or LOOPBACK
     else:
         bind = campaign.bind or local_address_towards(campaign.server)
+    check_transports(campaign)
     _check_rows(race)
     _check_server(race, bind)
     if obstacles := preflight.obstacles(campaign, bind):
@@ -85,14 +86,20 @@ def _check_rows(race: Race) -> None:
 def unavailable(contender: Contender) -> str | None:
     """Why its row cannot run under its interpreter, or None when it can."""
     if contender.python is None:
-        return backends.unavailable(contender.row)
+        return backends.unavailable(contender.row, contender.transport)
+    if reason := contender.row.cannot(contender.transport):
+        return reason
     func = contender.row.asked_for_as
     return interpreters.unavailable(contender.python, [func]).get(func)
 
 
 def _check_server(race: Race, bind: str) -> None:
-    """Raise PreflightError when the load server lacks an engine that was asked for."""
-    asked = {c.engine: c for c in race.contenders if c.engine is not None}
+    """Raise PreflightError when the load server lacks an engine that was asked for, or TLS."""
+    asked = {
+        (c.engine, c.transport == "tls"): c
+        for c in race.contenders
+        if c.engine is not None or c.transport == "tls"
+    }
     if not asked:
         return
     with ExitStack() as stack:

@@ -174,7 +174,10 @@ def _run_once(
             memory.before(worker.measured_pids())
             control.on_mark(partial(_mark, meter, memory))
             placement = context.placement.for_conns(cell.all_conns)
-            control.request(context.bind, port, cell, placement, seed=number, slice_ms=slice_ms)
+            control.request(
+                worker.addr, port, cell, placement,
+                pin=worker.pin, seed=number, slice_ms=slice_ms,
+            )  # fmt: skip
             _await_ready(watch, worker, control, cell, timeouts)
             monitor.connected()
             meter.begin()

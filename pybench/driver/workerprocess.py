@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from typing import IO, Any
 
 from pybench.backends.start import python_command
+from pybench.driver.certificate import certificate
 from pybench.driver.scratch import scratch_file
 from pybench.errors import WorkerError
 from pybench.spec import Cell
@@ -33,13 +34,20 @@ PROGRAM_END_S = 3.0  # how long a supervisor may take to end its program
 class WorkerProcess:
     """One worker of one round. A context manager: leaving it kills what still runs.
 
-    cell: its row, connections and variables.  bind: numeric address to listen on.
+    cell: its row, connections, transport and variables.  bind: numeric address to listen on.
     cpu: to pin to, or None.
-    After `receive`: port, python, ready, usage and silent are what it has said so far.
+    After `receive`: port, python, takes_tls, ready, usage and silent are what it has said so far.
+    addr: where it listens, in the words of a request; on a Unix socket once it has a port, which is
+    0 then.  pin: the fingerprint of its certificate, or empty.
+    Raises WorkerError when it cannot be started.
     """
 
     def __init__(self, cell: Cell, *, bind: str, cpu: int | None) -> None:
         self.port: int | None = None
+        self.addr = bind
+        of_run = certificate() if cell.transport == "tls" else None
+        self.pin = "" if of_run is None else of_run.pin
+        self.takes_tls = False
         self.ready = False
         self.usage: Usage | None = None
         self.python: dict[str, Any] = {}
@@ -53,7 +61,12 @@ class WorkerProcess:
             lifeline_fd, ours = os.pipe()  # the kernel closes our end when we end, however we do
             stack.callback(os.close, ours)
             try:
-                self._process = _start(cell, bind, cpu, events_fd, lifeline_fd, self._output)
+                fds = _Descriptors(
+                    events=events_fd,
+                    lifeline=lifeline_fd,
+                    certificate=None if of_run is None else of_run.fd,
+                )
+                self._process = _start(cell, bind, cpu, fds, self._output)
                 stack.callback(self.kill)
                 self._pidfd = os.pidfd_open(self._process.pid)
             except OSError as exc:
@@ -153,6 +166,9 @@ class WorkerProcess:
         match event:
             case Listening():
                 self.port, self.python = event.port, event.python
+                self.takes_tls = event.takes_tls
+                if event.name:
+                    self.addr = f"unix:@{event.name}"
                 self._program_pid = event.pid
             case Ready():
                 self.ready = True
@@ -188,8 +204,17 @@ class WorkerProcess:
         return f"; it last printed: {last[0]}" if last else ""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Descriptors:
+    """What the process inherits. certificate: None where it needs none."""
+
+    events: int
+    lifeline: int
+    certificate: int | None
+
+
 def _start(
-    cell: Cell, bind: str, cpu: int | None, events_fd: int, lifeline_fd: int, output: IO[bytes]
+    cell: Cell, bind: str, cpu: int | None, fds: _Descriptors, output: IO[bytes]
 ) -> "subprocess.Popen[bytes]":
     """The worker's process, or its supervisor's. Raises OSError."""
     row = cell.row
@@ -197,10 +222,12 @@ def _start(
         "row": dataclasses.asdict(row),
         "conns": cell.all_conns,
         "msize": cell.msize,
+        "transport": cell.transport,
         "bind": bind,
         "cpu": cpu,
-        "events_fd": events_fd,
-        "lifeline_fd": lifeline_fd,
+        "certificate_fd": fds.certificate,
+        "events_fd": fds.events,
+        "lifeline_fd": fds.lifeline,
     }
     module = "pybench.worker.supervisor" if row.command else "pybench.worker.__main__"
     executable = sys.executable if cell.python is None else cell.python.path
@@ -211,6 +238,6 @@ def _start(
         stdin=subprocess.PIPE if row.command else subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
-        pass_fds=(events_fd, lifeline_fd),
+        pass_fds=[fd for fd in dataclasses.astuple(fds) if fd is not None],
         start_new_session=True,  # a Ctrl-C at the terminal is the driver's to handle
     )

@@ -185,6 +185,14 @@ METRICS: Final[dict[str, Metric]] = {
             write=lambda seconds: duration_text(seconds * 1e9),
         ),
         Metric(
+            name="handshakes",
+            key="handshakes_per_s",
+            quantity="handshakes_per_s",
+            title="TLS handshakes per second while connecting (both ends together)",
+            unit="1/s",
+            write=rate_text,
+        ),
+        Metric(
             name="idle_memory",
             key="idle_kib_per_conn",
             quantity="idle_kib_per_conn",
@@ -213,7 +221,7 @@ METRICS: Final[dict[str, Metric]] = {
 
 MEMORY_TABLES: Final = ("idle_memory", "busy_memory", "peak_memory")
 DEFAULT_TABLES: Final = (
-    *("mps", "rel", "lat95", "lat50", "user", "cpu", "jain", "queue", "connect"),
+    *("mps", "rel", "lat95", "lat50", "user", "cpu", "jain", "queue", "connect", "handshakes"),
     *MEMORY_TABLES,
 )
 OPEN_LOOP_TABLES: Final = (

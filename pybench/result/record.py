@@ -58,7 +58,7 @@ class PerConn(Struct, frozen=True, kw_only=True):
     lost: Annotated[Count, key("those that ended early, for any cause", unit="connections")]
     lost_by: Annotated[
         dict[str, Count],
-        key("the same by cause: `reset closed corrupt error`", unit="connections"),
+        key("the same by cause: `reset closed corrupt error`, with TLS `tls`", unit="connections"),
     ] = field(default_factory=dict)
     percentiles: Annotated[
         list[Count], key("5th, 10th, ... 95th percentile over the connections", unit="messages")
@@ -126,6 +126,11 @@ class ServerUsage(Struct, frozen=True, kw_only=True, gc=False):
     sys_s: Annotated[Number, key("CPU time of its ping threads in the kernel", unit="s")]
     wall_s: Annotated[Number, key("length of the window", unit="s")]
     connect_s: Annotated[Number, key("how long it took to connect all", unit="s")]
+    handshake_s: Annotated[
+        Number | None,
+        key("TLS: of connect_s, while any handshake was under way", unit="s", since="0.2.0"),
+    ] = None
+    tls_cipher: Annotated[str, key("TLS: the cipher suite", since="0.2.0")] = ""
     version: Annotated[str, key("of pybench-server")] = ""
     waits: Annotated[Count, key("waits for events")] = 0
     events: Annotated[Count, key("ready connections that the waits gave")] = 0
@@ -234,6 +239,9 @@ class Result(Struct, frozen=True, kw_only=True):
     func: Annotated[str, key("the row, with what sets it apart: `asyncio[py3.12,NAME=VALUE]`")]
     conns: Annotated[Positive, key("connections")]
     msize: Annotated[Positive, key("size of a message", unit="bytes")]
+    transport: Annotated[
+        str, key("what connections were made of: `tcp`, `unix` or `tls`", since="0.2.0")
+    ] = "tcp"
     inflight: Annotated[
         Positive, key("pings in flight on each connection", unit="pings", since="0.2.0")
     ] = 1

@@ -35,6 +35,9 @@ class Axis:
         return usual
 
 
+_TRANSPORT_TITLES: Final = {"tcp": "TCP", "unix": "Unix sockets", "tls": "TLS 1.3"}
+
+
 def _inflight_title(inflight: int) -> str:
     return f"{inflight} ping{'' if inflight == 1 else 's'} in flight a connection"
 
@@ -46,6 +49,11 @@ def _idle_title(idle: int) -> str:
 AXES: Final = {
     axis.name: axis
     for axis in (
+        Axis(
+            "transport",
+            lambda name: f"over {name}",
+            lambda name: _TRANSPORT_TITLES.get(name, str(name)),
+        ),
         Axis("inflight", lambda n: f"{n} in flight", _inflight_title),
         Axis("idle", lambda n: f"{count_label(n)} idle", _idle_title, count_label),
     )

@@ -107,8 +107,6 @@ class Campaign(CampaignOptions):
 
     def to_record(self) -> "CampaignRecord":
         """The campaign as the header line of a results file holds it."""
-        from msgspec import UNSET
-
         from pybench.result.campaign import CampaignRecord, InterpreterRecord
 
         record = {option.key: getattr(self, option.field) for option in OPTIONS.values()}
@@ -116,7 +114,7 @@ class Campaign(CampaignOptions):
         record["msize"] = self.msize[0] if len(self.msize) == 1 else self.msize
         for name, axis in axes.AXES.items():
             if record[name] == (axis.usual,):
-                record[name] = UNSET
+                del record[name]
         record["runtime_s"] = self.runtime_ns / NS_PER_S
         record["warmup_s"] = self.warmup_ns / NS_PER_S
         record["server"] = None if self.server is None else str(self.server)
@@ -195,6 +193,7 @@ def _check_together(campaign: Campaign, names: Callable[[str], str]) -> None:
             f"{names('timestamps')} {campaign.timestamps}: the engine {campaign.engine} cannot;"
             f" only {names('engine')} epoll can"
         )
+    _check_transports(campaign, names)
     if campaign.server is not None and campaign.server_cpus is not None:
         raise UsageError(
             f"{names('server_cpus')} pins the embedded load server; with {names('server')}"
@@ -219,4 +218,19 @@ def _check_load(campaign: Campaign, names: Callable[[str], str]) -> None:
     if conns + idle > MAX_CONNS:
         raise UsageError(
             f"{names('conns')} {conns} and {names('idle')} {idle}: at most {MAX_CONNS} together"
+        )
+
+
+def _check_transports(campaign: Campaign, names: Callable[[str], str]) -> None:
+    """What the load server can do over some transports only."""
+    if "tls" in campaign.transport and campaign.engine not in (None, "epoll"):
+        raise UsageError(
+            f"{names('transport')} tls: the engine {campaign.engine} knows no TLS; only"
+            f" {names('engine')} epoll does"
+        )
+    other = [one for one in campaign.transport if one != "tcp"]
+    if campaign.timestamps is not None and other:
+        raise UsageError(
+            f"{names('timestamps')} {campaign.timestamps}: the kernel notes when TCP's bytes"
+            f" arrive, not those of {names('transport')} {','.join(other)}"
         )

@@ -10,6 +10,8 @@ from pybench.spec.parse import EnvSet
 
 (USUAL_MSIZE,) = OPTIONS["msize"].usual
 """The size of a message that goes without saying, in bytes."""
+(USUAL_TRANSPORT,) = OPTIONS["transport"].usual
+"""What connections are made of when nobody says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +19,7 @@ class Cell(RoundOptions):
     """One combination to measure: a row at a number of connections, as all of its campaign.
 
     conns: connections that are pinged, >= 1.  msize: bytes of a message, >= 1.
+    transport: what they are made of, one of `backends.row.TRANSPORTS`.
     inflight: pings in flight on each of them, >= 1.  idle: connections that are open besides.
     rate: pings per second over all connections, 0 for the closed loop.
     rate_auto: a sweep of rates up to the knee; each of its steps is a cell with a rate.
@@ -27,6 +30,7 @@ class Cell(RoundOptions):
     row: Row
     conns: int
     msize: int = USUAL_MSIZE
+    transport: str = USUAL_TRANSPORT
     inflight: int = 1
     idle: int = 0
     rate: int = 0
@@ -52,8 +56,8 @@ class Cell(RoundOptions):
     def __str__(self) -> str:
         rate = f" at {self.rate}/s" if self.rate else ""
         size = "" if self.msize == USUAL_MSIZE else f" ({self.msize} bytes)"
-        load = f" ({words})" if (words := axes.words(self)) else ""
-        return f"{self.label}{size} x {self.conns}{load}{rate}"
+        at = f" ({words})" if (words := axes.words(self)) else ""
+        return f"{self.label}{size} x {self.conns}{at}{rate}"
 
 
 def row_label(func: str, env: EnvSet, python: str = "") -> str:

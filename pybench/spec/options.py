@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from pybench.backends import Row
 from pybench.backends.interpreters import Interpreter, identify
+from pybench.backends.row import TRANSPORTS
 from pybench.errors import UsageError
 from pybench.spec import parse
 from pybench.spec.address import HostPort
@@ -124,6 +125,11 @@ def _ms(key: str) -> Wire:
     return lambda value_ns: {key: value_ns // NS_PER_MS}
 
 
+def _transport(value: str | None) -> Mapping[str, object]:
+    """A Unix socket is in the address."""
+    return {"transport": "tls"} if value == "tls" else {}
+
+
 def _think(value_us: tuple[int, int]) -> Mapping[str, object]:
     low, high = value_us
     return {"think_min_us": low, "think_max_us": high} if high else {}
@@ -185,6 +191,11 @@ class CampaignOptions(RoundOptions):
         "msize", parse.sizes(1, MAX_MSIZE), "BYTES,...",
         "sizes of a message: 64,1k,64KiB; k is 1000",
         default="64", wire=_word("msize"), words="message size",
+    )  # fmt: skip
+    transport: tuple[str, ...] = _option(
+        "transport", parse.words_of(TRANSPORTS), "NAME,...",
+        "what connections are made of: tcp, unix (sockets of this machine), tls (TLS 1.3)",
+        default="tcp", wire=_transport, words="transport",
     )  # fmt: skip
     inflight: tuple[int, ...] = _option(
         "inflight", parse.counts(1, MAX_INFLIGHT), "K,...",

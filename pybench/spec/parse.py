@@ -134,6 +134,11 @@ def one_of(words: tuple[str, ...]) -> Callable[[str], str]:
     return parse
 
 
+def words_of(words: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    """A parser of some of these words with commas between them, each once: `tcp,tls`."""
+    return lambda text: tuple(dict.fromkeys(one_of(words)(word) for word in split_list(text)))
+
+
 def env_sets(texts: Sequence[str]) -> tuple[EnvSet, ...]:
     """Each set of variables once, in the order given."""
     return tuple(dict.fromkeys(map(parse_env, texts)))

@@ -1,8 +1,8 @@
 """What a race measures: contenders that are alive together, and how well it must be known.
 
-A contender is a row with all that sets it apart: an interpreter, variables, a number of pings in
-flight or of idle connections, an engine or a busy poll of the load server. `Race.from_options`
-makes them of words and options; what all of a race have in common is a `Campaign` of their rows.
+A contender is a row with all that sets it apart: an interpreter, variables, where it stands on the
+axes of a cell (`axes.py`), an engine or a busy poll of the load server. `Race.from_options` makes
+them of words and options; what all of a race have in common is a `Campaign` of their rows.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from pybench.backends.plugins import PROGRAM_PREFIX, split_name
 from pybench.errors import UsageError
 from pybench.spec import axes, parse
 from pybench.spec.campaign import Campaign
-from pybench.spec.cell import Cell, row_label
+from pybench.spec.cell import USUAL_TRANSPORT, Cell, row_label
 from pybench.spec.options import OPTIONS, Option
 from pybench.units import NS_PER_MS, NS_PER_S, split_list
 
@@ -78,7 +78,7 @@ class Contender:
     """One of a race.
 
     label: what it is called, unlike all others.  row: what it runs.
-    python, env, inflight, idle: as of a `Cell`.
+    python, env, transport, inflight, idle: as of a `Cell`.
     engine: of the load server, None for its usual one.  busy_poll_us: of the load server, None
     where placement decides.
     """
@@ -87,6 +87,7 @@ class Contender:
     row: Row
     python: Interpreter | None = None
     env: parse.EnvSet = ()
+    transport: str = USUAL_TRANSPORT
     inflight: int = 1
     idle: int = 0
     engine: str | None = None

@@ -1,9 +1,9 @@
 """The worker: a fresh process that runs one backend once. The system under test.
 
 Started by `driver/workerprocess.py` with one argument, SPEC in JSON:
-`{"row": {...}, "conns":, "msize":, "bind":, "cpu":, "events_fd":, "lifeline_fd":}`. It speaks only
-through the pipe `events_fd`, in the words of `protocol.py`. Standard output and error belong to the
-backend.
+`{"row": {...}, "conns":, "msize":, "transport":, "bind":, "cpu":, "certificate_fd":, "events_fd":,
+"lifeline_fd":}`. It speaks only through the pipe `events_fd`, in the words of `protocol.py`.
+Standard output and error belong to the backend.
 
 Nothing but the backend runs between `ready` and `done`: no timer, no thread, no progress.
 """
@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pybench import backends
 from pybench.backends.interpreters import describe_self
@@ -26,8 +26,11 @@ from pybench.worker.process import (
     raise_file_limit,
 )
 from pybench.worker.protocol import Code, Done, Event, Listening, Writer
-from pybench.worker.serving import serve_once
+from pybench.worker.serving import serve_once, takes_tls
 from pybench.worker.tree import end_tree
+
+if TYPE_CHECKING:
+    from pybench.backends.tls import TlsContext
 
 MAX_BACKLOG = 65535  # the kernel lowers it to net.core.somaxconn
 
@@ -41,6 +44,14 @@ def listen(address: str) -> socket.socket:
     except OSError as exc:
         listener.close()
         raise cannot_bind(address, exc) from exc
+    return listener
+
+
+def listen_unix() -> socket.socket:
+    """A listening Unix socket with an abstract name that the kernel chooses: no file is left."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind("")
+    listener.listen(MAX_BACKLOG)
     return listener
 
 
@@ -64,15 +75,39 @@ def run(spec: dict[str, Any], writer: Writer) -> int:
         step = "import"
         serve = backends.load(row)
         step = "setup"
-        listener = listen(spec["bind"])
-        writer.send(Listening(listener.getsockname()[1], describe_self(row.libraries)))
+        tls = _tls_context(spec["certificate_fd"])
+        listener = listen_unix() if spec["transport"] == "unix" else listen(spec["bind"])
+        writer.send(
+            Listening(
+                0 if listener.family == socket.AF_UNIX else listener.getsockname()[1],
+                describe_self(row.libraries),
+                name=_abstract_name(listener),
+                takes_tls=takes_tls(serve),
+            )
+        )
         step = "raised"
-        serve_once(serve, listener, spec["conns"], spec["msize"], send)
+        serve_once(serve, listener, spec["conns"], spec["msize"], send, tls=tls)
     except BaseException as exc:
         end_tree()
         writer.send(failed(exc, step))
         return 1
     return 0
+
+
+def _tls_context(certificate_fd: int | None) -> "TlsContext | None":
+    """The context for the certificate that was inherited, if one was."""
+    if certificate_fd is None:
+        return None
+    from pybench.backends.tls import server_context  # others need not carry ssl
+
+    return server_context(f"/proc/self/fd/{certificate_fd}")
+
+
+def _abstract_name(listener: socket.socket) -> str:
+    """Of a Unix socket, without its leading zero byte."""
+    if listener.family != socket.AF_UNIX:
+        return ""
+    return bytes(listener.getsockname()[1:]).decode("ascii")
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ Code = Literal[
     "bind",  # the address to listen on is not ours
     "import",  # the module is not imported, or has no such callable
     "signature",  # serve does not take the four arguments
+    "no_tls",  # serve does not take the one for TLS, which was asked for
     "coroutine",  # serve is a coroutine function, and has not run
     "returned_value",  # serve returned something else than None
     "ready_twice",  # ready() was called again
@@ -50,11 +51,17 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """It accepts on that port. python: its interpreter.  pid: of a program, not its supervisor."""
+    """It accepts on that port. python: its interpreter.  pid: of a program, not its supervisor.
+
+    name: of the abstract Unix socket that it accepts on instead, the port is 0 then; else empty.
+    takes_tls: whether what serves has a parameter for it.
+    """
 
     port: int
     python: dict[str, Any] = field(default_factory=dict)
     pid: int | None = None
+    name: str = ""
+    takes_tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)

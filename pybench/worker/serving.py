@@ -4,14 +4,18 @@ import inspect
 import resource
 import time
 from collections.abc import Callable
+from functools import partial
 from socket import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pybench.errors import WorkerError
 from pybench.worker.failure import last_line
 from pybench.worker.process import peak_rss_kb
 from pybench.worker.protocol import Done, Event, Ready, Usage
 from pybench.worker.tree import TreeUsage, tree_usage
+
+if TYPE_CHECKING:
+    from pybench.backends.tls import TlsContext
 
 
 def serve_once(
@@ -20,13 +24,23 @@ def serve_once(
     conns: int,
     msize: int,
     send: Callable[[Event], None],
+    *,
+    tls: "TlsContext | None" = None,
 ) -> None:
     """Call serve, and send Ready when it says so, Done when it has returned.
 
+    tls: handed on where there is one.
     Raises WorkerError, whose code says which promise was broken, and whatever serve raises.
     """
     span = Span(send)
     arguments = (listener, conns, msize, span.ready)
+    if tls is not None:
+        if not takes_tls(serve):
+            raise WorkerError(
+                "the backend serves no TLS: its serve takes no `tls` (docs/plugins.md)",
+                code="no_tls",
+            )
+        serve = partial(serve, tls=tls)
     try:
         value = serve(*arguments)
     except TypeError as exc:
@@ -88,6 +102,15 @@ class Span:
     def _check_ready_calls(self) -> None:
         if self._ready_calls > 1:
             raise WorkerError("the backend called ready() twice", code="ready_twice")
+
+
+def takes_tls(serve: Callable[..., object]) -> bool:
+    """Whether it serves TLS: its parameters say so."""
+    try:
+        parameters = inspect.signature(serve).parameters
+    except (TypeError, ValueError):  # C code that does not say what it takes
+        return False
+    return "tls" in parameters
 
 
 def check_returned(value: object) -> None:

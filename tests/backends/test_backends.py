@@ -18,7 +18,7 @@ import pytest
 
 from pybench.backends import ALIASES, ROWS, Row, find, load, unavailable
 from pybench.contract.plan import Plan
-from pybench.contract.scenarios import SCENARIOS, Scenario, basics, play
+from pybench.contract.scenarios import BY_TRANSPORT, SCENARIOS, Scenario, basics, play
 from pybench.contract.session import Session
 from pybench.errors import UsageError
 from tests.support.peers import DEADLINE_S, Call, Host, connect, exchange, read_to_end, reset
@@ -212,6 +212,22 @@ def test_keeps_the_contract(row: str, scenario: Scenario, host: Host) -> None:
     assert call.facts is not None
     if scenario.body.__name__ not in ("closes_early", "all_leave_at_once"):
         assert call.facts.accepted == (scenario.conns or MANY)
+
+
+# ---- every row over what else than TCP it can serve ----
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("transport", ["unix", "tls"])
+def test_echoes_over_other_transports(row: str, transport: str, host: Host) -> None:
+    """Pieces come back whole; of TLS the peers end without a word to it."""
+    if reason := unavailable(ROWS[row], transport):
+        pytest.skip(reason)
+    plan = Plan(
+        row=ROWS[row], conns=MANY, timeout_s=DEADLINE_S, start=host.start, transport=transport
+    )
+    for scenario in (BY_TRANSPORT[transport][-1], Scenario(echoes, None, msize=20_000)):
+        assert play(scenario, plan) == ([], False)
 
 
 # ---- each code of ours and each library: accepting, ending ----

@@ -229,7 +229,7 @@ def test_resume_measures_what_was_unavailable_and_is_there_now(
     path = tmp_path / "r.jsonl"
     with monkeypatch.context() as before:
         missing = {"selector": "selector: not installed"}
-        before.setattr(backends, "unavailable", lambda row: missing.get(row.name))
+        before.setattr(backends, "unavailable", lambda row, _transport: missing.get(row.name))
         asked = ("--func", "selector,thread", "--conns", "5", "--rounds", "2")
         assert invoke(*asked, "--output", "r.jsonl").returncode == 1
         again = invoke("--resume", "r.jsonl")

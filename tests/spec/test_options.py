@@ -15,7 +15,7 @@ GIVEN = {
     "env": ["A=1", "B=2,C=3"], "seed": "7", "skip_impossible": True, "msize": "100",
     "runtime": "1500ms", "warmup": "0", "server": "[::1]:7", "bind": "::1", "server_threads": "2",
     "busy_poll": "50us", "cpu": "1", "no_pin": False, "engine": "epoll", "timestamps": "kernel",
-    "arrivals": "poisson", "inflight": "1", "idle": "0,10k",
+    "arrivals": "poisson", "transport": "tcp", "inflight": "1", "idle": "0,10k",
 }  # fmt: skip
 LEFT_OUT = {"think", "server_cpus", "python"}  # exclude others, or start an interpreter
 

@@ -15,7 +15,7 @@ from pybench.cli import main
 from pybench.cli import run as command
 from pybench.driver.round import OnProgress
 from pybench.result import Result
-from pybench.spec import Cell
+from pybench.spec import Cell, axes
 from tests.support import synthetic
 
 
@@ -39,9 +39,14 @@ class FakeRounds:
             os.kill(os.getpid(), signal.SIGINT)
         if cell.row.name in self._fails:
             return synthetic.make_failure(cell.label, cell.conns, number, msize=cell.msize)
-        load = {"msize": cell.msize, "inflight": cell.inflight, "idle": cell.idle}
         return synthetic.make_result(
-            cell.label, cell.conns, number, env=env, rate=cell.rate, **load
+            cell.label,
+            cell.conns,
+            number,
+            env=env,
+            rate=cell.rate,
+            msize=cell.msize,
+            **axes.point(cell),
         )
 
 

@@ -24,10 +24,13 @@ from pathlib import Path
 from typing import Any
 
 from pybench.backends import Row, load
+from pybench.backends.tls import server_context
 from pybench.contract.peers import DEADLINE_S, connect, exchange, read_to_end, reset
 from pybench.contract.plan import Plan
+from pybench.driver.certificate import certificate
 from pybench.driver.watch import Watch
 from pybench.errors import WorkerError
+from pybench.worker.__main__ import listen_unix
 from pybench.worker.failure import failed
 from pybench.worker.protocol import (
     Code,
@@ -79,7 +82,7 @@ def _kept_open() -> int:
     return len(_open_descriptors())
 
 
-def _accepted(address: tuple[str, int]) -> int:
+def _accepted(address: object) -> int:
     """How many connections made to `address` this process holds."""
     count = 0
     for fd, kind in _open_descriptors().items():
@@ -113,17 +116,29 @@ def _serve(spec: dict[str, Any], writer: Writer) -> Facts:
             raise LookupError("ready was told to fail")
 
     step: Code = "import"
-    with socket.create_server(("127.0.0.1", 0), backlog=min(spec["conns"], 4096)) as listener:
+    with _listener(spec) as listener:
         address = listener.getsockname()
         try:
             serve = load(Row(**spec["row"]))
-            writer.send(Listening(address[1]))
+            if listener.family == socket.AF_UNIX:
+                writer.send(Listening(0, name=address[1:].decode()))
+            else:
+                writer.send(Listening(address[1]))
             step = "raised"
+            tls = server_context(spec["pem"]) if spec["transport"] == "tls" else None
             with _file_limit(spec["max_files"]):
-                serve_once(serve, listener, spec["conns"], spec["msize"], send)
+                serve_once(serve, listener, spec["conns"], spec["msize"], send, tls=tls)
         except BaseException as exc:
             writer.send(failed(exc, step))
     return Facts(accepted, _kept_open() - before)
+
+
+def _listener(spec: dict[str, Any]) -> socket.socket:
+    if spec["transport"] != "unix":
+        return socket.create_server(("127.0.0.1", 0), backlog=min(spec["conns"], 4096))
+    listener = listen_unix()
+    listener.listen(min(spec["conns"], 4096))
+    return listener
 
 
 def host_main(events_fd: int, facts_fd: int) -> None:
@@ -151,7 +166,7 @@ class Host:
 
     def start(self, plan: Plan, conns: int, msize: int) -> "Call":
         """As `contract.Plan` has it."""
-        return self.call(plan.row, conns, msize)
+        return self.call(plan.row, conns, msize, transport=plan.transport)
 
     def call(
         self,
@@ -159,6 +174,7 @@ class Host:
         conns: int,
         msize: int = 64,
         *,
+        transport: str = "tcp",
         ready_raises: bool = False,
         max_files: int | None = None,
     ) -> "Call":
@@ -170,6 +186,8 @@ class Host:
             "row": dataclasses.asdict(row),
             "conns": conns,
             "msize": msize,
+            "transport": transport,
+            "pem": f"/proc/{os.getpid()}/fd/{certificate().fd}" if transport == "tls" else "",
             "ready_raises": ready_raises,
             "max_files": max_files,
         }
@@ -238,6 +256,8 @@ class Call:
 
     def __init__(self, host: Host, printed_before: int) -> None:
         self.port: int | None = None
+        self.addr = "127.0.0.1"
+        self.takes_tls = False
         self.ready = False
         self.usage: Usage | None = None
         self.ended = False
@@ -275,6 +295,7 @@ class Call:
         match event:
             case Listening():
                 self.port = event.port
+                self.addr = f"unix:@{event.name}" if event.name else self.addr
             case Ready():
                 self.ready = True
             case Done():

@@ -3,15 +3,25 @@
 import socket
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
-from anyio.abc import SocketListener, SocketStream
+from anyio.abc import ByteStream, SocketListener, SocketStream
+from anyio.streams.tls import TLSStream
 
 from pybench.backends.groups import first_error
 from pybench.backends.loops import LoopFactory
 
+if TYPE_CHECKING:
+    from pybench.backends.tls import TlsContext
 
-async def _echo(stream: SocketStream, msize: int) -> None:
+
+async def _echo(sock: SocketStream, msize: int, tls: "TlsContext | None") -> None:
+    stream: ByteStream = sock
+    if tls is not None:
+        stream = await TLSStream.wrap(
+            sock, server_side=True, ssl_context=tls, standard_compatible=False
+        )  # else a peer that closes without a notice makes closing raise
     async with stream:
         try:
             while True:
@@ -21,12 +31,16 @@ async def _echo(stream: SocketStream, msize: int) -> None:
 
 
 async def _serve(
-    listener: socket.socket, conns: int, msize: int, ready: Callable[[], None]
+    listener: socket.socket,
+    conns: int,
+    msize: int,
+    ready: Callable[[], None],
+    tls: "TlsContext | None",
 ) -> None:
     async with anyio.create_task_group() as group:
         async with await SocketListener.from_socket(listener) as acceptor:
             for _ in range(conns):
-                group.start_soon(_echo, await acceptor.accept(), msize)
+                group.start_soon(_echo, await acceptor.accept(), msize, tls)
         ready()
 
 
@@ -37,6 +51,7 @@ def serve(
     ready: Callable[[], None],
     /,
     *,
+    tls: "TlsContext | None" = None,
     backend: str = "asyncio",
     loop_factory: LoopFactory | None = None,
 ) -> None:
@@ -46,7 +61,7 @@ def serve(
     """
     options = {} if loop_factory is None else {"loop_factory": loop_factory}
     with first_error(), listener.dup() as own:
-        anyio.run(_serve, own, conns, msize, ready, backend=backend, backend_options=options)
+        anyio.run(_serve, own, conns, msize, ready, tls, backend=backend, backend_options=options)
 
 
 serve_on_trio = partial(serve, backend="trio")

@@ -3,10 +3,13 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pybench.backends.loops import Connections, LoopFactory
 from pybench.backends.rows.asyncio_proto import serve_with
+
+if TYPE_CHECKING:
+    from pybench.backends.tls import TlsContext
 
 BUFFER_MIN = 4096
 
@@ -48,8 +51,9 @@ def serve(
     ready: Callable[[], None],
     /,
     *,
+    tls: "TlsContext | None" = None,
     loop_factory: LoopFactory = asyncio.new_event_loop,
 ) -> None:
     """See `contract.Serve`. loop_factory makes the event loop to run on."""
     size = max(msize, BUFFER_MIN)
-    serve_with(lambda c: BufferedEcho(c, size), listener, conns, ready, loop_factory)
+    serve_with(lambda c: BufferedEcho(c, size), listener, conns, ready, loop_factory, tls)

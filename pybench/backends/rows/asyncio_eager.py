@@ -3,9 +3,13 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pybench.backends.loops import LoopFactory
 from pybench.backends.rows import asyncio_streams
+
+if TYPE_CHECKING:
+    from pybench.backends.tls import TlsContext
 
 
 def serve(
@@ -15,6 +19,7 @@ def serve(
     ready: Callable[[], None],
     /,
     *,
+    tls: "TlsContext | None" = None,
     loop_factory: LoopFactory = asyncio.new_event_loop,
 ) -> None:
     """See `contract.Serve`. loop_factory makes the event loop to run on."""
@@ -24,4 +29,4 @@ def serve(
         loop.set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009 - from 3.12 on
         return loop
 
-    asyncio_streams.serve(listener, conns, msize, ready, loop_factory=eager_loop)
+    asyncio_streams.serve(listener, conns, msize, ready, tls=tls, loop_factory=eager_loop)

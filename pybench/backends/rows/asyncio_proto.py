@@ -3,9 +3,12 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from pybench.backends.loops import Connections, LoopFactory, run
+
+if TYPE_CHECKING:
+    from pybench.backends.tls import TlsContext
 
 
 class EchoProtocol(asyncio.Protocol):
@@ -40,11 +43,12 @@ def serve(
     ready: Callable[[], None],
     /,
     *,
+    tls: "TlsContext | None" = None,
     loop_factory: LoopFactory = asyncio.new_event_loop,
 ) -> None:
     """See `contract.Serve`. loop_factory makes the event loop to run on; it chooses what it
     reads at once, not msize."""
-    serve_with(EchoProtocol, listener, conns, ready, loop_factory)
+    serve_with(EchoProtocol, listener, conns, ready, loop_factory, tls)
 
 
 def serve_with(
@@ -53,9 +57,10 @@ def serve_with(
     conns: int,
     ready: Callable[[], None],
     loop_factory: LoopFactory,
+    tls: "TlsContext | None",
 ) -> None:
     """Serve with a protocol that tells Connections when its transport opens and closes."""
-    run(_serve(protocol, listener, conns, ready), loop_factory)
+    run(_serve(protocol, listener, conns, ready, tls), loop_factory)
 
 
 async def _serve(
@@ -63,12 +68,13 @@ async def _serve(
     listener: socket.socket,
     conns: int,
     ready: Callable[[], None],
+    tls: "TlsContext | None",
 ) -> None:
     async with Connections(conns) as connections:
-        # create_server calls listen() again, with its own default backlog of 100 unless told.
-        server = await asyncio.get_running_loop().create_server(
-            lambda: protocol(connections), sock=listener, backlog=conns
-        )
+        loop, is_unix = asyncio.get_running_loop(), listener.family == socket.AF_UNIX
+        create = loop.create_unix_server if is_unix else loop.create_server
+        # It calls listen() again, with its own default backlog of 100 unless told.
+        server = await create(lambda: protocol(connections), sock=listener, backlog=conns, ssl=tls)
         try:
             await connections.all_open
             ready()

@@ -3,9 +3,13 @@
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pybench.backends.loops import Connections, LoopFactory, run
 from pybench.backends.sockets import PEER_GONE
+
+if TYPE_CHECKING:
+    from pybench.backends.tls import TlsContext
 
 
 def serve(
@@ -15,14 +19,19 @@ def serve(
     ready: Callable[[], None],
     /,
     *,
+    tls: "TlsContext | None" = None,
     loop_factory: LoopFactory = asyncio.new_event_loop,
 ) -> None:
     """See `contract.Serve`. loop_factory makes the event loop to run on."""
-    run(_serve(listener, conns, msize, ready), loop_factory)
+    run(_serve(listener, conns, msize, ready, tls), loop_factory)
 
 
 async def _serve(
-    listener: socket.socket, conns: int, msize: int, ready: Callable[[], None]
+    listener: socket.socket,
+    conns: int,
+    msize: int,
+    ready: Callable[[], None],
+    tls: "TlsContext | None",
 ) -> None:
     async with Connections(conns) as connections:
 
@@ -39,8 +48,10 @@ async def _serve(
             finally:
                 connections.closed(writer.transport)
 
-        # start_server calls listen() again, with its own default backlog of 100 unless told.
-        server = await asyncio.start_server(echo, sock=listener, backlog=conns)
+        is_unix = listener.family == socket.AF_UNIX
+        start = asyncio.start_unix_server if is_unix else asyncio.start_server
+        # It calls listen() again, with its own default backlog of 100 unless told.
+        server = await start(echo, sock=listener, backlog=conns, ssl=tls)
         try:
             await connections.all_open
             ready()

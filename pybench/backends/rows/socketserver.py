@@ -5,9 +5,12 @@ import socket
 import socketserver
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pybench.backends.sockets import PEER_GONE, no_delay
+from pybench.backends.sockets import no_delay, peer_gone
+
+if TYPE_CHECKING:
+    from pybench.backends.tls import TlsContext
 
 
 class EchoHandler(socketserver.BaseRequestHandler):
@@ -20,20 +23,29 @@ class EchoHandler(socketserver.BaseRequestHandler):
         try:
             while data := self.request.recv(self.server.msize):
                 self.request.sendall(data)
-        except PEER_GONE:
+        except self.server.gone:
             pass
 
 
 class EchoServer(socketserver.ThreadingTCPServer):
     """Serves on a socket that listens already, and keeps what socketserver would only log."""
 
-    def __init__(self, listener: socket.socket, msize: int) -> None:
+    def __init__(
+        self, listener: socket.socket, msize: int, tls: "TlsContext | None" = None
+    ) -> None:
         super().__init__(listener.getsockname(), EchoHandler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
-        self.msize = msize
+        self.msize, self.tls, self.gone = msize, tls, peer_gone(tls)
         self.failure: BaseException | None = None
         self.requests: list[socket.socket] = []
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """With TLS the handler's first recv makes the handshake."""
+        request, address = super().get_request()
+        if self.tls is not None:
+            request = self.tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+        return request, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Start its thread. A Ctrl-C that falls into a start would leave half a thread behind."""
@@ -59,9 +71,17 @@ class EchoServer(socketserver.ThreadingTCPServer):
                 request.shutdown(socket.SHUT_RDWR)
 
 
-def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
+def serve(
+    listener: socket.socket,
+    conns: int,
+    msize: int,
+    ready: Callable[[], None],
+    /,
+    *,
+    tls: "TlsContext | None" = None,
+) -> None:
     """See `contract.Serve`."""
-    with EchoServer(listener.dup(), msize) as server:
+    with EchoServer(listener.dup(), msize, tls) as server:
         try:
             for _ in range(conns):
                 server.process_request(*server.get_request())

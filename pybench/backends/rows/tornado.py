@@ -4,11 +4,15 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.tcpserver import TCPServer
 
 from pybench.backends.loops import Connections, run
+
+if TYPE_CHECKING:
+    from pybench.backends.tls import TlsContext
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,8 +28,8 @@ class _Connection:
 class EchoServer(TCPServer):
     """Writes back what arrives."""
 
-    def __init__(self, connections: Connections, msize: int) -> None:
-        super().__init__()
+    def __init__(self, connections: Connections, msize: int, tls: "TlsContext | None") -> None:
+        super().__init__(ssl_options=tls)
         self.connections, self.msize = connections, msize
 
     async def handle_stream(self, stream: IOStream, address: object) -> None:
@@ -41,11 +45,15 @@ class EchoServer(TCPServer):
 
 
 async def _serve(
-    listener: socket.socket, conns: int, msize: int, ready: Callable[[], None]
+    listener: socket.socket,
+    conns: int,
+    msize: int,
+    ready: Callable[[], None],
+    tls: "TlsContext | None",
 ) -> None:
     listener.setblocking(False)
     async with Connections(conns) as connections:
-        server = EchoServer(connections, msize)
+        server = EchoServer(connections, msize, tls)
         server.add_socket(listener)
         try:
             await connections.all_open
@@ -55,7 +63,15 @@ async def _serve(
         await connections.all_closed
 
 
-def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
+def serve(
+    listener: socket.socket,
+    conns: int,
+    msize: int,
+    ready: Callable[[], None],
+    /,
+    *,
+    tls: "TlsContext | None" = None,
+) -> None:
     """See `contract.Serve`."""
     with listener.dup() as own:
-        run(_serve(own, conns, msize, ready), asyncio.new_event_loop)
+        run(_serve(own, conns, msize, ready, tls), asyncio.new_event_loop)

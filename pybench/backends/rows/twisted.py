@@ -4,6 +4,8 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twisted.internet import protocol
 from twisted.internet.epollreactor import EPollReactor
@@ -12,6 +14,9 @@ from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from pybench.backends.tls import TlsContext
 
 # Names in mixed case are Twisted's.
 # ruff: noqa: N802
@@ -71,7 +76,28 @@ class EchoFactory(protocol.Factory):
             self.all_closed()
 
 
-def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /) -> None:
+def _over_tls(factory: EchoFactory, tls: "TlsContext", reactor: EPollReactor) -> protocol.Factory:
+    """The factory behind Twisted's own TLS, whose contexts are of pyOpenSSL.
+
+    What is written goes out in the reactor's next turn: that of the global one unless told.
+    """
+    from twisted.internet.ssl import PrivateCertificate
+    from twisted.protocols.tls import TLSMemoryBIOFactory
+
+    pem = Path(tls.certfile).read_bytes()
+    options = PrivateCertificate.loadPEM(pem).options()
+    return TLSMemoryBIOFactory(options, False, factory, clock=reactor)
+
+
+def serve(
+    listener: socket.socket,
+    conns: int,
+    msize: int,
+    ready: Callable[[], None],
+    /,
+    *,
+    tls: "TlsContext | None" = None,
+) -> None:
     """See `contract.Serve`. Twisted's own reactor cannot run twice: this one is of the call."""
     reactor = EPollReactor()
     failures: list[BaseException] = []
@@ -92,9 +118,10 @@ def serve(listener: socket.socket, conns: int, msize: int, ready: Callable[[], N
             finished = True
 
     listener.setblocking(False)
-    port = reactor.adoptStreamPort(
-        listener.fileno(), listener.family, EchoFactory(conns, all_open, all_closed)
-    )
+    factory: protocol.Factory = EchoFactory(conns, all_open, all_closed)
+    if tls is not None:
+        factory = _over_tls(factory, tls, reactor)
+    port = reactor.adoptStreamPort(listener.fileno(), listener.family, factory)
     on_ctrl_c = signal.getsignal(signal.SIGINT)
     try:
         reactor.run()  # a Ctrl-C stops it
