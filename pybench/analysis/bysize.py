@@ -1,5 +1,5 @@
-"""The same cells by size of message, or by pings in flight: groups that differ in nothing else,
-side by side."""
+"""The same cells by size of message, by pings in flight or by transport: groups that differ in
+nothing else, side by side."""
 
 import dataclasses
 from collections import Counter
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pybench.analysis.model import CellRounds, Group, Setting
+from pybench.backends.row import TRANSPORTS
 from pybench.spec.axes import AXES
 from pybench.units import count_label
 
@@ -17,7 +18,9 @@ class Along:
     """In what the groups differ.
 
     key: of the setting.  name: in keys and file names.  by: in a heading.  axis: what the columns
-    count.  at: a column in a sentence.  words: what a group's title has of it.
+    count.  words: what a group's title has of a value.
+    at: a column in a sentence.  column: of a value; columns are numbers, on logarithmic axes.
+    label: what a column is called.  recorded: what it is in JSON.
     """
 
     key: str
@@ -25,12 +28,18 @@ class Along:
     by: str
     axis: str
     at: Callable[[int], str]
-    words: Callable[[int], str]
+    words: Callable[[Any], str]
+    column: Callable[[Any], int] = int
+    label: Callable[[int], str] = count_label
+    recorded: Callable[[int], str] = str
+
+    def value(self, group: Group) -> Any:
+        """The group's value."""
+        return getattr(group.setting, self.key)
 
     def of(self, group: Group) -> int:
-        """The group's value."""
-        value: int = getattr(group.setting, self.key)
-        return value
+        """The group's column."""
+        return self.column(self.value(group))
 
 
 SIZE: Final = Along(
@@ -49,6 +58,34 @@ INFLIGHT: Final = Along(
     at=lambda inflight: f"with {AXES['inflight'].title(inflight)}",
     words=AXES["inflight"].title,
 )
+
+
+def _place_of(transport: str) -> int:
+    """As far apart as can be told; one of a newer pybench comes last."""
+    known = TRANSPORTS.index(transport) if transport in TRANSPORTS else len(TRANSPORTS)
+    return int(10**known)
+
+
+def _transport_at(column: int) -> str:
+    return next((one for one in TRANSPORTS if _place_of(one) == column), "other")
+
+
+def _transport_label(column: int) -> str:
+    return AXES["transport"].title(_transport_at(column))
+
+
+TRANSPORT: Final = Along(
+    key="transport",
+    name="transport",
+    by="transport",
+    axis="transport",
+    at=lambda column: f"over {_transport_label(column)}",
+    words=AXES["transport"].title,
+    column=_place_of,
+    label=_transport_label,
+    recorded=_transport_at,
+)
+ALONG: Final = (SIZE, INFLIGHT, TRANSPORT)
 
 
 @dataclass(frozen=True)
@@ -72,10 +109,14 @@ class SizeGroup(Group):
         """A column in a sentence."""
         return self.along.at(count)
 
+    def label(self, count: int) -> str:
+        """What a column is called."""
+        return self.along.label(count)
+
 
 def side_by_side(groups: Sequence[Group]) -> list[list[SizeGroup]]:
-    """By size, then by pings in flight."""
-    return [family for along in (SIZE, INFLIGHT) for family in by_size(groups, along)]
+    """By size, then by each of the others."""
+    return [family for along in ALONG for family in by_size(groups, along)]
 
 
 def by_size(groups: Sequence[Group], along: Along = SIZE) -> list[list[SizeGroup]]:
@@ -87,7 +128,7 @@ def by_size(groups: Sequence[Group], along: Along = SIZE) -> list[list[SizeGroup
     apart: dict[Setting, list[Group]] = {}
     for group in groups:
         if not group.open_loop:
-            changes: dict[str, Any] = {along.key: 0}
+            changes: dict[str, Any] = {along.key: None}
             shared = dataclasses.replace(group.setting, **changes)
             apart.setdefault(shared, []).append(group)
     found = [list(_size_groups(family, along)) for family in apart.values() if len(family) > 1]
@@ -101,7 +142,7 @@ def usual(found: Sequence[SizeGroup]) -> SizeGroup:
 
 def _size_groups(family: Sequence[Group], along: Along) -> Iterator[SizeGroup]:
     """family: groups that differ in the one thing only."""
-    shared_title = family[0].title.replace(f", {along.words(along.of(family[0]))}", "")
+    shared_title = family[0].title.replace(f", {along.words(along.value(family[0]))}", "")
     shared = Counter(count for group in family for count in group.counts)
     for conns in sorted(count for count, sizes in shared.items() if sizes > 1):
         plural = "" if conns == 1 else "s"

@@ -62,7 +62,7 @@ class Comparison:
     base, new: of the metric, over the rounds of each side that were matched.  basis: what was held
     against what: pairs of rounds, whole campaigns, or rounds of separate campaigns.
     base_stamps, new_stamps: codes that count for the side.  msize: bytes of NEW's messages.
-    inflight, idle: NEW's.
+    transport, inflight, idle: NEW's.
     """
 
     base_func: str
@@ -76,6 +76,7 @@ class Comparison:
     base_stamps: tuple[str, ...] = ()
     new_stamps: tuple[str, ...] = ()
     msize: int = 0
+    transport: str = "tcp"
     inflight: int = 1
     idle: int = 0
 

@@ -245,6 +245,10 @@ class Group:
         """A column in a sentence: `at 1k connections`."""
         return self.setting.at(count)
 
+    def label(self, count: int) -> str:
+        """What a column is called."""
+        return count_label(count)
+
     @property
     def local(self) -> bool:
         """Whether load server and client shared a machine."""

@@ -70,14 +70,14 @@ def comparison_document(
     demands: what came of `--fail-below`, one a comparison; empty where nothing was demanded.
     notes: lines to add, such as differences of the environments.
     As JSON `{"schema": 1, "metric": NAME, "cells": [...], "notes": [...]}`. A cell has its rows,
-    both summaries, `msize` where sizes of a message differ, `ratio` (value and interval, null at an
-    open end; the verdict, why it is undecided, and how many more rounds would decide), `demand`,
-    stamps of both sides, or `refused`.
+    both summaries, `msize` and axes of a cell where they differ, `ratio` (value and interval, null
+    at an open end; the verdict, why it is undecided, and how many more rounds would decide),
+    `demand`, stamps of both sides, or `refused`.
     """
     asked = list(demands) or [None] * len(comparisons)
     broken = [one is not None and one.outcome == "broken" for one in asked]
     each = list(zip(comparisons, asked, strict=True))
-    sized = _sized(comparisons)
+    sized, more = _sized(comparisons), _differing(comparisons)
     heads = [*_NAMES, *(["Bytes"] if sized else []), *_HEADS]
     grid = Grid(
         title=f"{sentence_case(metric.what)}, NEW against BASE",
@@ -89,12 +89,12 @@ def comparison_document(
     remarks = [*_remarks(comparisons, metric), *_broken(comparisons, asked), *notes]
     return Document(
         blocks=[grid, Remarks(remarks)] if remarks else [grid],
-        columns=(*_COLUMNS, "msize") if sized else _COLUMNS,
-        lines=[[*_csv_line(c, one, metric), *([c.msize] if sized else [])] for c, one in each],
+        columns=(*_COLUMNS, *more),
+        lines=[[*_csv_line(c, one, metric), *(getattr(c, key) for key in more)] for c, one in each],
         record={
             "schema": 1,
             "metric": metric.name,
-            "cells": [_record(c, one) | ({"msize": c.msize} if sized else {}) for c, one in each],
+            "cells": [_record(c, one) | {key: getattr(c, key) for key in more} for c, one in each],
             "notes": list(notes),
         },
     )
@@ -103,6 +103,12 @@ def comparison_document(
 def _sized(comparisons: Sequence[Comparison]) -> bool:
     """Whether they are of several sizes of a message, so that each is to be named."""
     return len({c.msize for c in comparisons}) > 1
+
+
+def _differing(comparisons: Sequence[Comparison]) -> list[str]:
+    """Size of messages and axes of a cell, of which they have several values."""
+    names = ("msize", *AXES)
+    return [name for name in names if len({getattr(c, name) for c in comparisons}) > 1]
 
 
 def _line(c: Comparison, asked: Judgement | None, metric: Metric, *, sized: bool) -> list[str]:

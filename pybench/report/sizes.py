@@ -1,19 +1,23 @@
-"""Tables whose columns are sizes of a message, or pings in flight, behind those of each of these by
-itself."""
+"""Tables whose columns are sizes of a message, pings in flight or transports, behind those of each
+of these by itself."""
 
 import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
-from pybench.analysis.bysize import SIZE, SizeGroup, side_by_side
+from pybench.analysis.bysize import Along, SizeGroup, side_by_side
 from pybench.analysis.model import Group
 from pybench.report.document import Block, Grid, Heading, Remarks
 from pybench.report.metrics import METRICS, Metric
 from pybench.report.tables import BEST_LEGEND, Entry, Table, build_tables
 from pybench.report.text import MISSING, sentence_case
-from pybench.units import count_label
+from pybench.spec import axes
 
-USUAL: Final = {"size": ("mps", "mbps", "cpu"), "inflight": ("mps", "lat50", "cpu")}
+USUAL: Final = {
+    "size": ("mps", "mbps", "cpu"),
+    "inflight": ("mps", "lat50", "cpu"),
+    "transport": ("mps", "lat50", "cpu"),
+}
 """The tables when none were asked for, by what they are along."""
 
 SizeTables = tuple[SizeGroup, Sequence[Table]]
@@ -23,7 +27,7 @@ def size_tables(
     groups: Sequence[Group], metrics: Sequence[Metric] | None = None
 ) -> list[SizeTables]:
     """Of each number of connections that has several sizes, then of each that has several numbers
-    of pings in flight. metrics: USUAL unless told."""
+    of pings in flight, or transports. metrics: USUAL unless told."""
     families = side_by_side(groups)
     return [(group, tables_of(group, metrics)) for family in families for group in family]
 
@@ -55,32 +59,31 @@ def size_blocks(found: Sequence[SizeTables]) -> list[Block]:
 
 
 def size_grid(group: SizeGroup, table: Table) -> Grid:
-    """One table; its heads are sizes in bytes, or numbers of pings."""
+    """One table; its heads are sizes in bytes, or what else it is by."""
     return Grid(
         title=f"{table.metric.title}, by {group.axis}",
-        heads=["Test", *map(count_label, table.counts)],
+        heads=["Test", *map(group.label, table.counts)],
         rows=[[row, *(table.text(row, c, MISSING) for c in table.counts)] for row in table.rows],
     )
 
 
 def size_records(found: Sequence[SizeTables]) -> dict[str, list[dict[str, Any]]]:
     """The same for JSON: `{"by_size": [{"conns": N, "tables": {KEY: {ROW: {BYTES: MEAN}}}}]}`, and
-    `by_inflight` likewise; what there is none of is no key."""
+    `by_inflight` and `by_transport` likewise; what there is none of is no key."""
     records: dict[str, list[dict[str, Any]]] = {}
     for group, tables in found:
-        other = "inflight" if group.along is SIZE else "msize"
-        named = {other: value} if (value := getattr(group.setting, other)) != 1 else {}
+        same = {"msize": group.setting.msize} | axes.unusual(group.setting)
         of = {
             "conns": group.conns,
-            **named,
-            "tables": {table.metric.key: _means(table) for table in tables},
+            **{name: value for name, value in same.items() if name != group.along.key},
+            "tables": {table.metric.key: _means(table, group.along) for table in tables},
         }
         records.setdefault(f"by_{group.along.name}", []).append(of)
     return records
 
 
-def _means(table: Table) -> dict[str, dict[str, float]]:
+def _means(table: Table, along: Along) -> dict[str, dict[str, float]]:
     rows: dict[str, dict[str, float]] = {}
-    for (row, size), entry in table.entries.items():
-        rows.setdefault(row, {})[str(size)] = table.metric.value(entry.summary)
+    for (row, column), entry in table.entries.items():
+        rows.setdefault(row, {})[along.recorded(column)] = table.metric.value(entry.summary)
     return rows

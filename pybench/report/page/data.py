@@ -25,11 +25,11 @@ from pybench.analysis.bysize import SizeGroup
 from pybench.analysis.model import Group, fastest_first
 from pybench.report.charts import Charts, Course, CpuBar, Line, Span
 from pybench.report.style import MANY, RowStyle
-from pybench.units import count_label
 
 QUANTITIES: Final[Mapping[str, Mapping[str, str]]] = {
     "size": {"mbps": "Megabytes per second, each way", "mps": "Messages per second"},
     "inflight": {"mps": "Messages per second", "lat50": "Median latency"},
+    "transport": {"mps": "Messages per second", "lat50": "Median latency"},
 }
 """What stands side by side -> the tables of which the page draws one, the first until another is
 chosen, and what they are called there."""
@@ -121,7 +121,7 @@ def _columns(group: Group) -> dict[str, Any]:
     """What the columns are, and are called."""
     return {
         "counts": group.counts,
-        "labels": [count_label(count) for count in group.counts],
+        "labels": [group.label(count) for count in group.counts],
         "where": [group.at(count) for count in group.counts],
         "axis": group.axis,
     }

@@ -69,7 +69,11 @@ def size_section(found: Sequence[SizeTables], number: int, order: Sequence[str])
         "parts": [
             {
                 "where": sentence_case(group.setting.at(group.conns)),
-                "tables": [_table(table, {}, order) | {"bars": False} for table in tables],
+                "tables": [
+                    _table(table, {}, order)
+                    | {"bars": False, "heads": [group.label(c) for c in table.counts]}
+                    for table in tables
+                ],
             }
             for group, tables in found
         ],

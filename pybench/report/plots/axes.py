@@ -13,10 +13,18 @@ from pybench.units import count_label
 _MARGIN: Final = 1.16  # around the outermost counts
 
 
-def counts_axis(axis: Axes, label: str, counts: Sequence[float], *, apart: float = 0.14) -> None:
+def counts_axis(
+    axis: Axes,
+    label: str,
+    counts: Sequence[float],
+    *,
+    apart: float = 0.14,
+    write: Callable[[int], str] = count_label,
+) -> None:
     """A log axis of the tables' columns whose ticks are the counts that were measured.
 
     counts: rising.  apart: how many decades there are between two ticks at least.
+    write: a count as the text of its tick.
     """
     axis.set_xscale("log")
     kept: list[float] = []
@@ -25,7 +33,7 @@ def counts_axis(axis: Axes, label: str, counts: Sequence[float], *, apart: float
             kept.append(count)
     margin = _MARGIN if len(counts) > 1 else 2.0  # the points beside each other stay together
     axis.set_xlim(counts[0] / margin, counts[-1] * margin)
-    fixed_ticks(axis, {count: count_label(round(count)) for count in sorted(kept)})
+    fixed_ticks(axis, {count: write(round(count)) for count in sorted(kept)})
     axis.set_xlabel(label)
 
 

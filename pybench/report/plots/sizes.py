@@ -1,5 +1,5 @@
-"""Messages or megabytes per second by size of message, or by pings in flight, on log axes: sizes
-lie far apart."""
+"""Messages or megabytes per second by size of message, pings in flight or transport, on log axes:
+sizes lie far apart, and what a transport costs is a factor."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def by_size(charts: Charts, styles: Styles, name: str, along: Along = SIZE) -> F
         f"{title}, by {along.by}",
         subtitle(charts.group, f"{centre} of the rounds", hollow=hollow),
         lines,
-        x_axis=lambda axis: counts_axis(axis, charts.group.axis, sizes),
+        x_axis=lambda axis: counts_axis(axis, charts.group.axis, sizes, write=charts.group.label),
         y_axis=lambda axis: log_axis(axis, lambda v: write(v).replace(".0", "")),
         reference=charts.reference,
     )

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from pybench.analysis.bysize import INFLIGHT, SIZE, Along, by_size, usual
+from pybench.analysis.bysize import INFLIGHT, SIZE, TRANSPORT, Along, by_size, usual
 from pybench.analysis.model import Group
 from pybench.analysis.race import Contest, judge
 from pybench.errors import UsageError
@@ -47,7 +47,11 @@ PICTURES: Final[dict[str, Callable[[Charts, Styles, Wanted | None], Figure | Non
 }
 
 
-BESIDE: Final[dict[Along, tuple[str, ...]]] = {SIZE: ("mbps", "mps"), INFLIGHT: ("mps", "lat50")}
+BESIDE: Final[dict[Along, tuple[str, ...]]] = {
+    SIZE: ("mbps", "mps"),
+    INFLIGHT: ("mps", "lat50"),
+    TRANSPORT: ("mps",),
+}
 """The pictures of what stands side by side."""
 
 
