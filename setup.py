@@ -77,7 +77,7 @@ def have_liburing() -> bool:
 def have_openssl() -> bool:
     """Whether the compiler finds an OpenSSL 3.
 
-    Without it there are no connections over TLS, and the server and c_epoll say how to get it.
+    Without it there is no TLS in the server, which says how to get it, nor for the row c_epoll.
     """
     with tempfile.TemporaryDirectory() as folder:
         return compile_program([str(OPENSSL_PROBE)], [], OPENSSL, Path(folder, "probe"))
@@ -100,12 +100,16 @@ def extension(name: str, *, libraries: tuple[str, ...] = ()) -> Extension:
 
 
 class BuildExt(build_ext):
-    """As ever, without the row that this system has no library for."""
+    """As ever, without the rows that this system has no library for."""
 
     def run(self) -> None:
         compiler()
+        left_out = set()
         if not have_liburing():
-            self.extensions = [made for made in self.extensions if made.name != "pybench.c_uring"]
+            left_out.add("pybench.c_uring")
+        if not have_openssl():
+            left_out.add("pybench.c_epoll_tls")
+        self.extensions = [made for made in self.extensions if made.name not in left_out]
         super().run()
 
 
@@ -170,6 +174,7 @@ setup(
     ext_modules=[
         *(extension(name) for name in ("c_epoll", "c_poll", "c_th", "rawselect")),
         extension("c_uring", libraries=("uring",)),
+        extension("c_epoll_tls", libraries=("ssl", "crypto")),
     ],
     cmdclass={"build": Build, "build_ext": BuildExt, "build_server": BuildServer},
 )

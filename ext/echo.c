@@ -56,7 +56,7 @@ static bool is_transient(int err)
     return err == EINTR || err == ECONNABORTED || err == EPROTO;
 }
 
-int echo_accept(struct echo_set *set, int flags)
+int echo_accept_now(struct echo_set *set, int flags)
 {
     const int on = 1;
 
@@ -68,9 +68,6 @@ int echo_accept(struct echo_set *set, int flags)
             set->conns[set->count++] = (struct echo_conn){.fd = fd};
             set->alive++;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-            struct pollfd listener = {.fd = set->listener_fd, .events = POLLIN};
-            if (poll(&listener, 1, ECHO_TICK_MS) < 0 && errno != EINTR)
-                return fail(&set->call, "poll");
             return ECHO_AGAIN;
         } else if (!is_transient(errno)) {
             int err = fail(&set->call, "accept4");
@@ -80,6 +77,16 @@ int echo_accept(struct echo_set *set, int flags)
         }
     }
     return 0;
+}
+
+int echo_accept(struct echo_set *set, int flags)
+{
+    struct pollfd listener = {.fd = set->listener_fd, .events = POLLIN};
+    int result = echo_accept_now(set, flags);
+
+    if (result == ECHO_AGAIN && poll(&listener, 1, ECHO_TICK_MS) < 0 && errno != EINTR)
+        return fail(&set->call, "poll");
+    return result;
 }
 
 void echo_conn_close(struct echo_set *set, struct echo_conn *conn)

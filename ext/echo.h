@@ -2,8 +2,8 @@
  *
  *   listener -> echo_accept() -> struct echo_set -> a row decides whose turn it is -> echo_turn()
  *
- * c_epoll.c, c_poll.c, c_th.c and c_uring.c each implement struct echo_row: how they wait.
- * pyserve.h calls them from Python, and shares.c in several threads where there are too many
+ * c_epoll.c, c_epoll_tls.c, c_poll.c, c_th.c and c_uring.c each implement struct echo_row: how they
+ * wait. pyserve.h calls them from Python, and shares.c in several threads where there are too many
  * connections for one. Nothing here knows Python, keeps global state or takes a lock: a set belongs
  * to the thread that made it, a connection to the one thread that takes its turns.
  *
@@ -62,9 +62,12 @@ struct echo_row {
  * until echo_set_close. Returns 0 or a negative errno; echo_set_close is due in either case. */
 int echo_set_open(struct echo_set *set, int listener_fd, int conns, size_t msize);
 
-/* Accepts what there is. Returns 0 when all are there, ECHO_AGAIN, or a negative errno. flags: as
- * for accept4. TCP sockets get TCP_NODELAY. */
+/* Accepts what there is, and waits a moment for more. Returns 0 when all are there, ECHO_AGAIN, or
+ * a negative errno. flags: as for accept4. TCP sockets get TCP_NODELAY. */
 int echo_accept(struct echo_set *set, int flags);
+
+/* The same without waiting for further ones. */
+int echo_accept_now(struct echo_set *set, int flags);
 
 /* Bytes of a buffer for messages of msize. */
 size_t echo_buffer_bytes(size_t msize);

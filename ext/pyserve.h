@@ -26,7 +26,9 @@ struct serve_call {
     void *state; /* owned */
     struct echo_set set;
     int accept_flags;
-    bool shares; /* the row accepts by itself, see shares.h */
+    bool accepts;    /* the row accepts by itself: its open is a step that is repeated */
+    const void *job; /* borrowed: what its state begins with, job_bytes of it; or NULL */
+    size_t job_bytes;
 };
 
 static int serve_accept_step(struct serve_call *call)
@@ -76,23 +78,20 @@ static int serve_ready(PyObject *ready)
 static int64_t serve_run(struct serve_call *call, int listener_fd, int conns, size_t msize,
                          PyObject *ready)
 {
-    const struct shares_job job = {.row = call->row, .accept_flags = call->accept_flags};
     int failed = -1;
     int64_t messages = 0;
 
-    if (call->shares)
-        call->row = &shares_row;
     call->state = PyMem_Calloc(1, call->row->state_bytes);
     if (call->state == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    if (call->shares)
-        *(struct shares_job *)call->state = job;
+    if (call->job != NULL)
+        memcpy(call->state, call->job, call->job_bytes);
     int err = echo_set_open(&call->set, listener_fd, conns, msize);
     if (err < 0)
         glue_oserror(-err, call->set.call, NULL);
-    else if (call->shares || serve_steps(call, serve_accept_step) == 0) {
+    else if (call->accepts || serve_steps(call, serve_accept_step) == 0) {
         failed = serve_steps(call, serve_open_step) < 0 || serve_ready(ready) < 0 ||
                  serve_steps(call, serve_run_step) < 0;
         Py_BEGIN_ALLOW_THREADS
@@ -106,15 +105,11 @@ static int64_t serve_run(struct serve_call *call, int listener_fd, int conns, si
     return failed ? -1 : messages;
 }
 
-/* The METH_FASTCALL body of a row's serve(). accept_flags: as for accept4. may_share: whether the
- * row is still the same in several threads, when one cannot have all connections. */
-static PyObject *serve(const struct echo_row *row, int accept_flags, bool may_share,
-                       PyObject *const *args, Py_ssize_t nargs)
+/* As serve below, for a call that is made but for its arguments, of which there are four. */
+static PyObject *serve_with(struct serve_call *call, bool may_share, PyObject *const *args)
 {
-    struct serve_call call = {.row = row, .accept_flags = accept_flags};
+    struct shares_job job = {.row = call->row, .accept_flags = call->accept_flags};
 
-    if (glue_check_nargs("serve", nargs, 4, 4) < 0)
-        return NULL;
     Py_ssize_t conns = PyNumber_AsSsize_t(args[1], PyExc_OverflowError);
     if (conns == -1 && PyErr_Occurred())
         return NULL;
@@ -132,9 +127,26 @@ static PyObject *serve(const struct echo_row *row, int accept_flags, bool may_sh
     if (listener_fd < 0)
         return NULL;
 
-    call.shares = may_share && shares_needed((int)conns) > 1;
-    int64_t messages = serve_run(&call, listener_fd, (int)conns, (size_t)msize, args[3]);
+    if (may_share && shares_needed((int)conns) > 1) {
+        call->row = &shares_row;
+        call->accepts = true;
+        call->job = &job;
+        call->job_bytes = sizeof job;
+    }
+    int64_t messages = serve_run(call, listener_fd, (int)conns, (size_t)msize, args[3]);
     return messages < 0 ? NULL : PyLong_FromLongLong(messages);
+}
+
+/* The METH_FASTCALL body of a row's serve(). accept_flags: as for accept4. may_share: whether the
+ * row is still the same in several threads, when one cannot have all connections. */
+static inline PyObject *serve(const struct echo_row *row, int accept_flags, bool may_share,
+                              PyObject *const *args, Py_ssize_t nargs)
+{
+    struct serve_call call = {.row = row, .accept_flags = accept_flags};
+
+    if (glue_check_nargs("serve", nargs, 4, 4) < 0)
+        return NULL;
+    return serve_with(&call, may_share, args);
 }
 
 #endif

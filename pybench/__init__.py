@@ -27,7 +27,7 @@ Imports only go down: cli, gate and testing, report, explain and contract, drive
 machine, spec, worker, backends, result, units, errors (pyproject.toml has it as a contract).
 
 Stable for users: `main` of pybench.cli; pybench.testing, .result, .spec, .errors, .rawselect and
-the C modules c_epoll, c_poll, c_th, c_uring; `Ratio` of pybench.gate.
+the C modules c_epoll, c_epoll_tls, c_poll, c_th, c_uring; `Ratio` of pybench.gate.
 """
 
 __version__ = "0.1.0"

@@ -31,6 +31,7 @@ EXCEPTIONS = {
 
 EXTENSIONS = {
     "c_epoll": {"serve"},
+    "c_epoll_tls": {"serve"},
     "c_poll": {"serve"},
     "c_th": {"serve"},
     "c_uring": {"serve"},
@@ -63,8 +64,8 @@ def test_exceptions() -> None:
 @pytest.mark.parametrize("module", EXTENSIONS)
 def test_extensions(module: str) -> None:
     found = (
-        pytest.importorskip("pybench.c_uring", reason="built without liburing")
-        if module == "c_uring"
+        pytest.importorskip(f"pybench.{module}", reason="built without its library")
+        if module in ("c_uring", "c_epoll_tls")
         else import_module(f"pybench.{module}")
     )
     assert {name for name in vars(found) if not name.startswith("_")} == EXTENSIONS[module]
