@@ -90,6 +90,7 @@ def test_signatures() -> None:
     assert [name for name, one in check.items() if one.kind is one.KEYWORD_ONLY] == [
         "conns",
         "timeout_s",
+        "transports",
     ]
     demand = inspect.signature(gate.Ratio.require).parameters
     assert list(demand) == ["self", "at_least", "at_most"]

@@ -230,14 +230,17 @@ def generator_bound(result: Result) -> Stamp | None:
 
 
 def _ceiling(result: Result) -> str:
-    """What calibration found the engine to be able to do here, if it is known."""
+    """What calibration, which is over TCP, found the engine to be able to do here, if it did."""
+    if result.transport != "tcp":
+        return ""
     engine = result.server.engine if result.server else ""
     ceiling = result.env.get("calibration", {}).get("ceiling_mps", {}).get(engine)
     return f"; the {engine} engine reaches {ceiling:,.0f} messages/s here" if ceiling else ""
 
 
 def _faster_generator(result: Result) -> str:
-    if result.server is not None and result.server.engine == "uring":
+    only = result.transport == "tls"  # that engine knows none
+    if only or (result.server is not None and result.server.engine == "uring"):
         return "more CPUs for the load server (--server-cpus, --server-threads, or --server)"
     return "--engine uring, or more CPUs for the load server (--server-cpus, --server)"
 

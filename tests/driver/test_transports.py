@@ -1,12 +1,14 @@
 """Other transports than TCP: whole rounds, and what is said where one cannot be."""
 
 import hashlib
+import re
 import ssl
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
-from pybench.driver import certificate, plan
+from pybench.driver import certificate, plan, workerprocess
 from pybench.driver.control import request_line
 from pybench.driver.plan import Completed, make_plan
 from pybench.errors import PreflightError
@@ -50,6 +52,44 @@ def test_the_certificate_is_in_memory_and_its_pin_is_of_what_a_peer_sees() -> No
     seen = client.getpeercert(binary_form=True)
     assert seen and hashlib.sha256(seen).hexdigest() == made.pin
     assert client.version() == "TLSv1.3"
+
+
+def test_a_round_over_tls(measure: Measure) -> None:
+    result = measure(cell("asyncio_proto", transport="tls"))
+    assert result.status == "ok", result.error
+    assert result.transport == "tls" and result.per_conn and result.per_conn.lost_by["tls"] == 0
+    server = result.server
+    assert server and server.tls_cipher.startswith("TLS_") and server.handshake_s
+    assert 0 < server.handshake_s <= server.connect_s
+
+
+# ---- what goes wrong in a round: one line ----
+
+
+@pytest.mark.parametrize(
+    ("func", "transport", "error"),
+    [
+        ("bad:ignores_tls", "tls", "TLS handshake"),
+        ("bad:insists_on_tls", "tcp", "ssl.SSLError: .*WRONG_VERSION_NUMBER|NO_SHARED_CIPHER"),
+        ("bad:good", "tls", "the backend serves no TLS: its serve takes no `tls`"),
+    ],
+)
+def test_one_side_speaks_tls_and_the_other_does_not(
+    func: str, transport: str, error: str, measure: Measure
+) -> None:
+    result = measure(cell(func, 3, transport=transport))
+    assert result.status == "failed" and re.search(error, result.error), result.error
+    assert "\n" not in result.error
+
+
+def test_another_certificate_than_the_pinned_one(
+    measure: Measure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = certificate.certificate()
+    other = replace(made, pin=64 * "a")
+    monkeypatch.setattr(workerprocess, "certificate", lambda: other)
+    result = measure(cell("asyncio_proto", 3, transport="tls"))
+    assert result.status == "failed" and "pin" in result.error, result.error
 
 
 # ---- what cannot be ----

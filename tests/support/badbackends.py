@@ -5,6 +5,7 @@ import pathlib
 import selectors
 import signal
 import socket
+import ssl
 import sys
 import threading
 from collections.abc import Callable
@@ -220,3 +221,19 @@ def runs_a_busy_program(listener: socket.socket, conns: int, msize: int, ready: 
 def hangs_with_a_child(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
     echoes_in_a_child(listener, conns, msize, ready)
     threading.Event().wait()
+
+
+def ignores_tls(
+    listener: socket.socket, conns: int, msize: int, ready: Ready, /, *, tls: object = None
+) -> None:
+    """Takes a context for TLS, and echoes what comes as it is."""
+    good(listener, conns, msize, ready)
+
+
+def insists_on_tls(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
+    """Speaks TLS unasked."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    socks = _accept(listener, conns)
+    ready()
+    for sock in socks:
+        context.wrap_socket(sock, server_side=True)
