@@ -9,6 +9,7 @@ import pytest
 
 from pybench.analysis.stats import bucket_width_ns, percentile_ns
 from tests.support import DATA, ROOT
+from tests.support.wire import server_program
 
 HERE = Path(__file__).parent
 SERVER = ROOT / "server"
@@ -37,6 +38,12 @@ UNITS: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
+def openssl() -> list[str]:
+    """What compiles with TLS, where the server is built with it."""
+    shown = subprocess.run([server_program(), "--version"], capture_output=True, text=True)
+    return ["-DHAVE_OPENSSL", "-lssl", "-lcrypto"] if " tls (" in shown.stdout else []
+
+
 @pytest.mark.parametrize("name", UNITS)
 def test_c_unit(name, tmp_path):
     sources, arguments = UNITS[name]
@@ -46,7 +53,7 @@ def test_c_unit(name, tmp_path):
     subprocess.run(
         [*shlex.split(os.environ.get("CC", "cc")), "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra",
          *flags, f"-I{SERVER}", str(HERE / "c" / f"{name}.c"), *(str(SERVER / s) for s in sources),
-         "-lm", "-o", str(program)],
+         *(openssl() if "transport_tls.c" in sources else []), "-lm", "-o", str(program)],
         check=True,
     )  # fmt: skip
     done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=60)

@@ -29,9 +29,11 @@ static int listen_narrowly(void)
     return fd;
 }
 
-static int connect_to_it(struct failure *fail)
+/* tls: NULL for plain connections. */
+static int connect_to_it(struct tls_context *tls, struct failure *fail)
 {
     static const struct address_list none;
+    struct tls *sessions[CONNS] = {NULL};
     int fds[CONNS];
     int stop = eventfd(0, 0), control[2];
     struct connector *connector = NULL;
@@ -41,6 +43,7 @@ static int connect_to_it(struct failure *fail)
     err = connect_open(&connector,
                        &(struct connect_job){.target = &target,
                                              .sources = &none,
+                                             .tls = tls,
                                              .conns = CONNS,
                                              .stall_ns = STALL_NS,
                                              .control_fd = control[0],
@@ -48,7 +51,7 @@ static int connect_to_it(struct failure *fail)
                        fail);
     CHECK(err == 0);
     for (int first = 0; err == 0 && first < CONNS; first += CONNS / 2) /* two calls */
-        err = connect_more(connector, CONNS / 2, fds + first, NULL, fail);
+        err = connect_more(connector, CONNS / 2, fds + first, sessions + first, fail);
     connect_close(connector);
     for (int i = 0; err == 0 && i < CONNS; i++)
         close(fds[i]);
@@ -77,7 +80,7 @@ static void check_slow(void)
     pthread_t thread;
 
     pthread_create(&thread, NULL, accept_slowly, &listener);
-    CHECK(connect_to_it(&fail) == 0);
+    CHECK(connect_to_it(NULL, &fail) == 0);
     if (*fail.msg)
         puts(fail.msg);
     CHECK(clock_now_ns() - start_ns > STALL_NS); /* else the listener was not slow enough */
@@ -92,7 +95,7 @@ static void check_stalled(void)
     uint64_t start_ns = clock_now_ns();
     struct failure fail = {0};
 
-    CHECK(connect_to_it(&fail) == -ETIMEDOUT);
+    CHECK(connect_to_it(NULL, &fail) == -ETIMEDOUT);
     CHECK(fail.code && strcmp(fail.code, "timeout") == 0);
     CHECK(fail.up >= 1 && fail.up < CONNS);
     CHECK(clock_now_ns() - start_ns >= STALL_NS);
@@ -100,9 +103,27 @@ static void check_stalled(void)
     close(listener);
 }
 
+/* TLS where nobody answers: it is accepted by the kernel, and no handshake comes to its end. */
+static void check_unanswered(void)
+{
+    static const uint8_t pin[TLS_PIN_BYTES];
+    struct tls_context *tls = tls_context_new(pin);
+    int listener = listen_narrowly();
+    struct failure fail = {0};
+
+    CHECK(tls && listen(listener, CONNS) == 0);
+    CHECK(connect_to_it(tls, &fail) == -ETIMEDOUT);
+    CHECK(fail.code && strcmp(fail.code, "timeout") == 0 && fail.up == 0);
+    CHECK(strstr(fail.msg, "TLS handshake with 127.0.0.1:") && strstr(fail.msg, ": no answer"));
+    close(listener);
+    tls_context_free(tls);
+}
+
 int main(void)
 {
     check_slow();
     check_stalled();
+    if (!tls_unavailable())
+        check_unanswered();
     return checks_report();
 }

@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "control.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,6 +84,30 @@ static void check_turns(void)
     CHECK(control_turn(&turn, "turn window_us=1\n", 17, &fail) < 0 && turn.window_ns == 5);
     CHECK(control_turn(&turn, line, strlen(line), &fail) == 0);
     CHECK(turn.settle_ns == 0 && turn.window_ns == 40 * NS_PER_MS);
+}
+
+static void check_transports(void)
+{
+    char tls[400], pin[65];
+    struct failure fail;
+    struct request r;
+
+    CHECK(parse(&r, "test v=2 addr=unix:/tmp/s conns=7 msize=64 turns=1\n", &fail) == 0);
+    CHECK(address_is_unix(&r.target) && !r.tls);
+    CHECK(parse(&r, "test v=2 addr=unix:/tmp/s port=1 conns=7 msize=64 turns=1\n", &fail) < 0);
+    CHECK(parse(&r, "unix:/tmp/s 33332 100 30 0 0 64", &fail) < 0);
+    CHECK(strstr(fail.msg, "numeric IPv4 or IPv6 address") && !strstr(fail.msg, "or unix"));
+
+    memset(pin, 'a', 64);
+    pin[64] = '\0';
+    memcpy(pin, "00Ff1a", 6);
+    snprintf(tls, sizeof tls,
+             "test v=2 addr=::1 port=1 conns=7 msize=64 turns=1 transport=tls pin=%s\n", pin);
+    CHECK(parse(&r, tls, &fail) == 0);
+    CHECK(r.tls && r.pin[0] == 0 && r.pin[1] == 0xff && r.pin[2] == 0x1a && r.pin[31] == 0xaa);
+    CHECK(parse(&r, "test v=2 addr=::1 port=1 conns=7 msize=64 turns=1 transport=plain\n", &fail) ==
+          0);
+    CHECK(!r.tls && r.pin[1] == 0);
 }
 
 static void check_long_values(void)
@@ -184,6 +209,7 @@ int main(void)
     check_shapes();
     check_requests();
     check_turns();
+    check_transports();
     check_long_values();
     check_error_line();
     check_full_result();
