@@ -8,14 +8,19 @@ if TYPE_CHECKING:
 
 
 class Serve(Protocol):
-    """One way of serving TCP connections: the callable behind a row."""
+    """One way of serving connections: the callable behind a row.
+
+    One that serves TLS as well has a keyword-only parameter more, `tls: TlsContext | None = None`:
+    with a context, connections are TLS over TCP and the handshake is the backend's, to be answered
+    without waiting for further connections. An end without TLS's own notice is an end too.
+    """
 
     def __call__(
         self, listener: "socket.socket", conns: int, msize: int, ready: Callable[[], None], /
     ) -> None:
         """Accept `conns` connections, call `ready()` once, echo until every peer has closed.
 
-        listener: a bound, listening, blocking stream socket; the backend may change its blocking
+        listener: a bound, listening, blocking stream socket, TCP or Unix; the backend may change its blocking
             mode and may close it once all are accepted.
         conns: how many connections will come, >= 1. None is missing and none comes after the last;
             some may never send anything.

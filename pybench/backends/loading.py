@@ -19,10 +19,9 @@ from pybench.errors import UsageError
 def unavailable(row: Row, transport: str = "tcp") -> str | None:
     """Why a row cannot run here, over that transport, and what adds it; None when it can."""
     reason = row.cannot(transport) or _missing(row)
-    if reason is None and transport == "tls" and row.tls_needs is not None:
-        module, _, distribution = row.tls_needs.partition(" ")
-        if find_spec(module) is None:
-            return f"{distribution}: not installed (pip install {distribution}); its TLS needs it"
+    needs = row.tls_needs if transport == "tls" and reason is None else None
+    if needs is not None and find_spec(needs) is None:
+        return f"{needs}, which its TLS needs, is not here ({row.tls_remedy})"
     return reason
 
 

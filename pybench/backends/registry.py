@@ -16,7 +16,7 @@ MAPPINGS_PER_THREAD = 3 if sys.version_info >= (3, 11) else 2
 
 _MODULES = {"asyncio": "asyncio_streams"}
 _NO_TLS_OF_SOCKETS = "an event loop's sock_recv and sock_sendall know no TLS"
-_NO_TLS_OF_C = "the rows in C know no TLS"
+_NO_TLS_OF_C = "of the rows in C only c_epoll knows TLS"
 _AIOFASTNET = "pybench.backends.rows.aiofastnet:new_event_loop"
 _AIOFASTNET_UVLOOP = "pybench.backends.rows.aiofastnet_uvloop:new_event_loop"
 
@@ -133,7 +133,8 @@ ROWS: dict[str, Row] = {
                 "C",
                 "pybench.backends.rows.c:serve_epoll",
             ),
-            no_tls=_NO_TLS_OF_C,
+            tls_needs="pybench.c_epoll_tls",
+            tls_remedy="pip install . in the source tree builds it; that needs libssl-dev",
         ),
         replace(
             _extension(
@@ -228,7 +229,8 @@ ROWS: dict[str, Row] = {
         ),
         replace(
             _of("twisted", "twisted", "frameworks", "a Protocol per connection, epoll reactor"),
-            tls_needs="OpenSSL pyopenssl",
+            tls_needs="OpenSSL",
+            tls_remedy="pip install pyopenssl",
         ),
         _of("tornado", "tornado", "frameworks", "TCPServer, a coroutine per IOStream"),
         _of(

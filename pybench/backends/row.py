@@ -32,7 +32,8 @@ class Row:
         last that its library works on.
     no_unix, no_tls: why it cannot serve Unix sockets, or TLS; empty where it can. A row that is not
         ours says so itself, by what it takes: see `contract.py`.
-    tls_needs: what it needs for TLS besides, as `module distribution`; or None.
+    tls_needs, tls_remedy: the import name that must be there for TLS besides, or None, and what
+        adds it.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Row:
     no_unix: str = ""
     no_tls: str = ""
     tls_needs: str | None = None
+    tls_remedy: str = ""
 
     def cannot(self, transport: str) -> str:
         """Why it cannot serve connections of that transport, as a fact of its code; empty where it

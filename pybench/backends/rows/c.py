@@ -4,12 +4,27 @@ import errno
 import resource
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pybench.backends.tls import TlsContext
 
 
 def serve_epoll(
-    listener: socket.socket, conns: int, msize: int, ready: Callable[[], None], /
+    listener: socket.socket,
+    conns: int,
+    msize: int,
+    ready: Callable[[], None],
+    /,
+    *,
+    tls: "TlsContext | None" = None,
 ) -> None:
-    """See `contract.Serve`. C, one thread, epoll."""
+    """See `contract.Serve`. C, one thread, epoll; over TLS by OpenSSL, in a module of its own."""
+    if tls is not None:
+        from pybench import c_epoll_tls
+
+        c_epoll_tls.serve(listener.fileno(), conns, msize, ready, tls.certfile)
+        return
     from pybench import c_epoll
 
     c_epoll.serve(listener.fileno(), conns, msize, ready)
