@@ -20,8 +20,8 @@ class Serve(Protocol):
     ) -> None:
         """Accept `conns` connections, call `ready()` once, echo until every peer has closed.
 
-        listener: a bound, listening, blocking stream socket, TCP or Unix; the backend may change its blocking
-            mode and may close it once all are accepted.
+        listener: a bound, listening, blocking stream socket, TCP or Unix; the backend may change
+            its blocking mode and may close it once all are accepted.
         conns: how many connections will come, >= 1. None is missing and none comes after the last;
             some may never send anything.
         msize: bytes of one message, >= 1. A message may arrive in fragments of any size and
