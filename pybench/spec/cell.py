@@ -57,7 +57,7 @@ class Cell(RoundOptions):
         rate = f" at {self.rate}/s" if self.rate else ""
         size = "" if self.msize == USUAL_MSIZE else f" ({self.msize} bytes)"
         at = f" ({words})" if (words := axes.words(self)) else ""
-        return f"{self.label}{size} x {self.conns}{at}{rate}"
+        return f"{self.label}{size}{at} x {self.conns}{rate}"
 
 
 def row_label(func: str, env: EnvSet, python: str = "") -> str:

@@ -200,6 +200,16 @@ def test_of_messages_that_come_in_pieces_the_queue_is_not_estimated() -> None:
     assert queue_share.estimated_queue_share(structs.replace(FULL, msize=65_536)) is None
 
 
+def test_an_event_of_a_pipeline_is_as_many_echoes() -> None:
+    """Four in flight, which are read together: the queue is as long as that of one, in events."""
+    one = queue_share.estimated_queue_share(FULL)
+    four = structs.replace(FULL, inflight=4, messages=4 * FULL.messages, mps=4 * FULL.mps)
+    assert queue_share.estimated_queue_share(four) == pytest.approx(one)
+    apart = changed("server", events=4_000_000, events_squared=44_000_000)
+    apart = structs.replace(four, server=apart.server)  # each is an event of its own
+    assert queue_share.estimated_queue_share(apart) == pytest.approx(0.5 * 11 / 400)
+
+
 def test_a_busy_generator_that_finds_all_connections_ready_holds_them_all() -> None:
     full = changed("server", user_s=3.0, sys_s=7.0, waits=10_000, events_squared=100_000_000)
     share = queue_share.estimated_queue_share(full)

@@ -97,7 +97,7 @@ def test_a_row_with_one_table_has_the_limit_of_open_files(func: str) -> None:
 @pytest.mark.usefixtures("few_files")
 def test_idle_connections_count_too() -> None:
     (obstacle,) = of("selector", 100, idle="0,30k")
-    assert str(obstacle).startswith("selector x 100 (30k idle): 30164 open files needed")
+    assert str(obstacle).startswith("selector (30k idle) x 100: 30164 open files needed")
     assert of("selector", 100, idle="19k") == []
 
 

@@ -153,9 +153,9 @@ def test_pings_in_flight_and_idle_connections_multiply_the_cells() -> None:
     ]  # fmt: skip
     assert [str(cell) for cell in made.cells] == [
         "selector x 10",
-        "selector x 10 (10k idle)",
-        "selector x 10 (16 in flight)",
-        "selector x 10 (16 in flight, 10k idle)",
+        "selector (10k idle) x 10",
+        "selector (16 in flight) x 10",
+        "selector (16 in flight, 10k idle) x 10",
     ]
     record = made.to_record()
     assert (record.inflight, record.idle) == ((1, 16), (0, 10_000))

@@ -18,7 +18,7 @@ def test_every_row_is_measured_over_each_transport_once() -> None:
     made = campaign(transport="tls,tcp,tls")
     cells = [(cell.label, cell.transport) for cell in made.cells]
     assert cells == [("selector", "tls"), ("selector", "tcp"), ("thread", "tls"), ("thread", "tcp")]
-    assert [str(cell) for cell in made.cells[:2]] == ["selector x 10 (over tls)", "selector x 10"]
+    assert [str(cell) for cell in made.cells[:2]] == ["selector (over tls) x 10", "selector x 10"]
     assert {cell.transport for cell in campaign().cells} == {"tcp"}
 
 
