@@ -158,6 +158,6 @@ def test_the_tables_tell_transports_apart(invoke: Invoke) -> None:
     asked = ("--func", "thread,gevent", "--conns", "5", "--transport", "tcp,unix")
     done = invoke(*asked)
     assert done.returncode == 0, done.stderr
-    assert "thread, 5 connections over unix: " in done.stderr
+    assert "thread, 5 connections, over unix: " in done.stderr
     assert "64-byte messages, 2 s rounds, TCP\n" in done.stdout
     assert "64-byte messages, 2 s rounds, Unix sockets\n" in done.stdout
