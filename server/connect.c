@@ -41,22 +41,33 @@ static const long QUEUE_PAUSE_NS = 100 * (long)NS_PER_US; /* before a full queue
 /* A connect in flight, and then the handshake of its TLS. */
 struct attempt {
     int fd; /* -1: the slot is free */
+    unsigned target;
     unsigned source;
     struct tls *tls; /* owned; NULL: it is not connected yet */
     uint64_t started_ns;
 };
 
+/* One listener. It has every job.targets->count-th place; a place is the number of a connection in
+ * the job, whichever comes up first. Local ports are its own too: one serves several targets. */
+struct target {
+    struct address address;
+    struct sources sources;
+    uint32_t next; /* place of the next connection of it that comes up */
+    uint32_t in_flight;
+};
+
 struct connector {
     const struct connect_job *job;
-    int *fds;              /* borrowed, of the call of connect_more that is on */
-    struct tls **sessions; /* likewise; NULL: plain connections */
-    uint32_t before;       /* connections that were up when it began */
-    uint32_t wanted;       /* that shall be up when it ends */
+    struct target *targets; /* owned */
+    unsigned target_count;  /* of those whose sources are to be freed, too */
+    int *fds;               /* borrowed, of the call of connect_more that is on */
+    struct tls **sessions;  /* likewise; NULL: plain connections */
+    uint32_t before;        /* connections that were up when it began */
+    uint32_t wanted;        /* that shall be up when it ends */
     uint32_t up;
     uint64_t progress_ns; /* when the last one came up, or the start */
     unsigned window, in_flight;
-    bool queue_full; /* of a Unix listener: no further attempt before a pause */
-    struct sources sources;
+    bool queue_full;     /* of a Unix listener: no further attempt before a pause */
     uint64_t slowest_ns; /* longest handshake; 0: none yet */
     unsigned doublings;  /* of patience: attempts abandoned since the last success */
     unsigned shaking;    /* handshakes under way */
@@ -131,12 +142,12 @@ static const char *failure_remedy(int err)
     }
 }
 
-static int connect_failure(const struct connector *c, struct failure *fail, const char *call,
-                           int err)
+static int connect_failure(const struct connector *c, const struct target *target,
+                           struct failure *fail, const char *call, int err)
 {
     char shown[ADDRESS_TEXT];
 
-    address_print(c->job->target, true, shown);
+    address_print(&target->address, true, shown);
     failure_set(fail, failure_code(err), err, "%s %s: %s (%u of %u connections were up); %s", call,
                 shown, strerror(err), (unsigned)c->up, (unsigned)c->job->conns,
                 failure_remedy(err));
@@ -147,13 +158,13 @@ static int connect_failure(const struct connector *c, struct failure *fail, cons
 }
 
 /* A handshake failed: reason has it in words. */
-static int handshake_failure(const struct connector *c, struct failure *fail, int err,
-                             const char *reason)
+static int handshake_failure(const struct connector *c, const struct target *target,
+                             struct failure *fail, int err, const char *reason)
 {
     int remedied = err == ETIMEDOUT ? TLS_BROKEN : err;
     char shown[ADDRESS_TEXT];
 
-    address_print(c->job->target, true, shown);
+    address_print(&target->address, true, shown);
     failure_set(fail, failure_code(err), 0,
                 "TLS handshake with %s: %s (%u of %u connections were "
                 "up); %s",
@@ -167,33 +178,62 @@ static int handshake_failure(const struct connector *c, struct failure *fail, in
 
 /* A fresh socket bound to the next local address. Returns it, *source and *binding telling to what,
  * or a negative errno, *call naming what failed. */
-static int socket_open(struct connector *c, int *source, int *binding, const char **call)
+static int socket_open(struct target *target, int *source, int *binding, const char **call)
 {
     int one = 1;
     int fd;
 
     *call = "connect";
-    if ((*source = sources_pick(&c->sources)) < 0)
+    if ((*source = sources_pick(&target->sources)) < 0)
         return *source;
     *call = "socket";
-    fd = socket(c->job->target->sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    fd = socket(target->address.sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    if (!address_is_unix(c->job->target))
+    if (!address_is_unix(&target->address))
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     *call = "bind";
-    if ((*binding = sources_bind(&c->sources, (unsigned)*source, fd)) < 0) {
+    if ((*binding = sources_bind(&target->sources, (unsigned)*source, fd)) < 0) {
         close(fd);
         return *binding;
     }
     return fd;
 }
 
-static void attempt_succeeded(struct connector *c, int fd, struct tls *tls, uint64_t now)
+/* The target that lacks most connections: of those with a place left, the one whose place is first.
+ * With as many up and in flight as are wanted there is none, and the first is as good as any. */
+static struct target *target_to_try(const struct connector *c)
 {
+    struct target *found = c->targets;
+
+    for (struct target *target = c->targets; target < c->targets + c->target_count; target++)
+        if (target->next + target->in_flight * c->target_count <
+            found->next + found->in_flight * c->target_count)
+            found = target;
+    return found;
+}
+
+/* The target that is furthest behind with what came up. */
+static const struct target *target_behind(const struct connector *c)
+{
+    const struct target *found = c->targets;
+
+    for (const struct target *target = c->targets; target < c->targets + c->target_count; target++)
+        if (target->next < found->next)
+            found = target;
+    return found;
+}
+
+static void attempt_succeeded(struct connector *c, struct target *target, int fd, struct tls *tls,
+                              uint64_t now)
+{
+    uint32_t place = target->next - c->before;
+
     if (c->sessions)
-        c->sessions[c->up - c->before] = tls;
-    c->fds[c->up++ - c->before] = fd;
+        c->sessions[place] = tls;
+    c->fds[place] = fd;
+    target->next += c->target_count;
+    c->up++;
     c->progress_ns = now;
     c->doublings = 0;
     if (c->window < WINDOW_MAX)
@@ -210,8 +250,8 @@ static struct attempt *free_slot(struct connector *c)
 }
 
 /* tls: NULL unless it is connected. */
-static int attempt_watch(struct connector *c, int fd, unsigned source, struct tls *tls,
-                         uint64_t now)
+static int attempt_watch(struct connector *c, struct target *target, int fd, unsigned source,
+                         struct tls *tls, uint64_t now)
 {
     struct attempt *slot = free_slot(c);
     struct epoll_event event = {
@@ -221,8 +261,15 @@ static int attempt_watch(struct connector *c, int fd, unsigned source, struct tl
 
     if (epoll_ctl(c->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
         return -errno;
-    *slot = (struct attempt){.fd = fd, .source = source, .tls = tls, .started_ns = now};
+    *slot = (struct attempt){
+        .fd = fd,
+        .target = (unsigned)(target - c->targets),
+        .source = source,
+        .tls = tls,
+        .started_ns = now,
+    };
     c->in_flight++;
+    target->in_flight++;
     return 0;
 }
 
@@ -232,6 +279,7 @@ static void attempt_release(struct connector *c, struct attempt *slot)
     slot->fd = -1;
     slot->tls = NULL;
     c->in_flight--;
+    c->targets[slot->target].in_flight--;
 }
 
 /* One handshake more is under way, or one less. */
@@ -246,6 +294,7 @@ static void count_shaking(struct connector *c, bool one_more, uint64_t now)
 /* Go on with a handshake. */
 static int handshake_step(struct connector *c, struct attempt *slot, struct failure *fail)
 {
+    struct target *target = &c->targets[slot->target];
     struct tls *tls = slot->tls;
     char reason[TLS_REASON_TEXT];
     int fd = slot->fd;
@@ -258,32 +307,32 @@ static int handshake_step(struct connector *c, struct attempt *slot, struct fail
     count_shaking(c, false, now);
     attempt_release(c, slot);
     if (err == 0) {
-        attempt_succeeded(c, fd, tls, now);
+        attempt_succeeded(c, target, fd, tls, now);
         return 0;
     }
     tls_free(tls);
     close(fd);
-    return handshake_failure(c, fail, -err, reason);
+    return handshake_failure(c, target, fail, -err, reason);
 }
 
 /* A socket is connected: that is all, or its handshake begins. */
-static int attempt_connected(struct connector *c, int fd, unsigned source, uint64_t now,
-                             struct failure *fail)
+static int attempt_connected(struct connector *c, struct target *target, int fd, unsigned source,
+                             uint64_t now, struct failure *fail)
 {
     struct tls *tls;
     int err;
 
     if (!c->job->tls) {
-        attempt_succeeded(c, fd, NULL, now);
+        attempt_succeeded(c, target, fd, NULL, now);
         return 0;
     }
     now = clock_now_ns(); /* the connect is no part of the handshake */
     tls = tls_new(c->job->tls, fd);
-    err = tls ? attempt_watch(c, fd, source, tls, now) : -ENOMEM;
+    err = tls ? attempt_watch(c, target, fd, source, tls, now) : -ENOMEM;
     if (err < 0) {
         tls_free(tls);
         close(fd);
-        return connect_failure(c, fail, "epoll_ctl", -err);
+        return connect_failure(c, target, fail, "epoll_ctl", -err);
     }
     count_shaking(c, true, now);
     return 0; /* the first edge, that it can be written, is there already */
@@ -293,39 +342,39 @@ static int attempt_connected(struct connector *c, int fd, unsigned source, uint6
  * finds it up and spares the trip through epoll. */
 static int attempt_start(struct connector *c, struct failure *fail)
 {
-    const struct address *target = c->job->target;
-    const struct sockaddr *sa = (const struct sockaddr *)&target->sa;
+    struct target *target = target_to_try(c);
+    const struct sockaddr *sa = (const struct sockaddr *)&target->address.sa;
+    socklen_t length = target->address.len;
     uint64_t now = clock_now_ns();
     const char *call;
     int source, binding = BOUND_ADDRESS;
-    int fd = socket_open(c, &source, &binding, &call);
+    int fd = socket_open(target, &source, &binding, &call);
     int err;
 
     if (fd < 0)
-        return connect_failure(c, fail, call, -fd);
-    if (connect(fd, sa, target->len) == 0 ||
-        (errno == EINPROGRESS && connect(fd, sa, target->len) == 0)) {
-        return attempt_connected(c, fd, (unsigned)source, now, fail);
+        return connect_failure(c, target, fail, call, -fd);
+    if (connect(fd, sa, length) == 0 || (errno == EINPROGRESS && connect(fd, sa, length) == 0)) {
+        return attempt_connected(c, target, fd, (unsigned)source, now, fail);
     }
     err = errno;
     call = "connect";
     if (err == EALREADY || err == EINPROGRESS) {
-        if ((err = -attempt_watch(c, fd, (unsigned)source, NULL, now)) == 0)
+        if ((err = -attempt_watch(c, target, fd, (unsigned)source, NULL, now)) == 0)
             return 0;
         call = "epoll_ctl";
     }
     close(fd);
-    sources_return(&c->sources, (unsigned)source);
-    if (err == EAGAIN && address_is_unix(target)) {
+    sources_return(&target->sources, (unsigned)source);
+    if (err == EAGAIN && address_is_unix(&target->address)) {
         c->queue_full = true;
         return 0;
     }
     if (err == EADDRNOTAVAIL) {
         if (binding == BOUND_ADDRESS) /* else it was this one port: go on with the next */
-            sources_spend(&c->sources, (unsigned)source);
+            sources_spend(&target->sources, (unsigned)source);
         return 0;
     }
-    return connect_failure(c, fail, call, err);
+    return connect_failure(c, target, fail, call, err);
 }
 
 /* How long the handshake of a socket that is up took, at least: from the last SYN on, of which the
@@ -348,6 +397,7 @@ static uint64_t handshake_ns(int fd, uint64_t took_ns)
 static int attempt_finish(struct connector *c, struct attempt *slot, uint64_t now,
                           struct failure *fail)
 {
+    struct target *target = &c->targets[slot->target];
     int fd = slot->fd;
     unsigned source = slot->source;
     uint64_t took_ns = now - slot->started_ns;
@@ -358,12 +408,12 @@ static int attempt_finish(struct connector *c, struct attempt *slot, uint64_t no
     attempt_release(c, slot);
     if (err) {
         close(fd);
-        return connect_failure(c, fail, "connect", err);
+        return connect_failure(c, target, fail, "connect", err);
     }
     took_ns = handshake_ns(fd, took_ns);
     if (took_ns > c->slowest_ns)
         c->slowest_ns = took_ns;
-    return attempt_connected(c, fd, source, now, fail);
+    return attempt_connected(c, target, fd, source, now, fail);
 }
 
 /* ---- the loop ----------------------------------------------------------------------------- */
@@ -393,7 +443,7 @@ static void drop_unanswered(struct connector *c, uint64_t now)
         if (fd < 0 || slot->tls || now - slot->started_ns < patience)
             continue;
         attempt_release(c, slot);
-        sources_return(&c->sources, slot->source);
+        sources_return(&c->targets[slot->target].sources, slot->source);
         close(fd);
         c->window = 1;
         dropped = true;
@@ -415,8 +465,8 @@ static int attempt_go_on(struct connector *c, struct attempt *slot, uint64_t now
 static int stalled(const struct connector *c, struct failure *fail)
 {
     if (c->shaking == 0)
-        return connect_failure(c, fail, "connect", ETIMEDOUT);
-    return handshake_failure(c, fail, ETIMEDOUT,
+        return connect_failure(c, target_behind(c), fail, "connect", ETIMEDOUT);
+    return handshake_failure(c, target_behind(c), fail, ETIMEDOUT,
                              "no answer, and none may wait for further connections");
 }
 
@@ -429,7 +479,7 @@ static int await_events(struct connector *c, int timeout_ms, struct failure *fai
     int err;
 
     if (n < 0 && errno != EINTR)
-        return connect_failure(c, fail, "epoll_wait", errno);
+        return connect_failure(c, target_behind(c), fail, "epoll_wait", errno);
     for (int i = 0; i < n; i++) {
         uint32_t tag = events[i].data.u32;
 
@@ -490,7 +540,9 @@ static void close_all(struct connector *c)
             tls_free(slot->tls);
             close(slot->fd);
         }
-    for (uint32_t i = 0; i < c->up - c->before; i++) {
+    for (uint32_t i = 0; i < c->wanted - c->before; i++) {
+        if (c->fds[i] < 0)
+            continue;
         if (c->sessions) {
             tls_free(c->sessions[i]);
             c->sessions[i] = NULL;
@@ -499,18 +551,39 @@ static void close_all(struct connector *c)
     }
 }
 
+/* Ready all targets, with their sources. Returns 0 or a negative errno, *failed being the one. */
+static int targets_init(struct connector *c, const struct target **failed)
+{
+    const struct address_list *listed = c->job->targets;
+    int err = 0;
+
+    while (err == 0 && c->target_count < listed->count) {
+        struct target *target = &c->targets[c->target_count];
+
+        *target = (struct target){
+            .address = listed->items[c->target_count],
+            .next = c->target_count,
+        };
+        *failed = target;
+        c->target_count++; /* also of one that failed: what it has is freed */
+        err = sources_init(&target->sources, &target->address, c->job->sources);
+    }
+    return err;
+}
+
 static int connector_init(struct connector *c, struct failure *fail)
 {
     const struct connect_job *job = c->job;
-    int err = sources_init(&c->sources, job->target, job->sources);
+    const struct target *target = c->targets;
+    int err = targets_init(c, &target);
 
     if (err < 0)
-        return connect_failure(c, fail, "bind", -err);
+        return connect_failure(c, target, fail, "bind", -err);
     if ((c->epoll_fd = epoll_create1(EPOLL_CLOEXEC)) < 0)
-        return connect_failure(c, fail, "epoll_create1", errno);
+        return connect_failure(c, target, fail, "epoll_create1", errno);
     if ((err = watch_end(c, job->control_fd, EPOLLRDHUP, TAG_CONTROL)) < 0 ||
         (err = watch_end(c, job->stop_fd, EPOLLIN, TAG_STOP)) < 0)
-        return connect_failure(c, fail, "epoll_ctl", -err);
+        return connect_failure(c, target, fail, "epoll_ctl", -err);
     return 0;
 }
 
@@ -519,8 +592,12 @@ int connect_open(struct connector **out, const struct connect_job *job, struct f
     struct connector *c = calloc(1, sizeof *c);
     int err;
 
-    if (!c)
+    if (c)
+        c->targets = calloc(job->targets->count, sizeof *c->targets);
+    if (!c || !c->targets) {
+        free(c);
         return failure_set(fail, "internal", ENOMEM, "no memory to connect with");
+    }
     c->job = job;
     c->window = WINDOW_START;
     c->epoll_fd = -1;
@@ -542,6 +619,8 @@ int connect_more(struct connector *c, uint32_t count, int *fds, struct tls **ses
     c->sessions = c->job->tls ? sessions : NULL;
     c->before = c->up;
     c->wanted = c->up + count;
+    for (uint32_t i = 0; i < count; i++)
+        fds[i] = -1;
     c->progress_ns = clock_now_ns();
     if ((err = connect_loop(c, fail)) < 0)
         close_all(c);
@@ -559,6 +638,8 @@ void connect_close(struct connector *c)
         return;
     if (c->epoll_fd >= 0)
         close(c->epoll_fd);
-    sources_free(&c->sources);
+    for (unsigned i = 0; i < c->target_count; i++)
+        sources_free(&c->targets[i].sources);
+    free(c->targets);
     free(c);
 }

@@ -1,4 +1,5 @@
-/* connect.h - open N connections to one listener, some at a time, for as long as more come up.
+/* connect.h - open N connections to one listener or several, some at a time, for as long as more
+ * come up.
  *
  * The listener may have a backlog of three and accept slowly: its queue then overflows and SYNs are
  * dropped in silence. So the number of connects in flight is a congestion window: it grows with
@@ -14,7 +15,7 @@
 #include <stdint.h>
 
 struct connect_job {
-    const struct address *target;
+    const struct address_list *targets; /* of one family; each has a connection or more */
     const struct address_list *sources; /* local addresses to use in turns; none: the kernel's
                                            choice, and on IPv4 loopback more of 127.0.0.0/8 */
     struct tls_context *tls;            /* to shake hands by; NULL: plain connections */
@@ -32,9 +33,10 @@ int connect_open(struct connector **out, const struct connect_job *job, struct f
 
 /* Fill fds[0..count) with further connected, non-blocking sockets that have TCP_NODELAY, and
  * sessions[0..count) with their TLS, if the job has any; all calls together may ask for job.conns.
- * They belong to the caller. Returns 0, -ECANCELED when control_fd
- * or stop_fd ended it, or another negative errno with fail filled; nothing of this call stays open
- * after a failure, and there is no further one. */
+ * Of those that all calls fill, number i from 0 is connected to the target of number i modulo their
+ * count. They belong to the caller. Returns 0, -ECANCELED when control_fd or stop_fd ended it, or
+ * another negative errno with fail filled; nothing of this call stays open after a failure, and
+ * there is no further one. */
 int connect_more(struct connector *c, uint32_t count, int *fds, struct tls **sessions,
                  struct failure *fail);
 

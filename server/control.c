@@ -86,6 +86,8 @@ static int parse_number(uint64_t *out, const char *name, const char *text, uint6
 static int parse_text(char *out, size_t size, const char *name, const char *text,
                       struct failure *fail)
 {
+    if (!*text)
+        return failure_set(fail, "bad_request", EINVAL, "%s= has no value", name);
     if (!control_is_text(text, size - 1))
         return failure_set(fail, "bad_request", EINVAL,
                            "%s: expected 1 to %zu printable ASCII characters without a blank", name,
@@ -94,9 +96,10 @@ static int parse_text(char *out, size_t size, const char *name, const char *text
     return 0;
 }
 
-/* A request under construction: address and port come as two words, times in units of the wire. */
+/* A request under construction: address and ports come as two words, times in units of the wire. */
 struct draft {
-    char addr[ADDRESS_TEXT];
+    char addr[CONTROL_LINE_MAX];      /* of Unix sockets several */
+    char ports[6 * ADDRESS_LIST_MAX]; /* of version 2; version 1 has one, a number */
     uint64_t version, port, conns, msize, warmup, runtime, think_min, think_max, rate, threads;
     uint64_t seed, busy_poll, turns, slice, inflight, idle;
     char arrivals[16];
@@ -127,6 +130,7 @@ struct key {
     }
 
 enum {
+    MAX_PORT = 65535,
     MAX_CONNS = 1000000,
     MAX_THINK_US = 1000000000,
     MAX_RATE = 1000000000,
@@ -137,7 +141,7 @@ enum {
 static const struct key V2_KEYS[] = {
     NUMBER("v", version, 2, 2, true),
     TEXT("addr", addr, true),
-    NUMBER("port", port, 1, 65535, false), /* needed unless addr is a Unix socket */
+    TEXT("port", ports, false), /* needed unless addr is a Unix socket */
     TEXT("transport", transport, false),
     TEXT("pin", pin, false),
     NUMBER("conns", conns, 1, MAX_CONNS, true),
@@ -163,7 +167,7 @@ static const struct key V2_KEYS[] = {
 /* Version 1 has the same words without names, in this order, in its own units. */
 static const struct key V1_WORDS[] = {
     TEXT("IP", addr, true),
-    NUMBER("PORT", port, 1, 65535, true),
+    NUMBER("PORT", port, 1, MAX_PORT, true),
     NUMBER("CONNS", conns, 1, MAX_CONNS, true),
     NUMBER("RUNTIME_S", runtime, 1, MAX_TIME_MS / 1000, true),
     NUMBER("MIN_TIMEOUT_NS", think_min, 0, MAX_THINK_US *NS_PER_US, true),
@@ -300,7 +304,7 @@ static int draft_tls(struct request *out, const struct draft *draft, struct fail
 /* A Unix socket has no port, and the kernel notes no times of what it carries. */
 static int check_unix(const struct draft *draft, struct failure *fail)
 {
-    if (draft->port)
+    if (*draft->ports)
         return failure_set(fail, "bad_request", EINVAL,
                            "port and a Unix socket exclude each other");
     if (*draft->timestamps)
@@ -309,26 +313,74 @@ static int check_unix(const struct draft *draft, struct failure *fail)
     return 0;
 }
 
-/* Where to connect to. Version 1 knows IP addresses only. */
-static int draft_target(struct address *out, const struct draft *draft, int version,
-                        struct failure *fail)
+/* The address with that port, or the Unix socket, becomes one target more. */
+static int add_target(struct address_list *targets, const char *addr, uint64_t port, int version,
+                      struct failure *fail)
 {
+    struct address *next = &targets->items[targets->count];
     char shown[48];
 
-    if (version == 2 && address_means_unix(draft->addr)) {
-        if (address_parse_unix(out, draft->addr) < 0)
+    if (targets->count == ADDRESS_LIST_MAX)
+        return failure_set(fail, "bad_request", EINVAL, "%s: at most %d %s",
+                           address_means_unix(addr) ? "addr" : "port", ADDRESS_LIST_MAX,
+                           address_means_unix(addr) ? "Unix sockets" : "ports");
+    if (version == 2 && address_means_unix(addr)) {
+        if (address_parse_unix(next, addr) < 0)
             return failure_set(fail, "bad_request", EINVAL,
                                "addr=%s: expected unix:/PATH or unix:@NAME, of at most 107 "
                                "characters from / or @ on and without a comma",
-                               quoted(draft->addr, shown));
-        return check_unix(draft, fail);
+                               quoted(addr, shown));
+    } else if (address_parse(next, addr, (uint16_t)port) < 0) {
+        return failure_set(fail, "bad_request", EINVAL,
+                           "addr=%s: expected a numeric IPv4 or IPv6 address%s",
+                           quoted(addr, shown), version == 2 ? ", unix:/PATH or unix:@NAME" : "");
     }
-    if (!draft->port)
+    targets->count++;
+    return 0;
+}
+
+/* A target for each word of a text that has commas between: of Unix sockets, or of ports. */
+static int add_targets(struct address_list *targets, const struct draft *draft,
+                       struct failure *fail)
+{
+    bool is_unix = address_means_unix(draft->addr);
+    char text[sizeof draft->addr];
+    char *rest = text;
+    char *word;
+    uint64_t port = 0;
+    int err;
+
+    snprintf(text, sizeof text, "%s", is_unix ? draft->addr : draft->ports);
+    while ((word = strsep(&rest, ","))) {
+        if (is_unix && !address_means_unix(word))
+            return failure_set(fail, "bad_request", EINVAL,
+                               "addr: Unix sockets with commas between, each unix:...");
+        if (!is_unix && (err = parse_number(&port, "port", word, 1, MAX_PORT, fail)) < 0)
+            return err;
+        if ((err = add_target(targets, is_unix ? word : draft->addr, port, 2, fail)) < 0)
+            return err;
+    }
+    return 0;
+}
+
+/* The listeners that are to be connected to. Version 1 knows one, of an IP address. */
+static int draft_targets(struct address_list *targets, const struct draft *draft, int version,
+                         struct failure *fail)
+{
+    int err;
+
+    if (version == 1)
+        return add_target(targets, draft->addr, draft->port, version, fail);
+    if (!address_means_unix(draft->addr) && !*draft->ports)
         return failure_set(fail, "bad_request", EINVAL, "port is missing");
-    if (address_parse(out, draft->addr, (uint16_t)draft->port) < 0)
-        return failure_set(
-            fail, "bad_request", EINVAL, "addr=%s: expected a numeric IPv4 or IPv6 address%s",
-            quoted(draft->addr, shown), version == 2 ? ", unix:/PATH or unix:@NAME" : "");
+    if (address_means_unix(draft->addr) && (err = check_unix(draft, fail)) < 0)
+        return err;
+    if ((err = add_targets(targets, draft, fail)) < 0)
+        return err;
+    if (draft->conns < targets->count)
+        return failure_set(fail, "bad_request", EINVAL,
+                           "conns=%llu: each of the %u listeners needs a connection",
+                           (unsigned long long)draft->conns, targets->count);
     return 0;
 }
 
@@ -360,7 +412,7 @@ static int draft_finish(struct request *out, const struct draft *draft, int vers
     int err;
 
     if ((err = check_words(draft, fail)) < 0 || (err = check_together(draft, fail)) < 0 ||
-        (err = draft_target(&request.target, draft, version, fail)) < 0 ||
+        (err = draft_targets(&request.targets, draft, version, fail)) < 0 ||
         (err = draft_tls(&request, draft, fail)) < 0)
         return err;
     memcpy(request.engine, draft->engine, sizeof request.engine);
@@ -717,6 +769,17 @@ static void write_fairness(FILE *out, const struct fairness *f)
     fputc('\n', out);
 }
 
+static void write_listeners(FILE *out, const struct outcome *o)
+{
+    for (unsigned i = 0; i < o->listener_count; i++) {
+        fputs("listener", out);
+        put(out, "n", i + 1);
+        put(out, "conns", o->listeners[i].conns);
+        put(out, "messages", o->listeners[i].messages);
+        fputc('\n', out);
+    }
+}
+
 static void write_histogram(FILE *out, const char *verb, const struct histogram *hist)
 {
     int column = 0;
@@ -796,6 +859,7 @@ static void write_result_v2(FILE *out, const void *argument)
 
     write_totals(out, result->request, outcome);
     write_fairness(out, &outcome->fairness);
+    write_listeners(out, outcome);
     write_histogram(out, "hist", &outcome->latency);
     write_slices(out, outcome);
     if (result->request->rate)

@@ -30,6 +30,7 @@
  *     > stop                if wanted: the window ends now
  *     < result ...
  *     < fairness ...
+ *     < listener ...        with several ports only: a line for each
  *     < hist ...            as many lines as it takes, none when no message came back
  *     < slice ...           with slice_ms only: a line for each
  *     < corrected ...       this and the next in an open loop only
@@ -76,7 +77,13 @@
  *     addr=          text           required  where to connect to: a numeric IPv4 or IPv6 address
  *                                             without brackets, no name; or unix:/PATH, or
  *                                             unix:@NAME for an abstract one: a Unix stream socket
- *     port=          1..65535       required  of a Unix socket there is none
+ *                                             or up to 64 of them with commas between, as ports
+ *     port=          1..65535       required  or up to 64 of them with commas between: so many
+ *                                             listeners, each of which has one connection or more.
+ *                                             The first connection goes to the first port, the
+ *                                             second to the second, and so on, over and over; idle
+ *                                             ones are dealt out likewise. Of a Unix socket there
+ *                                             is none
  *     transport=     plain tls      plain     tls: TLS 1.3 over each connection, without resuming
  *                                             a session; needs the engine epoll; not with
  *                                             timestamps. Connections come up a limited number at
@@ -209,6 +216,11 @@
  *     jain=          Jain's index: a fraction from 0 to 1 with six decimals; 1 is even, or nothing
  *     starved=       connections without any
  *
+ * < listener: one port of several, in the order of the request.
+ *     n=             its number, from 1
+ *     conns=         connections that went to it
+ *     messages=      echoes in the window that came from it
+ *
  * < hist: words LOWER_EDGE_NS=MESSAGES, rising over all hist lines, empty buckets left out; the sum
  * is messages. A bucket with its edge in [2**e, 2**(e+1)) is 2**(e-6) ns wide, and never less than
  * one; the last, from 2**40 - 2**33 on, has no upper edge (see histogram.h).
@@ -302,8 +314,9 @@ enum {
 };
 
 struct request {
-    int version; /* 2 or 1 */
-    struct address target;
+    int version;                 /* 2 or 1 */
+    struct address_list targets; /* one or more; connection i goes to the one of number i modulo
+                                    their count, from 0 */
     uint32_t conns;
     uint32_t msize;
     uint32_t inflight; /* pings on each connection, >= 1 */

@@ -406,6 +406,24 @@ int crew_start(struct crew *crew, const struct connect_job *job, struct failure 
     return err;
 }
 
+void crew_add_listeners(const struct crew *crew, struct listener *listeners, unsigned count)
+{
+    for (unsigned t = 0; t < crew->started; t++) {
+        const struct ping_thread *thread = &crew->threads[t];
+        const struct pinger *pinger = &thread->pinger;
+        /* those before it, pinged or not, and its own idle ones: see connect_more */
+        uint32_t place = (uint32_t)(pinger->conns - crew->conns) +
+                         (uint32_t)(thread->idle - crew->idle) + thread->idle_count;
+
+        for (uint32_t i = 0; i < pinger->count; i++) {
+            struct listener *listener = &listeners[(place + i) % count];
+
+            listener->conns++;
+            listener->messages += pinger->conns[i].messages;
+        }
+    }
+}
+
 /* ---- turns --------------------------------------------------------------------------------- */
 
 void crew_begin(struct crew *crew, const struct turn *turn)

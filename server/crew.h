@@ -79,6 +79,10 @@ int crew_open(struct crew **out, const struct request *request, const struct eng
  * with fail filled; crew_close is then all that is left to do. */
 int crew_start(struct crew *crew, const struct connect_job *job, struct failure *fail);
 
+/* Add each connection that is pinged, and its echoes, to the one of several listeners that it went
+ * to, of count. */
+void crew_add_listeners(const struct crew *crew, struct listener *listeners, unsigned count);
+
 /* Plan a turn from now on and let the threads loose. The last one has ended. */
 void crew_begin(struct crew *crew, const struct turn *turn);
 

@@ -87,6 +87,12 @@ static inline void slice_add(struct slice *into, const struct slice *from)
         into->latency_max_ns = from->latency_max_ns;
 }
 
+/* What one of several targets had. */
+struct listener {
+    uint64_t conns;
+    uint64_t messages;
+};
+
 /* The result of a test, all threads together. */
 struct outcome {
     struct counters counters;
@@ -95,6 +101,8 @@ struct outcome {
     struct histogram censored;  /* open loop only: pings without an echo, how long they were overdue
                                    at the end of the window: what they would have taken, at least */
     struct fairness fairness;
+    struct listener *listeners; /* of several targets, in their order; NULL: there is one. Owned */
+    unsigned listener_count;
     struct slice *slices; /* of the window as it was, in order; NULL: not asked for. Owned */
     uint32_t slice_count;
     uint64_t connect_ns; /* to establish all connections */

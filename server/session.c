@@ -88,12 +88,13 @@ static int check_token(const struct test *test, struct failure *fail)
 }
 
 /* A Unix socket is of this host, and so must be who names it. */
-static int check_unix(const struct test *test, const struct address *peer, struct failure *fail)
+static int check_unix(const struct test *test, const struct address *peer,
+                      const struct address *target, struct failure *fail)
 {
     char from[ADDRESS_TEXT], to[ADDRESS_TEXT];
 
     address_print(peer, false, from);
-    address_print(&test->request.target, false, to);
+    address_print(target, false, to);
     if (!address_is_loopback(peer))
         return failure_set(fail, "bad_request", EINVAL,
                            "addr=%s: a Unix socket is for a control client on loopback, and this "
@@ -108,11 +109,28 @@ static int check_unix(const struct test *test, const struct address *peer, struc
 }
 
 /* A load generator that connects wherever a stranger says is a weapon: see address_may_target. */
+static int check_target(const struct test *test, const struct address *peer, struct address *target,
+                        struct failure *fail)
+{
+    char from[ADDRESS_TEXT], to[ADDRESS_TEXT];
+
+    if (address_is_unix(target))
+        return check_unix(test, peer, target, fail);
+    if (test->request.version == 1 && address_is_any(target))
+        address_set_host(target, peer); /* it told us what it binds to */
+    address_complete(target, peer);
+    if (address_may_target(peer, target, &test->session->config->allow))
+        return 0;
+    return failure_set(fail, "forbidden", EACCES,
+                       "a client at %s may not have connections opened to %s; start the server "
+                       "with --allow %s to permit it",
+                       address_print(peer, false, from), address_print(target, false, to), to);
+}
+
 static int check_permission(struct test *test, struct failure *fail)
 {
-    const struct session_config *config = test->session->config;
+    struct address_list *targets = &test->request.targets;
     struct address peer = {.len = sizeof peer.sa};
-    char from[ADDRESS_TEXT], to[ADDRESS_TEXT];
     int err;
 
     if ((err = check_token(test, fail)) < 0)
@@ -120,18 +138,10 @@ static int check_permission(struct test *test, struct failure *fail)
     if (getpeername(test->session->talk.fd, (struct sockaddr *)&peer.sa, &peer.len) < 0)
         return -ECANCELED;
     address_unmap(&peer);
-    if (address_is_unix(&test->request.target))
-        return check_unix(test, &peer, fail);
-    if (test->request.version == 1 && address_is_any(&test->request.target))
-        address_set_host(&test->request.target, &peer); /* it told us what it binds to */
-    address_complete(&test->request.target, &peer);
-    if (address_may_target(&peer, &test->request.target, &config->allow))
-        return 0;
-    return failure_set(fail, "forbidden", EACCES,
-                       "a client at %s may not have connections opened to %s; start the server "
-                       "with --allow %s to permit it",
-                       address_print(&peer, false, from),
-                       address_print(&test->request.target, false, to), to);
+    for (unsigned i = 0; i < targets->count; i++)
+        if ((err = check_target(test, &peer, &targets->items[i], fail)) < 0)
+            return err;
+    return 0;
 }
 
 /* This client may have what it wants. */
@@ -182,7 +192,7 @@ static int open_connections(struct test *test, struct failure *fail)
 {
     const struct session *session = test->session;
     const struct connect_job job = {
-        .target = &test->request.target,
+        .targets = &test->request.targets,
         .sources = &session->config->sources,
         .tls = test->tls,
         .conns = test->request.conns + test->request.idle,
@@ -274,6 +284,21 @@ static int add_slices(struct test *test)
     return 0;
 }
 
+static int add_listeners(struct test *test)
+{
+    struct outcome *o = &test->outcome;
+    unsigned count = test->request.targets.count;
+
+    if (count == 1)
+        return 0;
+    o->listeners = calloc(count, sizeof *o->listeners);
+    if (!o->listeners)
+        return -ENOMEM;
+    o->listener_count = count;
+    crew_add_listeners(test->crew, o->listeners, count);
+    return 0;
+}
+
 static int send_result(struct test *test, struct failure *fail)
 {
     struct outcome *o = &test->outcome;
@@ -289,7 +314,7 @@ static int send_result(struct test *test, struct failure *fail)
         add_up(o, &test->crew->threads[i].pinger);
     for (unsigned i = 0; i < test->crew->started; i++)
         o->idle_lost += test->crew->threads[i].idle_lost;
-    if (add_slices(test) < 0)
+    if (add_slices(test) < 0 || add_listeners(test) < 0)
         return failure_set(fail, "internal", ENOMEM, "no memory for the result");
     o->threads = test->crew->turn > 0 ? test->crew->started : 0;
     o->engine = test->engine->name;
@@ -323,6 +348,7 @@ static void test_free(struct test *test)
     crew_close(test->crew);
     tls_context_free(test->tls);
     free(test->outcome.slices);
+    free(test->outcome.listeners);
     free(test);
 }
 
@@ -331,7 +357,8 @@ static void summarize(const struct test *test, int err, const struct failure *fa
 {
     char *out = test->session->summary;
     size_t size = sizeof test->session->summary;
-    char target[ADDRESS_TEXT], turns[40] = "";
+    unsigned others = test->request.targets.count - 1;
+    char target[ADDRESS_TEXT], turns[40] = "", more[40] = "";
 
     if (err < 0) {
         snprintf(out, size, "%s", fail->code ? fail->msg : "the control client went away");
@@ -339,8 +366,11 @@ static void summarize(const struct test *test, int err, const struct failure *fa
     }
     if (test->request.turns)
         snprintf(turns, sizeof turns, " of %llu turns", (unsigned long long)test->crew->turn);
-    snprintf(out, size, "%u connections to %s: %llu messages in %.3f s%s",
-             (unsigned)test->request.conns, address_print(&test->request.target, true, target),
+    if (others > 0)
+        snprintf(more, sizeof more, " and %u more", others);
+    snprintf(out, size, "%u connections to %s%s: %llu messages in %.3f s%s",
+             (unsigned)test->request.conns,
+             address_print(&test->request.targets.items[0], true, target), more,
              (unsigned long long)test->outcome.latency.total,
              (double)test->outcome.window_ns / (double)NS_PER_S, turns);
 }

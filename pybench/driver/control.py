@@ -13,7 +13,7 @@ import os
 import re
 import selectors
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from pybench.errors import ProtocolError, ServerError, UsageError
@@ -98,6 +98,7 @@ class Measurement:
     corrected: with a rate, the open loop's own figures.
     slices: of the window, when they were asked for.
     idle_lost: of the idle connections, those that were not as they had been opened at the end.
+    listeners: of several, in their order; none where there is one.
     """
 
     messages: int
@@ -131,6 +132,7 @@ class Measurement:
     corrected: "Corrected | None" = None
     slices: "tuple[Slice, ...]" = ()
     idle_lost: int = 0
+    listeners: "tuple[Listener, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +172,17 @@ class Corrected:
     bounds: dict[str, int] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What one listener of several had.
+
+    conns: connections that went to it.  messages: echoes in the window that came from it.
+    """
+
+    conns: int
+    messages: int
+
+
 class ReplyParser:
     """Bytes to the state of a test; strict about verbs, order and numbers, lax about new keys.
 
@@ -187,6 +200,7 @@ class ReplyParser:
         self._result: dict[str, str] | None = None
         self._fairness: dict[str, str] | None = None
         self._histogram: dict[int, int] = {}
+        self._listeners: list[Listener] = []
         self._slices: list[Slice] = []
         self._corrected: dict[str, str] | None = None
         self._corrected_histogram: dict[int, int] = {}
@@ -198,6 +212,7 @@ class ReplyParser:
             "busy": self._on_busy,
             "result": self._on_result,
             "fairness": self._on_fairness,
+            "listener": self._on_listener,
             "hist": self._on_hist,
             "slice": self._on_slice,
             "corrected": self._on_corrected,
@@ -265,6 +280,11 @@ class ReplyParser:
             raise ValueError("it comes out of order")
         self._fairness = words
 
+    def _on_listener(self, words: dict[str, str]) -> None:
+        if self._fairness is None or _number(words["n"]) != len(self._listeners) + 1:
+            raise ValueError("it comes out of order")
+        self._listeners.append(Listener(_number(words["conns"]), _number(words["messages"])))
+
     def _on_hist(self, words: dict[str, str]) -> None:
         if self._fairness is None:
             raise ValueError("it comes out of order")
@@ -293,10 +313,12 @@ class ReplyParser:
         if self._corrected is not None:
             corrected = _corrected(self._corrected, self._corrected_histogram)
         measurement = _measurement(self._result, self._fairness, self._histogram, corrected)
-        self.measurement = dataclasses.replace(measurement, slices=tuple(self._slices))
-        if self._slices:
-            held = sum(one.messages for one in self._slices)
-            _check_sum("slices", held, measurement.messages)
+        self.measurement = dataclasses.replace(
+            measurement, slices=tuple(self._slices), listeners=tuple(self._listeners)
+        )
+        for name, parts in (("slices", self._slices), ("listeners", self._listeners)):
+            if parts:
+                _check_sum(name, sum(one.messages for one in parts), measurement.messages)
 
     def _on_error(self, words: dict[str, str]) -> None:
         raise ServerError(words["code"], _printable(_without_token(words["msg"])))
@@ -310,7 +332,16 @@ def _ignore_mark(t_ns: int) -> None:
     """What happens at a mark when nobody measures the worker."""
 
 
-_INSIDE_RESULT = ("fairness", "hist", "slice", "corrected", "corrected_hist", "end", "error")
+_INSIDE_RESULT = (
+    "fairness",
+    "listener",
+    "hist",
+    "slice",
+    "corrected",
+    "corrected_hist",
+    "end",
+    "error",
+)
 
 
 def _add_buckets(histogram: dict[int, int], words: dict[str, str]) -> None:
@@ -464,15 +495,17 @@ def slice_ms(window_ns: int) -> int:
 
 def request_line(
     addr: str,
-    port: int,
+    ports: int | Sequence[int],
     *asked: object,
     pin: str = "",
     turns: bool = False,
     seed: int = 0,
     slice_ms: int = 0,
 ) -> bytes:
-    """The request for one test of the worker that listens on addr and port; 0 for a Unix socket.
+    """The request for one test of the workers that listen on addr.
 
+    ports: of their listeners, connection after connection going to the next one; 0 for a Unix
+    socket, of which addr has several with commas between.
     asked: the cell and, where there is one, the placement: what they have of the options that the
     load server is told of (`spec/options.py`). An option that is left to the server is no word:
     older servers may not know it.  turns: the times are told with each turn, not here.
@@ -481,7 +514,7 @@ def request_line(
     the same arrivals, and each round others.
     slice_ms: of the window's slices; 0: it is not cut, as that of a turn never is.
     """
-    words: dict[str, object] = {"v": 2, "addr": addr} | ({"port": port} if port else {})
+    words: dict[str, object] = {"v": 2, "addr": addr} | _ports(ports)
     for option in OPTIONS.values():
         if option.wire is not None:
             values = (getattr(one, option.field) for one in asked if hasattr(one, option.field))
@@ -498,6 +531,12 @@ def request_line(
         words["token"] = secret
     line = " ".join(f"{key}={value}" for key, value in words.items())
     return f"test {line}\n".encode("ascii", "replace")
+
+
+def _ports(ports: int | Sequence[int]) -> dict[str, object]:
+    """The word that names them; none of Unix sockets, whose port is 0."""
+    named = [port for port in ([ports] if isinstance(ports, int) else ports) if port]
+    return {"port": ",".join(map(str, named))} if named else {}
 
 
 def local_address_towards(server: HostPort) -> str:
@@ -642,15 +681,15 @@ class ControlConnection:
     def request(
         self,
         addr: str,
-        port: int,
+        ports: int | Sequence[int],
         *asked: object,
         pin: str = "",
         turns: bool = False,
         seed: int = 0,
         slice_ms: int = 0,
     ) -> None:
-        """Ask for a test of the worker at addr and port; see `request_line`."""
-        line = request_line(addr, port, *asked, pin=pin, turns=turns, seed=seed, slice_ms=slice_ms)
+        """Ask for a test of the workers at addr and ports; see `request_line`."""
+        line = request_line(addr, ports, *asked, pin=pin, turns=turns, seed=seed, slice_ms=slice_ms)
         self._send(line)
 
     def ready(self) -> None:

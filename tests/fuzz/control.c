@@ -42,14 +42,20 @@ static void check_request(const struct request *r)
     MUST(r->threads <= CONTROL_THREADS_MAX);
     MUST(!*r->engine || control_is_text(r->engine, sizeof r->engine - 1));
     MUST(!*r->token || control_is_text(r->token, sizeof r->token - 1));
-    MUST(strlen(address_print(&r->target, true, text)) < sizeof text);
     MUST(!r->tls || (r->version == 2 && !r->kernel_times));
-    if (address_is_unix(&r->target)) {
-        MUST(r->version == 2 && !r->kernel_times);
-        return;
+    MUST(r->targets.count >= 1 && r->targets.count <= ADDRESS_LIST_MAX);
+    MUST(r->targets.count == 1 || r->targets.count <= r->conns);
+    for (unsigned i = 0; i < r->targets.count; i++) {
+        const struct address *target = &r->targets.items[i];
+
+        MUST(strlen(address_print(target, true, text)) < sizeof text);
+        if (address_is_unix(target)) {
+            MUST(r->version == 2 && !r->kernel_times);
+            continue;
+        }
+        MUST(address_port(target) >= 1);
+        MUST(address_may_target(target, target, &nothing));
     }
-    MUST(address_port(&r->target) >= 1);
-    MUST(address_may_target(&r->target, &r->target, &nothing));
 }
 
 static void check_parse(const char *bytes, size_t length)

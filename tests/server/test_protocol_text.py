@@ -91,9 +91,14 @@ def server():
 @pytest.fixture(scope="module")
 def everything(server) -> list[str]:
     """The replies to a request that asks for all that there is."""
-    with Peer() as peer:
+    with Peer() as peer, Peer() as other:
         answer = server.run(
-            peer.port, runtime_ms=1200, rate=500, timestamps="kernel", slice_ms=500, idle=1
+            f"{peer.port},{other.port}",
+            runtime_ms=1200,
+            rate=500,
+            timestamps="kernel",
+            slice_ms=500,
+            idle=1,
         )
     assert answer[-1] == "end"
     return list(answer)
@@ -235,7 +240,7 @@ def complaint_of_turn(server, peer: Peer, words: dict[str, str]) -> str:
 
 
 KERNEL_TIMES = ["queue_ns", "queue_samples"]
-VERBS = ("connected", "mark", "progress", "result", "fairness", "slice", "corrected")
+VERBS = ("connected", "mark", "progress", "result", "fairness", "listener", "slice", "corrected")
 
 
 TLS_KEYS = ["lost_tls", "tls_handshake_ns", "tls_handshake_sum_ns", "tls_cipher"]
@@ -260,7 +265,7 @@ def test_result_keys_of_a_test_over_tls(server):
 def test_a_closed_loop_has_all_but_what_was_not_asked_for(server):
     with Peer() as peer:
         answer = server.run(peer.port)
-    assert not {"corrected", "corrected_hist", "mark", "slice"} & set(answer.verbs)
+    assert not {"corrected", "corrected_hist", "mark", "slice", "listener"} & set(answer.verbs)
     result = next(line for line in answer if line.startswith("result "))
     left_out = [*KERNEL_TIMES, *TLS_KEYS, "idle_lost"]
     assert words_of(result) == [key for key in keys("< result") if key not in left_out]

@@ -118,7 +118,8 @@ REFUSED = "is the client listening there? nothing has that name"
         ({"addr": "unix:/s", "timestamps": "kernel"}, "there are none of a Unix socket"),
         ({"addr": "unix:s"}, "expected unix:/PATH or unix:@NAME, of at most 107 characters"),
         ({"addr": "unix:/" + 107 * "s"}, "expected unix:/PATH or unix:@NAME"),
-        ({"addr": "unix:/a,unix:/b"}, "without a comma"),
+        ({"addr": "unix:/a,unix:b"}, "addr=unix:b: expected unix:/PATH"),
+        ({"addr": "unix:/a,/b"}, "Unix sockets with commas between"),
         ({}, "port is missing"),
     ],
 )

@@ -70,8 +70,9 @@ class ServerProcess:
     def client(self) -> "ControlClient":
         return ControlClient(self.address)
 
-    def run(self, port: int | None, **options: object) -> "Answer":
-        """One whole test of the listener at 127.0.0.1:port, or at addr=unix:... without a port."""
+    def run(self, port: int | str | None, **options: object) -> "Answer":
+        """One whole test of the listener at 127.0.0.1:port, of several (`PORT,PORT`), or at
+        addr=unix:... without a port."""
         with self.client() as client:
             client.request(port, **options)
             return client.finish()
@@ -117,7 +118,7 @@ class ControlClient:
     def send(self, text: str) -> None:
         self.socket.sendall(text.encode())
 
-    def request(self, port: int | None, **options: object) -> None:
+    def request(self, port: int | str | None, **options: object) -> None:
         words: dict[str, object] = {
             "v": 2,
             "addr": "127.0.0.1",
@@ -134,7 +135,7 @@ class ControlClient:
         given = (f"{k}={v}" for k, v in words.items() if v is not None)
         self.send("test " + " ".join(given) + "\n")
 
-    def request_turns(self, port: int | None, **options: object) -> None:
+    def request_turns(self, port: int | str | None, **options: object) -> None:
         """A session that takes turns, ready for the first."""
         words: dict[str, object] = {
             "v": 2, "addr": "127.0.0.1", "port": port, "conns": 10, "msize": 64, "turns": 1,

@@ -16,16 +16,18 @@ enum { CONNS = 16 };
 static const uint64_t ACCEPT_EVERY_NS = 100 * NS_PER_MS;
 static const uint64_t STALL_NS = 800 * NS_PER_MS;
 
-static struct address target;
+static struct address_list targets = {.count = 1};
 
 static int listen_narrowly(void)
 {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
-    target.len = sizeof at;
+    struct address *target = &targets.items[0];
+
+    target->len = sizeof at;
     CHECK(bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 0) == 0);
-    CHECK(getsockname(fd, (struct sockaddr *)&target.sa, &target.len) == 0);
+    CHECK(getsockname(fd, (struct sockaddr *)&target->sa, &target->len) == 0);
     return fd;
 }
 
@@ -41,7 +43,7 @@ static int connect_to_it(struct tls_context *tls, struct failure *fail)
 
     CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, control) == 0);
     err = connect_open(&connector,
-                       &(struct connect_job){.target = &target,
+                       &(struct connect_job){.targets = &targets,
                                              .sources = &none,
                                              .tls = tls,
                                              .conns = CONNS,

@@ -42,7 +42,7 @@ static void check_requests(void)
     CHECK(r.warmup_ns == 10 * NS_PER_MS && r.runtime_ns == 20 * NS_PER_MS);
     CHECK(r.think_min_ns == 3 * NS_PER_US && r.think_max_ns == 4 * NS_PER_US);
     CHECK(strcmp(r.engine, "epoll") == 0 && strcmp(r.token, "abc") == 0);
-    CHECK(address_port(&r.target) == 80 && address_is_loopback(&r.target));
+    CHECK(address_port(&r.targets.items[0]) == 80 && address_is_loopback(&r.targets.items[0]));
     CHECK(r.inflight == 1 && r.idle == 0);
 
     CHECK(parse(&r,
@@ -56,7 +56,7 @@ static void check_requests(void)
     CHECK(r.version == 1 && r.conns == 100 && r.warmup_ns == 0);
     CHECK(r.runtime_ns == 30 * NS_PER_S);
     CHECK(r.think_min_ns == 1000 && r.think_max_ns == 2000);
-    CHECK(!address_is_loopback(&r.target));
+    CHECK(!address_is_loopback(&r.targets.items[0]));
 
     r.conns = 12345;
     CHECK(parse(&r, "test v=2\n", &fail) < 0);
@@ -93,7 +93,7 @@ static void check_transports(void)
     struct request r;
 
     CHECK(parse(&r, "test v=2 addr=unix:/tmp/s conns=7 msize=64 turns=1\n", &fail) == 0);
-    CHECK(address_is_unix(&r.target) && !r.tls);
+    CHECK(address_is_unix(&r.targets.items[0]) && !r.tls);
     CHECK(parse(&r, "test v=2 addr=unix:/tmp/s port=1 conns=7 msize=64 turns=1\n", &fail) < 0);
     CHECK(parse(&r, "unix:/tmp/s 33332 100 30 0 0 64", &fail) < 0);
     CHECK(strstr(fail.msg, "numeric IPv4 or IPv6 address") && !strstr(fail.msg, "or unix"));
