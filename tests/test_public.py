@@ -14,8 +14,8 @@ NAMES = {
     "pybench.testing": {"BackendFault", "check_backend"},
     "pybench.gate": {"Ratio"},
     "pybench.result": {
-        "SCHEMA", "ClientUsage", "Disturbance", "Latency", "PerConn", "Resident", "Result",
-        "Series", "ServerUsage", "Status", "Stamp", "Turn", "Turns",
+        "SCHEMA", "ClientUsage", "Disturbance", "Latency", "ListenerShare", "PerConn",
+        "Resident", "Result", "Series", "ServerUsage", "Status", "Stamp", "Turn", "Turns",
     },
     "pybench.spec": {
         "DEFAULT_PORT", "ENGINES", "MAX_CONNS", "OPTIONS", "Campaign", "Cell", "EnvSet",

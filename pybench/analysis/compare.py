@@ -62,7 +62,7 @@ class Comparison:
     base, new: of the metric, over the rounds of each side that were matched.  basis: what was held
     against what: pairs of rounds, whole campaigns, or rounds of separate campaigns.
     base_stamps, new_stamps: codes that count for the side.  msize: bytes of NEW's messages.
-    transport, inflight, idle: NEW's.
+    transport, inflight, idle, workers, loops: NEW's.
     """
 
     base_func: str
@@ -79,6 +79,8 @@ class Comparison:
     transport: str = "tcp"
     inflight: int = 1
     idle: int = 0
+    workers: int = 1
+    loops: int = 1
 
     @property
     def name(self) -> str:

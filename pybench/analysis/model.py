@@ -34,7 +34,7 @@ class Setting:
     """What two rounds must have in common to stand in one table.
 
     server: name of the load server, `local` for one on a loopback address, else its host.
-    transport, inflight, idle: as of a `Cell`.
+    transport, inflight, idle, workers, loops: as of a `Cell`.
     engine, threads: of the load server; empty and 0 when not known.  machine: where the client ran.
     timestamps: `kernel` where each echo's arrival was noted.  busy_poll_us: how long the load
     server looked for echoes before it slept.  conns: connections of an open loop,
@@ -57,6 +57,8 @@ class Setting:
     conns: int = 0
     inflight: int = 1
     idle: int = 0
+    workers: int = 1
+    loops: int = 1
 
     @property
     def open_loop(self) -> bool:
@@ -523,6 +525,8 @@ def _values_of_result(result: Result) -> dict[str, float]:
         if client.max_rss_kb > 0:
             values["rss_kib_per_conn"] = client.max_rss_kb / (result.conns + result.idle)
         values |= memory_values(client.rss_kb, result.conns, result.idle)
+        if client.shares:
+            values["unevenness"] = client.unevenness
     if result.per_conn is not None:
         per = result.per_conn
         values |= {"jain": per.jain, "starved": per.starved, "lost": per.lost}

@@ -29,6 +29,8 @@ class Serve(Protocol):
             there at once.
         ready: to be called exactly once, from any thread, after the last accept and not before.
             Peers send nothing until then.
+        Called once in the main thread of its process; with `--loops K` K times at once, each in a
+        thread of its own that is not the main one, with a listener and a part of the connections.
         Returns None when every connection has been closed by its peer. A peer that resets its
         connection has closed it: that is not an error. Raises whatever else goes wrong.
         """

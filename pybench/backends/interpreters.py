@@ -57,6 +57,7 @@ def describe_self(libraries: Mapping[str, str | None] | None = None) -> dict[str
         "version": platform.python_version(),
         "implementation": platform.python_implementation(),
         "gil": getattr(sys, "_is_gil_enabled", lambda: True)(),
+        "gil_disabled_build": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
         "library": ", ".join(filter(None, found)),
     }
 

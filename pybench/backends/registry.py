@@ -231,6 +231,7 @@ ROWS: dict[str, Row] = {
             _of("twisted", "twisted", "frameworks", "a Protocol per connection, epoll reactor"),
             tls_needs="OpenSSL",
             tls_remedy="pip install pyopenssl",
+            one_loop="a process has one reactor of twisted's",
         ),
         _of("tornado", "tornado", "frameworks", "TCPServer, a coroutine per IOStream"),
         _of(

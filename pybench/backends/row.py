@@ -27,6 +27,8 @@ class Row:
         the worker's memory mappings for their stacks.
     own_tables: whether its threads have tables of descriptors of their own where one is too small
         for all connections, so that the limit of open files is not the row's.
+    one_loop: why its `serve` cannot run in several threads of one process at once, for who asks for
+        that; empty where it can.
     built_with: what an extension of ours needs to be built, for the remedy when it is not.
     since_minor, until_minor: of Python 3, the first minor version that has what it needs, and the
         last that its library works on.
@@ -51,6 +53,7 @@ class Row:
     threads_per_conn: int = 0
     mappings_per_conn: int = 0
     own_tables: bool = False
+    one_loop: str = ""
     built_with: str = ""
     since_minor: int = 10
     until_minor: int | None = None

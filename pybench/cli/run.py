@@ -137,6 +137,8 @@ def _read_order(options: dict[str, Any]) -> _Order:
 
     output = Path(options["output"]) if "output" in options else None
     asked = Campaign.from_options(from_file | given, names)
+    if "explain" in options and (max(asked.workers) > 1 or max(asked.loops) > 1):
+        raise UsageError("--explain observes one worker of one loop: without --workers and --loops")
     races_ns = RACES.value(from_file | options, names(RACES.name))
     if races_ns is not None:
         families.check(asked, names(RACES.name))

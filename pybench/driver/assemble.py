@@ -3,7 +3,7 @@
 `measured` is the facts, `with_stamps` adds what must be known before they are believed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,15 @@ from pybench.analysis.queue_share import estimated_queue_share
 from pybench.analysis.stats import percentile_ns
 from pybench.driver.control import Measurement
 from pybench.driver.meter import WindowUsage
+from pybench.driver.meter import sum_of as sum_of_window
 from pybench.driver.workerprocess import Usage
+from pybench.driver.workers import sum_of as sum_of_whole
 from pybench.machine.interference import Monitor
+from pybench.machine.placement import Placement
 from pybench.result import (
     ClientUsage,
     Latency,
+    ListenerShare,
     PerConn,
     Resident,
     Result,
@@ -68,11 +72,33 @@ def measured(
         server=_server(server, measurement),
     )
     result = _with_corrected(result, measurement)
+    if (silent := _silent_listener(blank, measurement)) is not None:
+        return failed(result, f"{silent} answered no ping within {window_s:.3g} s")
     if (reason := stamps.too_many_lost(result)) is not None:
         return failed(result, reason)
     if result.latency_ns is None:
         return failed(result, _nothing_came(measurement, window_s))
     return _with_queue(result, measurement)
+
+
+def who_serves(number: int, workers: int, loops: int) -> str:
+    """Whose a listener is: `worker 2 of 3`, `loop 1 of 2`. number: of the listener, from 0."""
+    worker, loop = divmod(number, loops)
+    of_workers = f"worker {worker + 1} of {workers}"
+    of_loops = f"loop {loop + 1} of {loops}"
+    if loops == 1:
+        return of_workers
+    return of_loops if workers == 1 else f"{of_loops} in {of_workers}"
+
+
+def _silent_listener(blank: Result, measurement: Measurement) -> str | None:
+    """Whose had no echo in the window, though another's had: a hung worker is no slow one."""
+    if not measurement.messages:
+        return None
+    for number, listener in enumerate(measurement.listeners):
+        if not listener.messages:
+            return who_serves(number, blank.workers, blank.loops)
+    return None
 
 
 def missed_the_window(measurement: Measurement) -> bool:
@@ -98,9 +124,12 @@ def _in_flight(measurement: Measurement) -> float | None:
 
 
 def with_series(
-    result: Result, measurement: Measurement, used: WindowUsage | None, slice_ms: int
+    result: Result,
+    measurement: Measurement,
+    used: Sequence[WindowUsage] | None,
+    slice_ms: int,
 ) -> Result:
-    """The result with how it came about, slice by slice. used: None where the worker's is unknown.
+    """The result with how it came about, slice by slice. used: as for `client_usage`.
 
     Of a failed one as well: it may show when it failed.
     """
@@ -112,7 +141,7 @@ def with_series(
         messages=[one.messages for one in slices],
         mean_ns=[round(one.latency_sum_ns / max(1, one.messages)) for one in slices],
         max_ns=[one.latency_max_ns for one in slices],
-        cpu_ns=list(used.slices_ns) if used is not None else [],
+        cpu_ns=list(sum_of_window(used).slices_ns) if used is not None else [],
     )
     return structs.replace(result, series=series)
 
@@ -216,30 +245,57 @@ def failed(blank: Result, error: str, *, status: Status = "failed", details: str
 
 
 def client_usage(
-    usage: Usage,
-    used: WindowUsage | None,
+    usages: Sequence[Usage],
+    windows: Sequence[WindowUsage] | None,
     measurement: Measurement,
-    cpu: int | None,
+    placement: Placement,
+    cell: Cell,
     resident: Resident | None = None,
 ) -> ClientUsage:
-    """What the window took of the worker; what the whole took where only that is known.
+    """What the window took of the workers; what the whole took where only that is known.
 
-    usage: from ready to end, by its own account.  used: of the window.
-    resident: what the connections cost in memory.
+    usages: of each from ready to end, by its own account.  windows: of each in the window.
+    placement: of the cell.  resident: what the connections cost in memory.
     Switches are known of the whole only: the window has its messages' part of them.
     """
+    usage, used = sum_of_whole(usages), None if windows is None else sum_of_window(windows)
     part = 1.0 if used is None else measurement.messages / max(1, measurement.total)
     return ClientUsage(
         user_s=usage.user_s if used is None else used.user_s,
         sys_s=usage.sys_s if used is None else used.sys_s,
         wall_s=usage.wall_s if used is None else measurement.window_ns / NS_PER_S,
         max_rss_kb=usage.max_rss_kb,
-        cpu=cpu,
+        cpu=placement.worker_cpu,
         messages=measurement.total if used is None else measurement.messages,
         minor_faults=usage.minor_faults if used is None else used.minor_faults,
         voluntary_switches=_part_of(usage.voluntary_switches, part),
         involuntary_switches=_part_of(usage.involuntary_switches, part),
         rss_kb=resident,
+        gil=usage.gil,
+        shares=_shares(cell, measurement, placement, usages, windows),
+    )
+
+
+def _shares(
+    cell: Cell,
+    measurement: Measurement,
+    placement: Placement,
+    usages: Sequence[Usage],
+    windows: Sequence[WindowUsage] | None,
+) -> tuple[ListenerShare, ...]:
+    """What each listener had of the round; none where there is but one."""
+    used = [one.user_s + one.sys_s for one in windows or usages]
+    cpus = placement.worker_cpus
+    return tuple(
+        ListenerShare(
+            worker=number // cell.loops + 1,
+            loop=number % cell.loops + 1,
+            conns=listener.conns,
+            messages=listener.messages,
+            cpu=cpus[number] if cpus and cell.loops == 1 else None,
+            cpu_s=used[number] if cell.loops == 1 else None,
+        )
+        for number, listener in enumerate(measurement.listeners)
     )
 
 

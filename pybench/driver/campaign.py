@@ -96,7 +96,7 @@ def measuring(plan: Plan, interrupts: Interrupts) -> Iterator[Measure]:
             context = RoundContext(
                 server=server.address(),
                 bind=plan.bind,
-                placement=placement,
+                placement=placement.for_cell(cell),
                 interrupts=interrupts,
                 env=env,
                 slices=slices,
@@ -129,6 +129,8 @@ def _run_cell(
 ) -> Result:
     """One round, or the record that it cannot be. cell: the task's, or a step of its sweep."""
     env = env | {"load_average": environment.load_average()}
+    if "placement" in env:  # of this cell: another may have more workers
+        env["placement"] = plan.placement.for_cell(cell).to_record()
     reason = plan.unavailable.get(task.cell)
     if reason is None:
         return measure(cell, task.number, env, on_progress)

@@ -554,6 +554,11 @@ def lacks_slices(error: str) -> bool:
     return "unknown key 'slice_ms'" in error
 
 
+def takes_one_port(error: str) -> bool:
+    """Whether a round of several listeners failed with this because the server is older."""
+    return "port=" in error and "expected a whole number" in error
+
+
 def unsupported(server: HostPort, bind: str, cell: Cell) -> str | None:
     """Why the server cannot run tests like cell, in its own words; None when it can.
 

@@ -32,7 +32,7 @@ from pybench.driver.interrupts import Interrupts
 from pybench.driver.memory import MemoryGauge
 from pybench.driver.round import Timeouts
 from pybench.driver.watch import DeadlineError, Watch
-from pybench.driver.workerprocess import WorkerProcess
+from pybench.driver.workers import Workers
 from pybench.errors import ProtocolError, ServerError, WorkerError
 from pybench.machine.cputime import cpu_time
 from pybench.machine.placement import Placement
@@ -246,7 +246,7 @@ class _Eyes:
             self.until(lambda: all(not s.alive or happened(s) for s in seats), timeout_s)
         for seat in seats:
             if seat.alive and not happened(seat):
-                text = f"worker hung: it {otherwise} within {timeout_s:g} s and was killed"
+                text = f"{seat.behind} hung: it {otherwise} within {timeout_s:g} s and was killed"
                 seat.fail(WorkerError(text, hung=True))
 
 
@@ -265,11 +265,14 @@ class _Seat:
         self._context = context
         self._eyes = eyes
         self._stack = ExitStack()
-        self._memory = MemoryGauge()
+        self._memory = MemoryGauge(0, entrant.cell.workers, entrant.cell.loops)
         self._failure: tuple[Status, str, str] | None = None
         self._deserted = False
         started_at = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
-        blank = assemble.empty_result(entrant.cell, number, started_at, context.env)
+        env = context.env
+        if "placement" in env:  # of this contender: another may have more workers
+            env = env | {"placement": entrant.placement.to_record()}
+        blank = assemble.empty_result(entrant.cell, number, started_at, env)
         row = entrant.cell.row.name
         self._blank = structs.replace(
             blank, func=entrant.label, row=row if row != entrant.label else ""
@@ -314,40 +317,42 @@ class _Seat:
         """Start the worker; how it goes on is heard."""
         context, stack = self._context, self._stack
         try:
-            self._worker = stack.enter_context(
-                WorkerProcess(
-                    self.entrant.cell,
-                    bind=context.bind,
-                    cpu=self.entrant.placement.worker_cpu,
-                )
+            self._workers = stack.enter_context(
+                Workers(self.entrant.cell, bind=context.bind, placement=self.entrant.placement)
             )
         except WorkerError as exc:
             self.fail(exc)
             return
-        self._watch = stack.enter_context(Watch(self._worker, None))
+        self._watch = stack.enter_context(self._workers.watch(None))
         self._eyes.add(self._watch, self._hear)
         stack.callback(self._eyes.forget, self._watch)
 
+    def firsts(self) -> list[int]:
+        """The process ids of what is measured."""
+        return self._workers.firsts()
+
     @property
-    def pid(self) -> int:
-        """Of what is measured."""
-        return self._worker.pid
+    def behind(self) -> str:
+        """Of its workers the one that has come least far."""
+        return self._workers.behind
 
     def connect(self, pids: Sequence[int]) -> None:
         """Have the load server connect to the worker; nothing is sent before its first turn.
 
         pids: of what is measured, and of all that it has started.
         """
-        port = self._worker.port
-        assert port is not None
-        self._blank = assemble.with_interpreter(self._blank, self._worker.python)
+        self._blank = assemble.with_interpreter(self._blank, self._workers.python)
         self._memory.before(pids)
         try:
             self._control = self._stack.enter_context(ControlConnection(self._context.server))
             self._watch.add(self._control)
-            worker, entrant = self._worker, self.entrant
             self._control.request(
-                worker.addr, port, entrant.cell, entrant.placement, pin=worker.pin, turns=True
+                self._workers.addr,
+                self._workers.ports,
+                self.entrant.cell,
+                self.entrant.placement,
+                pin=self._workers.pin,
+                turns=True,
             )
         except (ServerError, ProtocolError) as exc:
             self.fail(exc)
@@ -367,22 +372,22 @@ class _Seat:
     def finish(self) -> None:
         """Its connections have ended: so does the worker."""
         if self.alive:
-            self._worker.finish()
+            self._workers.finish()
 
     def listens(self) -> bool:
-        return self._worker.port is not None
+        return self._workers.listening
 
     def is_connected(self) -> bool:
         return self._control.connected
 
     def is_ready(self) -> bool:
-        return self._worker.ready
+        return self._workers.ready
 
     def has_result(self) -> bool:
         return self._control.measurement is not None
 
     def has_ended(self) -> bool:
-        return self._worker.usage is not None
+        return self._workers.usages is not None
 
     # ---- turns ----
 
@@ -474,11 +479,13 @@ class _Seat:
         if self._failure is not None:
             status, text, details = self._failure
             return assemble.failed(blank, text, status=status, details=details)
-        measurement, usage = self._control.measurement, self._worker.usage
-        assert measurement is not None and usage is not None
+        measurement, usages = self._control.measurement, self._workers.usages
+        assert measurement is not None and usages is not None
         server = assemble.Server(address=self._context.server, connect_s=self._control.connect_s)
-        cpu = self.entrant.placement.worker_cpu
-        client = assemble.client_usage(usage, None, measurement, cpu, self._memory.resident)
+        placement, cell = self.entrant.placement, self.entrant.cell
+        client = assemble.client_usage(
+            usages, None, measurement, placement, cell, self._memory.resident
+        )
         return _stamped(assemble.measured(blank, measurement, client, server=server))
 
 
@@ -504,9 +511,10 @@ def _stamped(result: Result) -> Result:
 def _pids_of(seats: Sequence[_Seat]) -> Iterator[tuple[_Seat, list[int]]]:
     """Those who are left, each with the processes that are measured: found by one look for all."""
     alive = [seat for seat in seats if seat.alive]
-    below = descendants_of([seat.pid for seat in alive])
+    below = descendants_of(pid for seat in alive for pid in seat.firsts())
     for seat in alive:
-        yield seat, [seat.pid, *below[seat.pid]]
+        firsts = seat.firsts()
+        yield seat, [*firsts, *(pid for first in firsts for pid in below[first])]
 
 
 def _find_paces(seats: Sequence[_Seat]) -> None:

@@ -16,27 +16,33 @@ _QUIET: Final = 2  # looks one after another that must find it asleep
 
 
 class MemoryGauge:
-    """Reads three times. runtime_ns: of the window, whose end is the mark with that time."""
+    """Reads three times. runtime_ns: of the window, whose end is the mark with that time.
 
-    def __init__(self, runtime_ns: int = 0) -> None:
+    workers: how many processes are measured.  loops: threads of each that run a row besides the
+    main thread; 1: the main thread does.
+    """
+
+    def __init__(self, runtime_ns: int = 0, workers: int = 1, loops: int = 1) -> None:
         self._runtime_ns = runtime_ns
+        self._workers = workers
+        self._threads = loops + 1 if loops > 1 else 1
         self._pids: Sequence[int] = ()
         self._before: int | None = None
         self._idle: int | None = None
         self._busy: int | None = None
 
     def before(self, pids: Sequence[int]) -> None:
-        """It listens and nobody has connected. pids: the measured process first, and those below.
+        """They listen and nobody has connected. pids: measured processes first, and those below.
 
         What it does on its way to its first wait, making its event loop, is no connection's.
         """
-        _wait_until_asleep(pids[0])
+        self._wait_until_asleep(pids)
         self._before = resident_kib(pids)
 
     def idle(self, pids: Sequence[int]) -> None:
         """All connections are open and nothing has been sent on them."""
         self._pids = pids
-        _wait_until_asleep(pids[0])
+        self._wait_until_asleep(pids)
         self._idle = resident_kib(pids)
 
     def mark(self, t_ns: int) -> None:
@@ -55,10 +61,10 @@ class MemoryGauge:
             return None
         return Resident(before=self._before, idle=self._idle, busy=self._busy)
 
-
-def _wait_until_asleep(pid: int) -> None:
-    deadline = time.monotonic() + LONGEST_S
-    quiet = 0
-    while quiet < _QUIET and time.monotonic() < deadline:
-        quiet = quiet + 1 if is_asleep(pid) else 0
-        time.sleep(_LOOK_S)
+    def _wait_until_asleep(self, pids: Sequence[int]) -> None:
+        deadline = time.monotonic() + LONGEST_S
+        quiet = 0
+        while quiet < _QUIET and time.monotonic() < deadline:
+            asleep = all(is_asleep(pid, self._threads) for pid in pids[: self._workers])
+            quiet = quiet + 1 if asleep else 0
+            time.sleep(_LOOK_S)

@@ -76,6 +76,54 @@ class Meter:
         return usage_of(self._readings, window_ns, slice_ns, whole)
 
 
+class Meters:
+    """A meter for each worker of a round, all of them read at each mark.
+
+    pids: of each, as for `Meter`.
+    """
+
+    def __init__(self, pids: Iterable[Callable[[], Iterable[int]]]) -> None:
+        self._each = [Meter(one) for one in pids]
+
+    @property
+    def pids(self) -> list[tuple[int, ...]]:
+        """Of whom each reads, once they have begun."""
+        return [meter.pids for meter in self._each]
+
+    def begin(self) -> None:
+        """The pings begin."""
+        for meter in self._each:
+            meter.begin()
+
+    def mark(self, t_ns: int) -> None:
+        """A mark has come."""
+        for meter in self._each:
+            meter.mark(t_ns)
+
+    def usages(
+        self, window_ns: int, slice_ns: int, wholes: Sequence[Usage]
+    ) -> list[WindowUsage] | None:
+        """Of each, as `Meter.usage`; None where one of them is not known."""
+        found = [
+            meter.usage(window_ns, slice_ns, whole)
+            for meter, whole in zip(self._each, wholes, strict=True)
+        ]
+        known = [one for one in found if one is not None]
+        return known if len(known) == len(found) else None
+
+
+def sum_of(usages: Sequence[WindowUsage]) -> WindowUsage:
+    """What several workers took of one window."""
+    slices = zip(*(one.slices_ns for one in usages), strict=True)
+    return WindowUsage(
+        cpu_ns=sum(one.cpu_ns for one in usages),
+        user_s=sum(one.user_s for one in usages),
+        sys_s=sum(one.sys_s for one in usages),
+        minor_faults=sum(one.minor_faults for one in usages),
+        slices_ns=tuple(map(sum, slices)),
+    )
+
+
 def usage_of(
     readings: Sequence[Reading], window_ns: int, slice_ns: int, whole: Usage
 ) -> WindowUsage | None:

@@ -100,7 +100,7 @@ def make_plan(campaign: Campaign, done: Sequence[Result] = ()) -> Plan:
         ),
         warnings=(
             *(f"{cell} is left out: {reason}" for cell, reason in left_out.items()),
-            *preflight.notes(campaign),
+            *preflight.notes(campaign, placement),
         ),
     )
 
@@ -166,20 +166,24 @@ def _check_server(campaign: Campaign, bind: str) -> None:
 def _sort_out(campaign: Campaign, bind: str) -> tuple[dict[Cell, str], dict[Cell, str]]:
     """Cells to record as unavailable, and cells to leave out, each with the reason.
 
-    Of `--func all` a row that meets a limit of its kind (threads) is unavailable; everything else
-    that cannot run is left out when skipping was asked for, and otherwise an error.
+    Of `--func all` a row that meets a limit of its kind (threads) is unavailable, and so is one
+    that cannot on any machine, where others can; everything else that cannot run is left out when
+    skipping was asked for, and otherwise an error.
     """
     unavailable = _unavailable(campaign)
     in_the_way = [o for o in preflight.obstacles(campaign, bind) if o.cell not in unavailable]
     skipped: dict[Cell, str] = {}
     fatal: list[preflight.Obstacle] = []
     for obstacle in in_the_way:
-        if campaign.all_rows and obstacle.of_row:
+        if obstacle.everywhere or (campaign.all_rows and obstacle.of_row):
             unavailable[obstacle.cell] = obstacle.text
         elif campaign.skip_impossible:
             skipped[obstacle.cell] = obstacle.text
         else:
             fatal.append(obstacle)
+    hopeless = [obstacle for obstacle in in_the_way if obstacle.everywhere]
+    if len(hopeless) == len(campaign.cells):  # nothing is left
+        fatal = hopeless
     if fatal:
         raise PreflightError(_refusal(fatal))
     if unavailable and all(c.row.cannot(c.transport) for c in campaign.cells):

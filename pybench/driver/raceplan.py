@@ -68,7 +68,7 @@ def make_plan(race: Race) -> RacePlan:
         placement=placement,
         bind=bind,
         heats=heats,
-        warnings=(*_split_notes(heats), *preflight.notes(campaign)),
+        warnings=(*_split_notes(heats), *preflight.notes(campaign, placement)),
     )
 
 
@@ -139,7 +139,7 @@ def _entrant(race: Race, contender: Contender, conns: int, msize: int) -> Entran
     return Entrant(
         label=contender.label,
         cell=cell,
-        placement=place(campaign).for_conns(cell.all_conns),
+        placement=place(campaign).for_cell(cell).for_conns(cell.all_conns),
     )
 
 
@@ -155,7 +155,10 @@ def _short(entrants: Sequence[Entrant]) -> Iterator[str]:
     needs: list[tuple[int, Iterator[Limit]]] = [
         (conns + limits.SPARE_FILES + len(cells), limits.open_files()),  # the load server's
         (conns + preflight.SPARE_TRACKED, limits.tracked_connections()),
-        (len(cells) * WORKER_KIB + conns * CONNECTION_KIB, limits.memory()),
+        (
+            sum(cell.workers for cell in cells) * WORKER_KIB + conns * CONNECTION_KIB,
+            limits.memory(),
+        ),
     ]
     if threads:
         needs.append((threads + preflight.SPARE_TASKS * len(cells), limits.threads()))

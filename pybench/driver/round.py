@@ -1,7 +1,7 @@
 """One round of one cell, from spec to result: read `run` first, the table of contents.
 
 The driver only starts, watches and ends; it is not in the data path. Waiting is in `watch.py`, the
-worker's process in `workerprocess.py`, the protocol in `control.py`.
+workers' processes in `workers.py` and `workerprocess.py`, the protocol in `control.py`.
 """
 
 import dataclasses
@@ -21,9 +21,10 @@ from pybench.driver import control as control_protocol
 from pybench.driver.control import ControlConnection, Measurement, Progress
 from pybench.driver.interrupts import Interrupts
 from pybench.driver.memory import MemoryGauge
-from pybench.driver.meter import Meter
+from pybench.driver.meter import Meters
 from pybench.driver.watch import DeadlineError, Watch
-from pybench.driver.workerprocess import Usage, WorkerProcess
+from pybench.driver.workerprocess import Usage
+from pybench.driver.workers import Workers
 from pybench.errors import ProtocolError, ServerError, WorkerError
 from pybench.machine.interference import Monitor
 from pybench.machine.placement import Placement
@@ -155,63 +156,64 @@ def _run_once(
     """One attempt. Raises as `run`, and _MissedError."""
     started_at = datetime.now(timezone.utc).astimezone().isoformat(timespec="milliseconds")
     blank = assemble.empty_result(cell, number, started_at, context.env)
-    cpu = context.placement.worker_cpu
-    timeouts, monitor = context.timeouts, Monitor(context.placement)
+    placed = context.placement.for_cell(cell)
+    timeouts, monitor = context.timeouts, Monitor(placed)
     slice_ms = control_protocol.slice_ms(cell.runtime_ns) if context.slices else 0
     try:
         with ExitStack() as stack:
             stack.callback(observer.close)
-            worker = stack.enter_context(WorkerProcess(cell, bind=context.bind, cpu=cpu))
-            watch = stack.enter_context(Watch(worker, context.interrupts))
-            port = _await_listening(watch, worker, timeouts)
-            observer.attach(worker.pid)
-            blank = assemble.with_interpreter(blank, worker.python)
+            workers = stack.enter_context(Workers(cell, bind=context.bind, placement=placed))
+            watch = stack.enter_context(workers.watch(context.interrupts))
+            _await_listening(watch, workers, timeouts)
+            observer.attach(workers.each[0].pid)  # of several there is no observer: see cli/run.py
+            blank = assemble.with_interpreter(blank, workers.python)
             control = stack.enter_context(ControlConnection(context.server))
             watch.add(control)
             monitor.connecting()
-            meter = Meter(worker.pids)
-            memory = MemoryGauge(cell.runtime_ns)
-            memory.before(worker.measured_pids())
-            control.on_mark(partial(_mark, meter, memory))
-            placement = context.placement.for_conns(cell.all_conns)
+            meters = Meters(worker.pids for worker in workers.each)
+            memory = MemoryGauge(cell.runtime_ns, cell.workers, cell.loops)
+            memory.before(workers.measured_pids())
+            control.on_mark(partial(_mark, meters, memory))
+            placement = placed.for_conns(cell.all_conns)
             control.request(
-                worker.addr, port, cell, placement,
-                pin=worker.pin, seed=number, slice_ms=slice_ms,
+                workers.addr, workers.ports, cell, placement,
+                pin=workers.pin, seed=number, slice_ms=slice_ms,
             )  # fmt: skip
-            _await_ready(watch, worker, control, cell, timeouts)
+            _await_ready(watch, workers, control, cell, timeouts)
             monitor.connected()
-            meter.begin()
-            memory.idle(worker.measured_pids(meter.pids))
+            meters.begin()
+            memory.idle(workers.measured_pids(meters.pids))
             observer.begin()
             monitor.begin()
             control.ready()
             measurement = _await_result(watch, control, cell, timeouts, on_progress)
             monitor.end()
-            worker.finish()
-            usage = _await_done(watch, worker, timeouts.for_all(timeouts.finish, cell))
+            workers.finish()
+            usages = _await_done(watch, workers, timeouts.for_all(timeouts.finish, cell))
             observer.end()
     except WorkerError as exc:
         status: Status = "hung" if exc.hung else "failed"
         return assemble.failed(blank, str(exc), status=status, details=exc.details)
     except (ServerError, ProtocolError) as exc:
-        return assemble.failed(blank, str(exc))
+        older = cell.listeners > 1 and control_protocol.takes_one_port(str(exc))
+        hint = ": this load server is older than --workers and --loops" if older else ""
+        return assemble.failed(blank, f"{exc}{hint}")
     address = context.server
     if control.local and not _is_loopback(address.host):
         address = dataclasses.replace(address, host="localhost")  # one machine has one name
     server = assemble.Server(address=address, connect_s=control.connect_s)
-    used = meter.usage(measurement.window_ns, slice_ms * NS_PER_MS, usage)
-    client = assemble.client_usage(usage, used, measurement, cpu, memory.resident)
+    used = meters.usages(measurement.window_ns, slice_ms * NS_PER_MS, usages)
+    client = assemble.client_usage(usages, used, measurement, placed, cell, memory.resident)
     result = assemble.measured(blank, measurement, client, server=server)
     if assemble.missed_the_window(measurement) and not result.ok:
         raise _MissedError(result)
     result = assemble.with_series(result, measurement, used, slice_ms)
-    return assemble.with_stamps(
-        result, monitor, worker_s=usage.user_s + usage.sys_s, local_server=control.local
-    )
+    worker_s = sum(usage.user_s + usage.sys_s for usage in usages)
+    return assemble.with_stamps(result, monitor, worker_s=worker_s, local_server=control.local)
 
 
-def _mark(meter: Meter, memory: MemoryGauge, t_ns: int) -> None:
-    meter.mark(t_ns)  # first: what comes behind it takes a millisecond
+def _mark(meters: Meters, memory: MemoryGauge, t_ns: int) -> None:
+    meters.mark(t_ns)  # first: what comes behind it takes a millisecond
     memory.mark(t_ns)
 
 
@@ -222,19 +224,17 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _await_listening(watch: Watch, worker: WorkerProcess, timeouts: Timeouts) -> int:
-    """The port of the worker. Its backend is imported by then."""
+def _await_listening(watch: Watch, workers: Workers, timeouts: Timeouts) -> None:
+    """All workers have their ports. Their backend is imported by then."""
     try:
-        watch.until(lambda: worker.port is not None, timeouts.listen)
+        watch.until(lambda: workers.listening, timeouts.listen)
     except DeadlineError:
-        raise _hung(f"did not listen within {timeouts.listen:g} s of its start") from None
-    assert worker.port is not None
-    return worker.port
+        raise _hung(workers, f"did not listen within {timeouts.listen:g} s of its start") from None
 
 
 def _await_ready(
     watch: Watch,
-    worker: WorkerProcess,
+    workers: Workers,
     control: ControlConnection,
     cell: Cell,
     timeouts: Timeouts,
@@ -249,9 +249,9 @@ def _await_ready(
         ) from None
     ready_s = timeouts.for_all(timeouts.ready, cell)
     try:
-        watch.until(lambda: worker.ready, ready_s)
+        watch.until(lambda: workers.ready, ready_s)
     except DeadlineError:
-        raise _hung(f"did not accept all connections within {ready_s:.0f} s") from None
+        raise _hung(workers, f"did not accept all connections within {ready_s:.0f} s") from None
 
 
 def _await_result(
@@ -285,15 +285,15 @@ def _has_news(control: ControlConnection, seen: Progress | None) -> bool:
     return control.measurement is not None or control.progress is not seen
 
 
-def _await_done(watch: Watch, worker: WorkerProcess, timeout_s: float) -> Usage:
-    """The worker's usage; it ends by itself once the server has closed all connections."""
+def _await_done(watch: Watch, workers: Workers, timeout_s: float) -> list[Usage]:
+    """Each worker's usage; they end by themselves once the server has closed all connections."""
     try:
-        watch.until(lambda: worker.usage is not None, timeout_s)
+        watch.until(lambda: workers.usages is not None, timeout_s)
     except DeadlineError:
-        raise _hung(f"did not end within {timeout_s:.0f} s after the test") from None
-    assert worker.usage is not None
-    return worker.usage
+        raise _hung(workers, f"did not end within {timeout_s:.0f} s after the test") from None
+    assert workers.usages is not None
+    return workers.usages
 
 
-def _hung(what: str) -> WorkerError:
-    return WorkerError(f"worker hung: it {what} and was killed", hung=True)
+def _hung(workers: Workers, what: str) -> WorkerError:
+    return WorkerError(f"{workers.behind} hung: it {what} and was killed", hung=True)

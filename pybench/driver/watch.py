@@ -7,6 +7,7 @@ together: whichever speaks first is heard first, so a death in mid-run is notice
 import selectors
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from pybench.driver.control import ControlConnection
@@ -43,10 +44,9 @@ class Watch:
     """
 
     def __init__(self, worker: Watched, interrupts: Interrupts | None) -> None:
-        self._worker = worker
+        self._workers: list[Watched] = []
         self._selector = selectors.EpollSelector()
-        self._selector.register(worker.exit_fd, selectors.EVENT_READ, self._on_exit)
-        self._selector.register(worker.events_fd, selectors.EVENT_READ, self._on_words)
+        self.also(worker)
         if interrupts is not None:
             self._selector.register(interrupts, selectors.EVENT_READ, interrupts.check)
 
@@ -55,6 +55,12 @@ class Watch:
 
     def __exit__(self, *exc_info: object) -> None:
         self._selector.close()
+
+    def also(self, worker: Watched) -> None:
+        """One more worker of the round."""
+        self._workers.append(worker)
+        for fd, hear in ((worker.exit_fd, self._on_exit), (worker.events_fd, self._on_words)):
+            self._selector.register(fd, selectors.EVENT_READ, partial(hear, worker))
 
     def add(self, control: ControlConnection) -> None:
         """Hear the load server too, from now on."""
@@ -103,15 +109,17 @@ class Watch:
 
     def _await_worker_end(self) -> None:
         with selectors.DefaultSelector() as selector:
-            selector.register(self._worker.exit_fd, selectors.EVENT_READ)
+            for worker in self._workers:
+                selector.register(worker.exit_fd, selectors.EVENT_READ)
             selector.select(WORKER_END_S)
-        self._worker.receive()
+        for worker in self._workers:
+            worker.receive()
 
-    def _on_exit(self) -> None:
-        self._worker.receive()
-        self._selector.unregister(self._worker.exit_fd)
+    def _on_exit(self, worker: Watched) -> None:
+        worker.receive()
+        self._selector.unregister(worker.exit_fd)
 
-    def _on_words(self) -> None:
-        self._worker.receive()
-        if self._worker.silent:  # its end follows; until then the pipe would stay readable
-            self._selector.unregister(self._worker.events_fd)
+    def _on_words(self, worker: Watched) -> None:
+        worker.receive()
+        if worker.silent:  # its end follows; until then the pipe would stay readable
+            self._selector.unregister(worker.events_fd)

@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import IO, Any
 
 from pybench.backends.start import python_command
@@ -27,6 +27,9 @@ from pybench.worker.tree import descendants
 
 __all__ = ["Usage", "WorkerProcess"]
 
+WORKER = "worker"
+"""What the only worker of a round is called."""
+
 OUTPUT_TAIL_BYTES = 2000
 PROGRAM_END_S = 3.0  # how long a supervisor may take to end its program
 
@@ -34,20 +37,26 @@ PROGRAM_END_S = 3.0  # how long a supervisor may take to end its program
 class WorkerProcess:
     """One worker of one round. A context manager: leaving it kills what still runs.
 
-    cell: its row, connections, transport and variables.  bind: numeric address to listen on.
-    cpu: to pin to, or None.
-    After `receive`: port, python, takes_tls, ready, usage and silent are what it has said so far.
-    addr: where it listens, in the words of a request; on a Unix socket once it has a port, which is
-    0 then.  pin: the fingerprint of its certificate, or empty.
+    cell: its row, connections, transport, loops and variables; its connections are those of this
+    worker.  bind: numeric address to listen on.  cpu: to pin to, several for its loops, or None.
+    called: in what is said of it, `worker 2 of 4`.
+    After `receive`: port, ports, python, takes_tls, ready, usage and silent are what it has said so
+    far.  addr: where it listens, in the words of a request; on Unix sockets once it has ports,
+    which are 0 then.  pin: the fingerprint of its certificate, or empty.
     Raises WorkerError when it cannot be started.
     """
 
-    def __init__(self, cell: Cell, *, bind: str, cpu: int | None) -> None:
+    def __init__(
+        self, cell: Cell, *, bind: str, cpu: int | Sequence[int] | None, called: str = WORKER
+    ) -> None:
+        self.called = called
         self.port: int | None = None
         self.addr = bind
         of_run = certificate() if cell.transport == "tls" else None
         self.pin = "" if of_run is None else of_run.pin
         self.takes_tls = False
+        self.ports: tuple[int, ...] = ()
+        self._loops = cell.loops
         self.ready = False
         self.usage: Usage | None = None
         self.python: dict[str, Any] = {}
@@ -166,29 +175,42 @@ class WorkerProcess:
         match event:
             case Listening():
                 self.port, self.python = event.port, event.python
+                self.ports = event.ports or (event.port,)
                 self.takes_tls = event.takes_tls
-                if event.name:
-                    self.addr = f"unix:@{event.name}"
+                if event.names:
+                    self.addr = ",".join(f"unix:@{name}" for name in event.names)
                 self._program_pid = event.pid
+                self._check_loops()
             case Ready():
                 self.ready = True
             case Done():
                 self.usage = event.usage
             case Failed():
+                who = "" if self.called == WORKER else f"{self.called}: "
                 tail = "" if self._process.stdin is None else self._output_tail()
                 raise WorkerError(
-                    event.reason + tail,
+                    who + event.reason + tail,
                     code=event.code,
                     exceptions=event.exceptions,
                     details=event.traceback,
                 )
 
+    def _check_loops(self) -> None:
+        if len(self.ports) != self._loops:
+            raise WorkerError(
+                f"{self.called} has one loop and not {self._loops}: the pybench of its Python is"
+                " older and knows no --loops",
+                code="setup",
+            )
+
     def _ending(self) -> WorkerError:
         status, tail = self._process.wait(), self._output_tail()
         if status < 0:
-            return WorkerError(f"worker killed by {signal_name(-status)}{tail}", code="killed")
+            return WorkerError(
+                f"{self.called} killed by {signal_name(-status)}{tail}", code="killed"
+            )
         return WorkerError(
-            f"worker ended with exit status {status} before it was done{tail}", code="exited"
+            f"{self.called} ended with exit status {status} before it was done{tail}", code="exited"
         )
 
     def printed(self, size: int) -> str:
@@ -214,7 +236,11 @@ class _Descriptors:
 
 
 def _start(
-    cell: Cell, bind: str, cpu: int | None, fds: _Descriptors, output: IO[bytes]
+    cell: Cell,
+    bind: str,
+    cpu: int | Sequence[int] | None,
+    fds: _Descriptors,
+    output: IO[bytes],
 ) -> "subprocess.Popen[bytes]":
     """The worker's process, or its supervisor's. Raises OSError."""
     row = cell.row
@@ -229,6 +255,8 @@ def _start(
         "events_fd": fds.events,
         "lifeline_fd": fds.lifeline,
     }
+    if cell.loops > 1:
+        spec["loops"] = cell.loops
     module = "pybench.worker.supervisor" if row.command else "pybench.worker.__main__"
     executable = sys.executable if cell.python is None else cell.python.path
     command = python_command(executable, module, ours=cell.python is None)

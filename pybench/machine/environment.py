@@ -25,6 +25,7 @@ def collect() -> dict[str, Any]:
         "python": platform.python_version,
         "implementation": platform.python_implementation,
         "gil": lambda: not sysconfig.get_config_var("Py_GIL_DISABLED"),
+        "gil_disabled_build": lambda: bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
         "compiler": platform.python_compiler,
         "libc": lambda: " ".join(platform.libc_ver()),
         "libraries": _libraries,

@@ -140,19 +140,22 @@ class Monitor:
             return None
         before, after = self._times
         spent = {cpu: after[cpu].since(before[cpu]) for cpu in after if cpu in before}
-        worker, server = self._placement.worker_cpu, self._placement.server_cpus or ()
-        used = os.sched_getaffinity(0) if worker is None else {worker, *server}
+        placement = self._placement
+        workers = set(placement.all_worker_cpus)
+        server = placement.server_cpus or ()
+        used = {*workers, *server} if workers else os.sched_getaffinity(0)
         server_s = server_share * max((times.total for times in spent.values()), default=0.0)
         driver_s = self._own_s[1] - self._own_s[0]
         whole = _share_of_others(spent, used, worker_s + server_s + driver_s)
         if whole is None:
             return None
-        shared = worker in server
-        at_worker = worker_s + (server_s / len(server) if shared else 0.0)
-        of_worker = _share_of_others(spent, () if worker is None else (worker,), at_worker)
-        of_server = _share_of_others(spent, server, server_s + (worker_s if shared else 0.0))
-        if worker is None:
-            of_server = whole
+        shared = len(
+            workers & set(server)
+        )  # each side's time counts by halves where half is shared
+        at_worker = worker_s + (server_s * shared / len(server) if shared else 0.0)
+        at_server = server_s + (worker_s * shared / len(workers) if shared else 0.0)
+        of_worker = _share_of_others(spent, workers, at_worker)
+        of_server = _share_of_others(spent, server, at_server) if workers else whole
         overflows, drops = self._listened()
         times, throttled_s = self._waited()
         return Disturbance(

@@ -34,10 +34,23 @@ def _resident_kib(pid: int) -> int | None:
     return None
 
 
-def is_asleep(pid: int) -> bool:
-    """Whether the main thread of a process waits for something; of one that is gone, too."""
+def is_asleep(pid: int, threads: int = 1) -> bool:
+    """Whether the oldest threads of a process all wait for something; of one that is gone, too.
+
+    threads: so many of them, the main thread first.
+    """
+    if threads == 1:
+        return _is_asleep(Path(f"/proc/{pid}"))
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        oldest = sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
+    except OSError:
+        return True
+    return all(map(_is_asleep, oldest[:threads]))
+
+
+def _is_asleep(task: Path) -> bool:
+    try:
+        state = (task / "stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return True
     return state not in "RD"

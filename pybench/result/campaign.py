@@ -63,7 +63,10 @@ class CampaignRecord(Struct, frozen=True, kw_only=True):
     server_threads: Annotated[
         Positive | UnsetType | None, key("ping threads; null: left to the load server")
     ] = UNSET
-    cpu: Annotated[Count | UnsetType | None, key("of the worker; null: left to placement")] = UNSET
+    cpu: Annotated[
+        Count | tuple[Count, ...] | UnsetType | None,
+        key("of the worker; several: of its loops, or of several workers; null: left to placement"),
+    ] = UNSET
     server_cpus: Annotated[
         tuple[Count, ...] | UnsetType | None,
         key("of the embedded load server; null: left to placement"),

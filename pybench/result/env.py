@@ -15,6 +15,10 @@ class Placement(TypedDict, total=False):
     """Who ran where."""
 
     worker_cpu: Annotated[Count | None, key("CPU of the worker; null: it was not pinned")]
+    worker_cpus: Annotated[
+        list[Count],
+        key("of each loop of each worker, in order, where there are several", since="0.2.0"),
+    ]
     server_cpus: Annotated[
         list[Count] | None, key("CPUs of the embedded load server; null: not pinned, or not ours")
     ]
@@ -38,6 +42,9 @@ class Environment(TypedDict, total=False):
     python: Annotated[str, key("version of the driver's Python")]
     implementation: Annotated[str, key("of the driver's Python: `CPython`")]
     gil: Annotated[bool, key("whether the driver's Python was built with the GIL")]
+    gil_disabled_build: Annotated[
+        bool, key("the same the other way round: whether it can run without", since="0.2.0")
+    ]
     compiler: Annotated[str, key("that built the driver's Python")]
     libc: Annotated[str, key("name and version")]
     libraries: Annotated[dict[str, str], key("distribution -> version, of those with a row")]
@@ -74,6 +81,9 @@ class WorkerPython(TypedDict, total=False):
     version: Annotated[str, key("`3.12.1`")]
     implementation: Annotated[str, key("`CPython`")]
     gil: Annotated[bool, key("whether the GIL was on when the backend had been imported")]
+    gil_disabled_build: Annotated[
+        bool, key("whether it was built to run without the GIL", since="0.2.0")
+    ]
     library: Annotated[str, key("libraries of the row with their versions; empty: it has none")]
 
 

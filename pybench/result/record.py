@@ -18,6 +18,7 @@ __all__ = [
     "ClientUsage",
     "Disturbance",
     "Latency",
+    "ListenerShare",
     "PerConn",
     "Resident",
     "Result",
@@ -81,6 +82,27 @@ class Resident(Struct, frozen=True, kw_only=True, gc=False):
     ] = None
 
 
+class ListenerShare(Struct, frozen=True, kw_only=True, gc=False):
+    """What one listener had of a round with several: that of one loop of one worker."""
+
+    worker: Annotated[Positive, key("number of its process, from 1", since="0.2.0")]
+    loop: Annotated[Positive, key("number of its thread there, from 1", since="0.2.0")]
+    conns: Annotated[Count, key("connections that came to it", since="0.2.0")]
+    messages: Annotated[Count, key("echoes inside the window", unit="messages", since="0.2.0")]
+    cpu: Annotated[
+        Count | None,
+        key("CPU it was pinned to; null: to none, or to those of its process", since="0.2.0"),
+    ] = None
+    cpu_s: Annotated[
+        Number | None,
+        key(
+            "CPU time of its process in the window; null: several loops share it",
+            unit="s",
+            since="0.2.0",
+        ),
+    ] = None
+
+
 class ClientUsage(Struct, frozen=True, kw_only=True, gc=False):
     """What the worker used inside the window.
 
@@ -114,6 +136,20 @@ class ClientUsage(Struct, frozen=True, kw_only=True, gc=False):
     rss_kb: Annotated[
         Resident | None, key("memory it held, by what its connections did", since="0.2.0")
     ] = None
+    gil: Annotated[
+        bool | None,
+        key("whether the GIL was on when the row had served; null: not known", since="0.2.0"),
+    ] = None
+    shares: Annotated[
+        tuple[ListenerShare, ...],
+        key("of each listener; empty: there is one. The other figures are sums", since="0.2.0"),
+    ] = ()
+
+    @property
+    def unevenness(self) -> float:
+        """Most messages of a listener, over the mean of all; 1 is even."""
+        counts = [share.messages for share in self.shares]
+        return max(counts) * len(counts) / sum(counts) if sum(counts) else 1.0
 
 
 class ServerUsage(Struct, frozen=True, kw_only=True, gc=False):
@@ -253,6 +289,12 @@ class Result(Struct, frozen=True, kw_only=True):
         Count,
         key("of the idle ones, ended or written to by the end", unit="connections", since="0.2.0"),
     ] = 0
+    workers: Annotated[
+        Positive, key("processes that served it, each with its own listeners", since="0.2.0")
+    ] = 1
+    loops: Annotated[
+        Positive, key("threads of each that ran the row, each on its own listener", since="0.2.0")
+    ] = 1
     round: Annotated[Positive, key("1, 2, ... in its campaign")]
     started_at: Annotated[str, key("ISO 8601 with zone")]
     status: Annotated[Status, key("whether the round measured what it was to measure")]

@@ -46,6 +46,10 @@ def _idle_title(idle: int) -> str:
     return f"{count_label(idle) if idle else 'no'} idle connection{'' if idle == 1 else 's'} beside"
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 AXES: Final = {
     axis.name: axis
     for axis in (
@@ -55,6 +59,8 @@ AXES: Final = {
             lambda name: _TRANSPORT_TITLES.get(name, str(name)),
         ),
         Axis("inflight", lambda n: f"{n} in flight", _inflight_title),
+        Axis("workers", lambda n: _counted(n, "worker"), lambda n: _counted(n, "worker")),
+        Axis("loops", lambda n: _counted(n, "loop"), lambda n: _counted(n, "loop")),
         Axis("idle", lambda n: f"{count_label(n)} idle", _idle_title, count_label),
     )
 }

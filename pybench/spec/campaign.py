@@ -19,6 +19,7 @@ from pybench.spec.address import HostPort
 from pybench.spec.cell import Cell
 from pybench.spec.options import (
     MAX_CONNS,
+    MAX_LISTENERS,
     MAX_PINGS,
     OPTIONS,
     CampaignOptions,
@@ -111,7 +112,8 @@ class Campaign(CampaignOptions):
 
         record = {option.key: getattr(self, option.field) for option in OPTIONS.values()}
         record["func"] = self.func
-        record["msize"] = self.msize[0] if len(self.msize) == 1 else self.msize
+        record["msize"] = _alone(self.msize)
+        record["cpu"] = None if self.cpu is None else _alone(self.cpu)
         for name, axis in axes.AXES.items():
             if record[name] == (axis.usual,):
                 del record[name]
@@ -138,8 +140,9 @@ class Campaign(CampaignOptions):
         try:
             found["runtime_s"] = round(found["runtime_s"] * NS_PER_S)
             found["warmup_s"] = round(found["warmup_s"] * NS_PER_S)
-            size = found["msize"]
-            found["msize"] = (size,) if isinstance(size, int) else tuple(size)
+            for key in ("msize", "cpu"):
+                value = found[key]
+                found[key] = (value,) if isinstance(value, int) else value and tuple(value)
             found["pythons"] = tuple(Interpreter(**one) for one in found["pythons"])
             if found["server"] is not None:
                 found["server"] = _named("campaign.server", HostPort.parse, found["server"])
@@ -167,6 +170,11 @@ def _named(key: str, parse: Callable[[str], Any], text: str) -> Any:
         raise ResultFormatError(f"{key}: {exc}") from None
 
 
+def _alone(values: tuple[int, ...]) -> int | tuple[int, ...]:
+    """Of several what a record holds: one that is alone is no list."""
+    return values[0] if len(values) == 1 else values
+
+
 def _frozen(value: Any) -> Any:
     """A value of JSON as a campaign holds it."""
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
@@ -178,6 +186,11 @@ def _check_together(campaign: Campaign, names: Callable[[str], str]) -> None:
         for key in ("cpu", "server_cpus"):
             if getattr(campaign, key) is not None:
                 raise UsageError(f"{names(key)} and {names('no_pin')} exclude each other")
+    if max(campaign.workers) * max(campaign.loops) > MAX_LISTENERS:
+        raise UsageError(
+            f"{names('workers')} {max(campaign.workers)} with {names('loops')}"
+            f" {max(campaign.loops)}: a round has at most {MAX_LISTENERS} listeners"
+        )
     if campaign.open_loop and campaign.think_us[1]:
         raise UsageError(
             f"{names('rate')} and {names('think')} exclude each other: a rate is a schedule"

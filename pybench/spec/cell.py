@@ -18,9 +18,10 @@ from pybench.spec.parse import EnvSet
 class Cell(RoundOptions):
     """One combination to measure: a row at a number of connections, as all of its campaign.
 
-    conns: connections that are pinged, >= 1.  msize: bytes of a message, >= 1.
+    conns: connections that are pinged, >= 1, over all workers.  msize: bytes of a message, >= 1.
     transport: what they are made of, one of `backends.row.TRANSPORTS`.
     inflight: pings in flight on each of them, >= 1.  idle: connections that are open besides.
+    workers: processes that serve it.  loops: threads of each that run the row.
     rate: pings per second over all connections, 0 for the closed loop.
     rate_auto: a sweep of rates up to the knee; each of its steps is a cell with a rate.
     env: set in the worker besides the rest.  python: to run the worker under, None for the
@@ -33,6 +34,8 @@ class Cell(RoundOptions):
     transport: str = USUAL_TRANSPORT
     inflight: int = 1
     idle: int = 0
+    workers: int = 1
+    loops: int = 1
     rate: int = 0
     rate_auto: bool = False
     env: EnvSet = ()
@@ -52,6 +55,11 @@ class Cell(RoundOptions):
     def all_conns(self) -> int:
         """Connections that are opened, pinged or not."""
         return self.conns + self.idle
+
+    @property
+    def listeners(self) -> int:
+        """How many there are: one for each loop of each worker."""
+        return self.workers * self.loops
 
     def __str__(self) -> str:
         rate = f" at {self.rate}/s" if self.rate else ""

@@ -19,6 +19,8 @@ from pybench.spec.address import HostPort
 from pybench.units import NS_PER_MS, NS_PER_S, parse_cpus
 
 MAX_CONNS: Final = 1_000_000
+MAX_LISTENERS: Final = 64
+"""Of all workers and loops of a round: so many ports a request takes."""
 MAX_MSIZE: Final = 1 << 20
 MAX_INFLIGHT: Final = 1024
 MAX_PINGS: Final = 1 << 24
@@ -207,6 +209,16 @@ class CampaignOptions(RoundOptions):
         "numbers of connections that are open besides and never pinged: 0,10k",
         default="0", wire=_word("idle"), words="idle connections",
     )  # fmt: skip
+    workers: tuple[int, ...] = _option(
+        "workers", parse.counts(1, MAX_LISTENERS), "K,...",
+        "numbers of worker processes, each with a listener and a CPU of its own",
+        default="1", words="workers",
+    )  # fmt: skip
+    loops: tuple[int, ...] = _option(
+        "loops", parse.counts(1, MAX_LISTENERS), "K,...",
+        "numbers of threads of a worker that each run the row on a listener of its own",
+        default="1", words="loops",
+    )  # fmt: skip
     rounds: int = _option(
         "rounds", parse.count(1, 1_000_000), "R", "rounds of each cell", default="1"
     )
@@ -248,9 +260,11 @@ class CampaignOptions(RoundOptions):
         "where it has CPUs of its own, else 0",
         group="where", wire=_word("busy_poll_us"), words="busy poll of the load server",
     )  # fmt: skip
-    cpu: int | None = _option(
-        "cpu", parse.count(0, 4095), "N", "CPU of the worker (default the first)", group="where"
-    )
+    cpu: tuple[int, ...] | None = _option(
+        "cpu", parse_cpus, "LIST",
+        "CPU of the worker (default the first); of several workers or loops theirs in turn",
+        group="where",
+    )  # fmt: skip
     server_cpus: tuple[int, ...] | None = _option(
         "server_cpus", parse_cpus, "LIST", "CPUs of the embedded load server", group="where"
     )

@@ -78,7 +78,7 @@ class Contender:
     """One of a race.
 
     label: what it is called, unlike all others.  row: what it runs.
-    python, env, transport, inflight, idle: as of a `Cell`.
+    python, env, transport, inflight, idle, workers, loops: as of a `Cell`.
     engine: of the load server, None for its usual one.  busy_poll_us: of the load server, None
     where placement decides.
     """
@@ -90,6 +90,8 @@ class Contender:
     transport: str = USUAL_TRANSPORT
     inflight: int = 1
     idle: int = 0
+    workers: int = 1
+    loops: int = 1
     engine: str | None = None
     busy_poll_us: int | None = None
 

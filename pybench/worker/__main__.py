@@ -2,8 +2,9 @@
 
 Started by `driver/workerprocess.py` with one argument, SPEC in JSON:
 `{"row": {...}, "conns":, "msize":, "transport":, "bind":, "cpu":, "certificate_fd":, "events_fd":,
-"lifeline_fd":}`. It speaks only through the pipe `events_fd`, in the words of `protocol.py`.
-Standard output and error belong to the backend.
+"lifeline_fd":}`; with several loops also `"loops":`, their number, and `"cpu":` may be a list. It
+speaks only through the pipe `events_fd`, in the words of `protocol.py`. Standard output and error
+belong to the backend.
 
 Nothing but the backend runs between `ready` and `done`: no timer, no thread, no progress.
 """
@@ -12,11 +13,13 @@ import json
 import os
 import socket
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pybench import backends
 from pybench.backends.interpreters import describe_self
 from pybench.worker.failure import failed
+from pybench.worker.loops import LoopError, serve_in_threads
 from pybench.worker.process import (
     PR_SET_CHILD_SUBREAPER,
     cannot_bind,
@@ -76,17 +79,29 @@ def run(spec: dict[str, Any], writer: Writer) -> int:
         serve = backends.load(row)
         step = "setup"
         tls = _tls_context(spec["certificate_fd"])
-        listener = listen_unix() if spec["transport"] == "unix" else listen(spec["bind"])
+        over_unix = spec["transport"] == "unix"
+        loops = range(spec.get("loops", 1))
+        listeners = [listen_unix() if over_unix else listen(spec["bind"]) for _ in loops]
+        ports = tuple(0 if over_unix else one.getsockname()[1] for one in listeners)
         writer.send(
             Listening(
-                0 if listener.family == socket.AF_UNIX else listener.getsockname()[1],
+                ports[0],
                 describe_self(row.libraries),
-                name=_abstract_name(listener),
+                ports=ports,
+                names=tuple(map(_abstract_name, listeners)) if over_unix else (),
                 takes_tls=takes_tls(serve),
             )
         )
         step = "raised"
-        serve_once(serve, listener, spec["conns"], spec["msize"], send, tls=tls)
+        if len(listeners) == 1:
+            serve_once(serve, listeners[0], spec["conns"], spec["msize"], send, tls=tls)
+        else:
+            serve_in_threads(serve, listeners, spec["conns"], spec["msize"], send, tls=tls)
+    except LoopError as exc:
+        end_tree()
+        event = failed(exc.__cause__ or exc, step)
+        writer.send(replace(event, reason=f"{exc.who}: {event.reason}"))
+        return 1
     except BaseException as exc:
         end_tree()
         writer.send(failed(exc, step))

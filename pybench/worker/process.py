@@ -7,6 +7,7 @@ import os
 import resource
 import select
 import signal
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -67,14 +68,17 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(1)
 
 
-def pin(cpu: int | None) -> None:
-    """Run on that CPU only; None: where it may. Raises WorkerError when this process may not."""
+def pin(cpu: int | Sequence[int] | None) -> None:
+    """Run on that CPU only, or on those; None: where it may. Raises WorkerError when this process
+    may not."""
     if cpu is None:
         return
+    cpus = (cpu,) if isinstance(cpu, int) else cpu
     try:
-        os.sched_setaffinity(0, {cpu})
+        os.sched_setaffinity(0, cpus)
     except OSError as exc:
-        raise WorkerError(f"pin to CPU {cpu}: {exc.strerror}", code="setup") from exc
+        shown = ",".join(map(str, cpus))
+        raise WorkerError(f"pin to CPU {shown}: {exc.strerror}", code="setup") from exc
 
 
 def raise_file_limit() -> None:

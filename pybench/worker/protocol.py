@@ -37,7 +37,8 @@ class Usage:
     """What was used from ready to the end. max_rss_kb: the peak, in KiB.
 
     minor_faults: pages mapped.  voluntary_switches, involuntary_switches: how often a thread gave
-    up its CPU to wait, and how often it lost it. None from older workers, which do not say.
+    up its CPU to wait, and how often it lost it.  gil: whether the GIL was on at the end: a library
+    may have switched it on again.  None from older workers, which do not say, and from programs.
     """
 
     user_s: float
@@ -47,20 +48,23 @@ class Usage:
     minor_faults: int | None = None
     voluntary_switches: int | None = None
     involuntary_switches: int | None = None
+    gil: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Listening:
     """It accepts on that port. python: its interpreter.  pid: of a program, not its supervisor.
 
-    name: of the abstract Unix socket that it accepts on instead, the port is 0 then; else empty.
+    ports: one for each loop, the first among them; empty: there is one.
+    names: of the abstract Unix sockets that it accepts on instead, ports are 0 then; else empty.
     takes_tls: whether what serves has a parameter for it.
     """
 
     port: int
     python: dict[str, Any] = field(default_factory=dict)
     pid: int | None = None
-    name: str = ""
+    ports: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
     takes_tls: bool = False
 
 
@@ -104,7 +108,7 @@ def decode(line: bytes) -> Event:
     words: dict[str, Any] = json.loads(line)
     match words.pop("event"):
         case "listening":
-            return Listening(**words)
+            return Listening(**words | {"ports": tuple(words.get("ports", ()))})
         case "ready":
             return Ready()
         case "done":

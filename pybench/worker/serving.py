@@ -1,7 +1,12 @@
-"""One call of `serve`: what it owes besides echoing, and what it uses from ready to its end."""
+"""One call of `serve`: what it owes besides echoing, and what it uses from ready to its end.
+
+Several at once are in `loops.py`.
+"""
 
 import inspect
 import resource
+import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -33,14 +38,26 @@ def serve_once(
     Raises WorkerError, whose code says which promise was broken, and whatever serve raises.
     """
     span = Span(send)
-    arguments = (listener, conns, msize, span.ready)
-    if tls is not None:
-        if not takes_tls(serve):
-            raise WorkerError(
-                "the backend serves no TLS: its serve takes no `tls` (docs/plugins.md)",
-                code="no_tls",
-            )
-        serve = partial(serve, tls=tls)
+    call(with_tls(serve, tls), (listener, conns, msize, span.ready))
+    send(Done(span.usage()))
+
+
+def with_tls(serve: Callable[..., object], tls: "TlsContext | None") -> Callable[..., object]:
+    """The callable with its context, where there is one. Raises WorkerError where it takes none."""
+    if tls is None:
+        return serve
+    if not takes_tls(serve):
+        raise WorkerError(
+            "the backend serves no TLS: its serve takes no `tls` (docs/plugins.md)", code="no_tls"
+        )
+    return partial(serve, tls=tls)
+
+
+def call(serve: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    """Call serve, which shall take these arguments and return None.
+
+    Raises WorkerError where it does not, and whatever it raises itself.
+    """
     try:
         value = serve(*arguments)
     except TypeError as exc:
@@ -48,21 +65,35 @@ def serve_once(
             raise WorkerError(last_line(exc), code="signature") from exc
         raise
     check_returned(value)
-    send(Done(span.usage()))
+
+
+def gil_is_on() -> bool:
+    """Whether this process runs under a global interpreter lock now. Its build may have none, and a
+    module that was imported since may have switched it on."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 class Span:
-    """From `ready` to the end of the call."""
+    """From `ready` to the end of the call. calls: how many there are, each of which says ready."""
 
-    def __init__(self, send: Callable[[Event], None]) -> None:
+    def __init__(self, send: Callable[[Event], None], calls: int = 1) -> None:
         self._send = send
         self._start: tuple[int, TreeUsage, resource.struct_rusage] | None = None
-        self._ready_calls = 0
+        self._lock = threading.Lock()  # calls are in threads of their own
+        self._ready_calls = [0] * calls
 
-    def ready(self) -> None:
-        """The backend's callback: all connections are accepted. Usage is counted from here."""
-        self._ready_calls += 1
-        self._check_ready_calls()
+    def ready(self, call: int = 0) -> None:
+        """The backend's callback: all connections are accepted. Usage is counted from here.
+
+        call: which of several, from 0; the last that is ready makes all of them so.
+        """
+        with self._lock:
+            self._ready_calls[call] += 1
+            self._check_ready_calls()
+            if all(self._ready_calls):
+                self._begin()
+
+    def _begin(self) -> None:
         tree = tree_usage()
         self._start = (time.monotonic_ns(), tree, resource.getrusage(resource.RUSAGE_SELF))
         self._send(Ready())
@@ -97,10 +128,11 @@ class Span:
             - before.ru_nivcsw
             + tree.involuntary_switches
             - tree_before.involuntary_switches,
+            gil=gil_is_on(),
         )
 
     def _check_ready_calls(self) -> None:
-        if self._ready_calls > 1:
+        if max(self._ready_calls) > 1:
             raise WorkerError("the backend called ready() twice", code="ready_twice")
 
 

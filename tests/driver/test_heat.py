@@ -27,6 +27,7 @@ from tests.support import SUPPORT, processes
 from tests.support.rounds import FREE, IMPATIENT, cell
 
 Run = Callable[..., list[Result]]
+OF_CELL = ("rate", "think_us", "workers", "loops")
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def run(load_server: LoadServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ru
     with Interrupts() as interrupts:
 
         def call(*rows: str, conns: int = 10, number: int = 1, **changes: Any) -> list[Result]:
-            of_cell = {k: changes.pop(k) for k in ("rate", "think_us") if k in changes}
+            of_cell = {k: changes.pop(k) for k in OF_CELL if k in changes}
             context = HeatContext(
                 **{
                     "server": load_server.address,
@@ -201,3 +202,24 @@ def test_ctrl_c_ends_the_heat(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(heat, "_take_turns", killing(os.getpid(), signal.SIGINT))
     with pytest.raises(InterruptError):
         run("c_epoll", "selector")
+
+
+# ---- several workers ----
+
+
+def test_workers_and_loops_take_turns_together(run: Run) -> None:
+    for parallel, shares in (
+        ({"workers": 2}, [(1, 1, 2), (2, 1, 1)]),
+        ({"loops": 2}, [(1, 1, 2), (1, 2, 1)]),
+    ):
+        for result in run("selector", "c_epoll", conns=3, **parallel):
+            assert result.status == "ok", result.error
+            assert turns(result) and all(turn.cpu_ns for turn in turns(result))
+            client = result.client
+            assert client and [(s.worker, s.loop, s.conns) for s in client.shares] == shares
+            assert sum(s.messages for s in client.shares) == result.messages
+
+
+def test_a_worker_of_several_that_fails_is_named(run: Run) -> None:
+    _, bad = run("selector", "bad:exits", workers=2)
+    assert bad.status == "failed" and "of 2 ended with exit status 3" in bad.error

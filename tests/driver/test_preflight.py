@@ -131,3 +131,11 @@ def test_the_load_server_has_as_many_threads_as_it_needs() -> None:
     assert polling.for_conns(60_000).busy_poll_us == 200
     elsewhere = replace(chosen, server_cpus=None, server_threads=None)
     assert elsewhere.for_conns(60_000) == elsewhere
+
+
+@pytest.mark.usefixtures("few_files")
+def test_each_worker_has_files_for_its_part() -> None:
+    (obstacle,) = of("selector", 30_000, loops="2")
+    assert "open files" in obstacle.text
+    assert of("selector", 30_000, workers="2") == []
+    assert of("mine=selector", 30_000, workers="2", loops="2") == []

@@ -110,7 +110,6 @@ def test_one_local_port_serves_several_listeners():
     assert [len(set(of_one)) for of_one in ends] == [90, 90]
 
 
-
 def test_several_unix_sockets_beside_idle_connections(server, tmp_path):
     addr = f"unix:{tmp_path}/a,unix:{tmp_path}/b"
     with (

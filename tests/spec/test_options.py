@@ -16,6 +16,7 @@ GIVEN = {
     "runtime": "1500ms", "warmup": "0", "server": "[::1]:7", "bind": "::1", "server_threads": "2",
     "busy_poll": "50us", "cpu": "1", "no_pin": False, "engine": "epoll", "timestamps": "kernel",
     "arrivals": "poisson", "transport": "tcp", "inflight": "1", "idle": "0,10k",
+    "workers": "1,2", "loops": "2",
 }  # fmt: skip
 LEFT_OUT = {"think", "server_cpus", "python"}  # exclude others, or start an interpreter
 

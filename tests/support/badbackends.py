@@ -148,6 +148,13 @@ def swallows(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -
     _echo(socks, lambda number, data: b"")
 
 
+def swallows_in_second_loop(
+    listener: socket.socket, conns: int, msize: int, ready: Ready, /
+) -> None:
+    serve = swallows if threading.current_thread().name == "loop 2" else good
+    serve(listener, conns, msize, ready)
+
+
 def leaves_threads(listener: socket.socket, conns: int, msize: int, ready: Ready, /) -> None:
     threading.Thread(target=threading.Event().wait).start()
     good(listener, conns, msize, ready)
