@@ -5,6 +5,7 @@ With receive times (`--timestamps kernel`) nothing need be estimated: see `assem
 
 from typing import Final
 
+from pybench.analysis.parallel import client_cpus
 from pybench.result import Result
 
 BATCHES_HIDDEN: Final = frozenset({"uring"})
@@ -140,7 +141,8 @@ def _gathered(result: Result, in_flight: float) -> float:
     client = result.client
     if client is None or not client.messages:
         return 0.0
-    slices = in_flight * (client.user_s + client.sys_s) / client.messages / SLICE_S
+    per_echo = (client.user_s + client.sys_s) / client.messages / client_cpus(result)
+    slices = in_flight * per_echo / SLICE_S
     return 1 - slices / 2 if slices < 1 else 1 / (2 * slices)
 
 
@@ -156,7 +158,7 @@ def _held_by_server(result: Result, in_flight: int) -> float:
     if server is None or client is None or not client.messages or not result.messages:
         return 0.0
     per_ping = server.busy_s / server.threads / result.messages
-    per_echo = (client.user_s + client.sys_s) / client.messages
+    per_echo = (client.user_s + client.sys_s) / client.messages / client_cpus(result)
     if per_echo <= 0 or in_flight < 1:
         return 0.0
     return mean_held(per_ping / per_echo, in_flight) / in_flight

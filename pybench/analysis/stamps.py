@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
 
 from pybench.analysis import steadiness
+from pybench.analysis.parallel import client_cpus, cpu_s_to_be_had
 from pybench.analysis.queue_share import server_busy
 from pybench.result import Result, Stamp
 
@@ -28,6 +29,9 @@ CLASSES: Final[Mapping[str, Class]] = {
     "overloaded": "bound",
     "shared_core": "caution",
     "steal": "caution",
+    "few_cpus": "caution",
+    "uneven": "caution",
+    "gil_on": "caution",
     "busy_machine": "caution",
     "throttled": "caution",
     "backlog": "caution",
@@ -55,6 +59,8 @@ OTHER_SHARE = 0.05
 THROTTLED_SHARE = 0.02
 KEPT_RATE = 0.98
 LATE_SHARE = 0.5
+UNEVEN = 1.25
+"""Most messages of a worker or loop over their mean, up to which it is no stamp."""
 PINGS_TO_BE_FAIR = 4
 DRAWN_TO_BE_FAIR = 40
 """As many, where each connection's number of pings is drawn: Jain's index of Poisson's numbers is
@@ -259,12 +265,14 @@ def client_idle(result: Result) -> Stamp | None:
     taken = result.disturbance.taken if result.disturbance else 0.0
     if wall_s <= 0 or taken >= 1:
         return None
-    busy = (client.user_s + client.sys_s) / (wall_s * (1 - taken))
+    cpus, had_s = client_cpus(result), cpu_s_to_be_had(result, wall_s) * (1 - taken)
+    busy = (client.user_s + client.sys_s) / had_s if had_s > 0 else 1.0
     if busy >= CLIENT_BUSY:
         return None
+    who = "the worker was" if cpus == 1 else f"the {cpus} CPUs of the workers were"
     return Stamp(
         code="client_idle",
-        text=f"the worker was busy for {100 * busy:.0f}% of the time: the figure measures latency,"
+        text=f"{who} busy for {100 * busy:.0f}% of the time: the figure measures latency,"
         " not capacity",
         remedy="more connections; if it stays, look for what the worker waits for",
     )
@@ -330,6 +338,51 @@ def shared_core(result: Result) -> Stamp | None:
         code="shared_core",
         text=f"the load server takes time from the worker on CPU {cpus}",
         remedy="more CPUs, --server-cpus, or a load server on another machine (--server)",
+    )
+
+
+def few_cpus(result: Result) -> Stamp | None:
+    """Workers, or their loops, that had to share CPUs with each other."""
+    cpus = result.env.get("placement", {}).get("worker_cpus", ())
+    if len(set(cpus)) >= len(cpus):
+        return None
+    return Stamp(
+        code="few_cpus",
+        text=f"{len(cpus)} loops had {len(set(cpus))} CPUs: they took time from each other",
+        remedy="more CPUs, or fewer workers and loops (--cpu gives them a list)",
+    )
+
+
+def uneven(result: Result) -> Stamp | None:
+    """One worker, or loop, did much more than its part."""
+    client = result.client
+    if client is None or client.unevenness <= UNEVEN:
+        return None
+    share = max(client.shares, key=lambda one: one.messages)
+    whole = sum(one.messages for one in client.shares)
+    who = f"worker {share.worker}" if result.loops == 1 else f"loop {share.loop}"
+    if result.loops > 1 and result.workers > 1:
+        who += f" of worker {share.worker}"
+    return Stamp(
+        code="uneven",
+        text=f"{who} had {100 * share.messages / whole:.0f}% of the messages, of"
+        f" {len(client.shares)} listeners: {client.unevenness:.2f} times the mean",
+        remedy="a CPU of its own for each, connections enough to deal out evenly, longer rounds",
+    )
+
+
+def gil_on(result: Result) -> Stamp | None:
+    """A Python that was built to run without the GIL ran with it."""
+    client = result.client
+    if client is None or not client.gil or not result.python.get("gil_disabled_build"):
+        return None
+    library = result.python.get("library", "") or "a module of the row"
+    return Stamp(
+        code="gil_on",
+        text=f"the free-threaded Python ran with its GIL on: {library} needs it, or PYTHON_GIL=1"
+        " or -X gil=1 asks for it",
+        remedy="a version of the library that declares Py_MOD_GIL_NOT_USED; --env PYTHON_GIL=0"
+        " keeps it off, at the library's own risk",
     )
 
 
@@ -486,6 +539,9 @@ CHECKS: tuple[Check, ...] = (
     littles_law,
     unfair,
     shared_core,
+    few_cpus,
+    uneven,
+    gil_on,
     steal,
     busy_machine,
     throttled,

@@ -108,7 +108,8 @@ def decode(line: bytes) -> Event:
     words: dict[str, Any] = json.loads(line)
     match words.pop("event"):
         case "listening":
-            return Listening(**words | {"ports": tuple(words.get("ports", ()))})
+            several = {name: tuple(words.get(name, ())) for name in ("ports", "names")}
+            return Listening(**words | several)
         case "ready":
             return Ready()
         case "done":

@@ -124,10 +124,8 @@ def test_both_sides_of_each_threshold(
 def test_the_list_is_closed() -> None:
     """Every code that a result can bear is one that the reports and the README speak of."""
     known = "corrupt lost idle_lost null_engine generator_bound overloaded client_idle littles_law"
-    known += (
-        " unfair shared_core steal busy_machine throttled page_faults unsteady frequency backlog"
-    )
-    known += " short_run"
+    known += " unfair shared_core few_cpus uneven gil_on steal busy_machine throttled page_faults"
+    known += " unsteady frequency backlog short_run"
     assert [check.__name__ for check in stamps.CHECKS] == known.split()
 
 
