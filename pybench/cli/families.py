@@ -38,6 +38,8 @@ def check(campaign: Campaign, called: str) -> None:
     """Raise UsageError for what races do not have. called: what the option is called."""
     if campaign.open_loop:
         raise UsageError(f"{called} is for messages/s, which --rate sets")
+    if len(campaign.workers) > 1 or len(campaign.loops) > 1:
+        raise UsageError(f"{called} takes one number of --workers and --loops: see `pybench race`")
     if campaign.timestamps is not None:
         raise UsageError(f"{called} and --timestamps exclude each other")
 

@@ -36,6 +36,9 @@ _HELP: Final = {
     "engine": "of the load server, epoll or uring; of several, each contender with each",
     "transport": "what connections are made of: tcp, unix, tls; of several, each contender over"
     " each",
+    "workers": "worker processes of each contender; of several numbers, each contender with each",
+    "loops": "threads of a worker that each run the row; of several numbers, each contender with"
+    " each",
     "busy_poll": "how long the load server looks before it sleeps, or auto; of several, each"
     " contender with each: 0,auto",
 }

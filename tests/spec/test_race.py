@@ -38,6 +38,10 @@ def test_a_list_of_a_factor_multiplies_contenders_and_a_single_value_does_not_na
         "c_epoll[busy_poll=auto]",
         "c_epoll[busy_poll=50us]",
     ]
+    assert labels("c_epoll", workers="1,2", loops="3") == [
+        "c_epoll[workers=1]",
+        "c_epoll[workers=2]",
+    ]
     assert labels("c_epoll", "selector", engine="uring", busy_poll="0") == ["c_epoll", "selector"]
     assert labels("c_epoll", idle="0,10k", inflight="16") == [
         "c_epoll[idle=0]",
@@ -113,3 +117,10 @@ def test_shares_as_people_write_them(text: str, share: float | None) -> None:
 def test_what_is_no_race(words: list[str], given: dict[str, Any], what: str) -> None:
     with pytest.raises(UsageError, match=what):
         race(*words, **given)
+
+
+def test_workers_and_loops_of_a_contender_are_those_of_its_cell() -> None:
+    one = race("selector", workers="1,2", loops="3")
+    cells = [one.cell(contender, 10, 64) for contender in one.contenders]
+    assert [(cell.workers, cell.loops) for cell in cells] == [(1, 3), (2, 3)]
+    assert (one.campaign.workers, one.campaign.loops) == ((1, 2), (3,))
