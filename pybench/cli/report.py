@@ -8,6 +8,7 @@ from typing import Any, Final, get_args
 
 from pybench.analysis.load import Loaded, load_files
 from pybench.analysis.model import Group
+from pybench.analysis.scaling import Scale, scales_of
 from pybench.cli.common import Format, Parser, complain, warn
 from pybench.errors import UsageError
 from pybench.report.charts import Charts
@@ -18,6 +19,7 @@ from pybench.report.optional import require
 from pybench.report.ranking import ranking_document, with_races
 from pybench.report.reference import CHOICES, Reference, build_reference
 from pybench.report.results import report_document
+from pybench.report.scaling import scaling_document, split_scaling
 from pybench.report.select import parse_cells, select_cells
 from pybench.report.sizes import SizeTables, size_tables
 from pybench.report.tables import GroupTables, build_tables, find_row
@@ -54,7 +56,7 @@ def _parser() -> Parser:
         "--table",
         metavar="NAME,...",
         help=f"which tables: {', '.join(METRICS)}, fairness (jain, starved),"
-        " memory (idle_memory, busy_memory, peak_memory) or all",
+        " memory (idle_memory, busy_memory, peak_memory), scaling (by workers and loops) or all",
     )
     parser.add_argument("--plots", metavar="DIR", type=Path, help="write pictures, SVG and PNG")
     parser.add_argument("--html", metavar="FILE", type=Path, help="write one self-contained page")
@@ -82,8 +84,9 @@ def _report(args: argparse.Namespace) -> int:
         return _report_syscalls(args)
     if not args.files:
         raise UsageError("report: give results files, or --syscalls FILE")
-    if args.table is not None:
-        select_metrics(args.table)  # what is none is said before anything is read
+    wants_scaling, names = split_scaling(args.table)
+    if names:
+        select_metrics(names)  # what is none is said before anything is read
     wanted = parse_cells(args.cells)
     _require_libraries(args)
     loaded = load_files(args.files)
@@ -95,7 +98,10 @@ def _report(args: argparse.Namespace) -> int:
         _check_only_races(args)
     references = _references(groups, args)
     sized = len({group.setting.msize for group in groups}) > 1
-    metrics = None if args.table is None else select_metrics(args.table, sized=sized)
+    metrics = select_metrics(names, sized=sized) if names else None
+    scales = scales_of(groups) if wants_scaling else []
+    if names == "":
+        return _report_scaling(scales, args)
     relative_to = _check_row(groups, args.relative_to)
     tables = [
         build_tables(
@@ -107,7 +113,8 @@ def _report(args: argparse.Namespace) -> int:
     ]
     written = _write_files(args, loaded, groups, references, wanted)
     sizes = size_tables(groups, metrics)
-    write_document(_document(tables, references, sizes, loaded), args.format, sys.stdout)
+    document = _document(tables, references, sizes, scales, loaded)
+    write_document(document, args.format, sys.stdout)
     for path in written:
         print(f"wrote {path}", file=sys.stderr)
     return status
@@ -117,13 +124,25 @@ def _document(
     tables: Sequence[GroupTables],
     references: Sequence[Reference | None],
     sizes: Sequence[SizeTables],
+    scales: Sequence[Scale],
     loaded: Loaded,
 ) -> Document:
     """What is printed: tables, races, or both."""
     if not tables:
         return ranking_document(loaded.contests)
-    document = report_document(tables, references, sizes)
+    document = report_document(tables, references, sizes, scales)
     return with_races(document, loaded.contests) if loaded.contests else document
+
+
+def _report_scaling(scales: Sequence[Scale], args: argparse.Namespace) -> int:
+    """The scaling tables alone. Raises UsageError where there is nothing to hold side by side."""
+    if not scales:
+        raise UsageError(
+            "--table scaling: no row was measured with several numbers of workers or loops;"
+            " measure with --workers 1,2 or --loops 1,2"
+        )
+    write_document(scaling_document(scales), args.format, sys.stdout)
+    return 0
 
 
 def _check_only_races(args: argparse.Namespace) -> None:

@@ -13,7 +13,9 @@ rows in the cell's column that are not surely different, 0 that of the best. Wit
 load servers (or message sizes, ...) the document is `{"schema": 1, "groups": [one such object
 each]}`, and of several message sizes it has besides
 `"by_size": [{"conns": N, "tables": {"mps": {ROW: {BYTES: MEAN}}, ...}}]`; of several numbers of
-pings in flight `"by_inflight"`, which is the same with those for BYTES.
+pings in flight `"by_inflight"`, and of several transports, whose names are their keys,
+`"by_transport"`, which are the same with those for BYTES; of several numbers of workers or loops
+`"scaling"`, as `scaling.py` says.
 
 As CSV: one line per table, row and column of it. rate: what was asked for in an open loop, 0 in a
 closed one. Warnings are codes; 2016 is left out. An axis on which any of them is not as usual
@@ -26,8 +28,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pybench.analysis.model import Group
+from pybench.analysis.scaling import Scale
 from pybench.report.document import Block, Document, Grid, Heading, Remarks, Sentences, notes
 from pybench.report.reference import Reference, ReferenceTable, ThenNow
+from pybench.report.scaling import scaling_blocks, scaling_records
 from pybench.report.sizes import SizeTables, size_blocks, size_records
 from pybench.report.tables import BEST_LEGEND, Entry, GroupTables, Table
 from pybench.report.text import MISSING, sentence_case
@@ -46,24 +50,28 @@ def report_document(
     groups: Sequence[GroupTables],
     references: Sequence[Reference | None],
     sizes: Sequence[SizeTables] = (),
+    scales: Sequence[Scale] = (),
 ) -> Document:
     """Everything about all groups.
 
     references: one per group, None where it was not asked for.  sizes: the same by size of message.
+    scales: how messages/s grow with workers or loops.
     """
     pairs = list(zip(groups, references, strict=True))
     blocks = [block for group, reference in pairs for block in _blocks(group, reference)]
-    load = axes_told([group.group for group in groups])
+    told = axes_told([group.group for group in groups])
     return Document(
-        blocks=[*blocks, *size_blocks(sizes)],
-        columns=(*_COLUMNS, *load),
+        blocks=[*blocks, *size_blocks(sizes), *scaling_blocks(scales)],
+        columns=(*_COLUMNS, *told),
         lines=[
-            [*line, *(getattr(group.group.setting, name) for name in load)]
+            [*line, *(getattr(group.group.setting, name) for name in told)]
             for group in groups
             for table in group.tables
             for line in _lines(group, table)
         ],
-        record=joined([group_record(group, reference) for group, reference in pairs], sizes),
+        record=joined(
+            [group_record(group, reference) for group, reference in pairs], sizes, scales
+        ),
     )
 
 
@@ -130,11 +138,14 @@ def _lines(group: GroupTables, table: Table) -> list[list[object]]:
 
 
 def joined(
-    records: Sequence[Mapping[str, Any]], sizes: Sequence[SizeTables] = ()
+    records: Sequence[Mapping[str, Any]],
+    sizes: Sequence[SizeTables] = (),
+    scales: Sequence[Scale] = (),
 ) -> dict[str, Any]:
     """The groups' records as one: a single one's keys stand at the top, those of several apart."""
     only = records[0] if len(records) == 1 else {"groups": list(records)}
-    return {"schema": SCHEMA, **only, **size_records(sizes)}
+    beside = {"scaling": scaling_records(scales)} if scales else {}
+    return {"schema": SCHEMA, **only, **size_records(sizes), **beside}
 
 
 def group_record(group: GroupTables, reference: Reference | None = None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any, Final, TextIO
 
 from pybench.analysis.model import CellRounds, Group, group_rounds, rounds_of_section
 from pybench.analysis.race import Contest
+from pybench.analysis.scaling import scales_of
 from pybench.report.document import (
     Block,
     Document,
@@ -17,6 +18,7 @@ from pybench.report.document import (
 from pybench.report.metrics import METRICS
 from pybench.report.ranking import with_races
 from pybench.report.results import axes_told, group_record, joined
+from pybench.report.scaling import scaling_blocks
 from pybench.report.sizes import size_blocks, size_tables
 from pybench.report.tables import (
     BEST,
@@ -69,16 +71,20 @@ def summary_document(results: Sequence[Result]) -> Document:
     the load server's own queue.
     As JSON: the object of `results` for each group, with all tables, and its cells' figures under
     `cells`; as CSV those figures, a line each. Of several sizes of a message there are tables by
-    size behind the others.
+    size behind the others, of several numbers of workers or loops how messages/s grow with them.
     """
     found = group_rounds(rounds_of_section(results))
     groups = [build_tables(group, list(METRICS.values())) for group in found]
-    sizes = size_tables(found)
+    sizes, scales = size_tables(found), scales_of(found)
     told = axes_told(found)
     cells = [[_record(c, told) for c in _ordered(group.group)] for group in groups]
     every = [record for records in cells for record in records]
     return Document(
-        blocks=[*(block for group in groups for block in _blocks(group)), *size_blocks(sizes)],
+        blocks=[
+            *(block for group in groups for block in _blocks(group)),
+            *size_blocks(sizes),
+            *scaling_blocks(scales),
+        ],
         columns=list(every[0]) if every else (),
         lines=[_csv_line(record) for record in every],
         record=joined(
@@ -87,6 +93,7 @@ def summary_document(results: Sequence[Result]) -> Document:
                 for group, records in zip(groups, cells, strict=True)
             ],
             sizes,
+            scales,
         ),
         blank=(0, 1),
     )

@@ -26,6 +26,7 @@ from pybench.report.page.intervals import race_panels
 from pybench.report.page.origin import commands, environment
 from pybench.report.page.sections import section, size_section
 from pybench.report.reference import Reference
+from pybench.report.scaling import scaling_sections
 from pybench.report.sizes import tables_of
 from pybench.report.style import MANY, row_styles
 from pybench.report.tables import build_tables
@@ -92,6 +93,7 @@ def _content(charts: Sequence[Charts], references: Sequence[Reference | None]) -
             )
             for number, family in enumerate(sizes)
         ],
+        "scaling": scaling_sections(groups),
         "families": [
             {"name": name, "rows": own} for name, own in by_family(styles, families).items()
         ],

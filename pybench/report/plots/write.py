@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from pybench.analysis.bysize import INFLIGHT, SIZE, TRANSPORT, Along, by_size, usual
 from pybench.analysis.model import Group
 from pybench.analysis.race import Contest, judge
+from pybench.analysis.scaling import AXES, Axis, scale_groups
 from pybench.errors import UsageError
 from pybench.report.charts import Charts
 from pybench.report.charts.intervals import intervals_of
@@ -23,6 +24,7 @@ from pybench.report.plots import (
     frame,
     intervals,
     latency,
+    scaling,
     sizes,
     speed,
 )
@@ -79,6 +81,8 @@ def write_plots(
                         written += _save(figure, folder, f"{name}{suffix}")
         for along in BESIDE:
             written += _by_size(groups, folder, along)
+        for axis in AXES:
+            written += _by_parallel(groups, axis, folder)
         for number, contest in enumerate(contests, 1):
             figure = _race(contest)
             if figure is not None:
@@ -97,6 +101,16 @@ def _by_size(groups: Sequence[Group], folder: Path, along: Along) -> list[Path]:
         for name in BESIDE[along]:
             figure = sizes.by_size(Charts(group), styles, name, along)
             written += _save(figure, folder, f"{name}_by_{along.name}{suffix}")
+    return written
+
+
+def _by_parallel(groups: Sequence[Group], axis: Axis, folder: Path) -> list[Path]:
+    """The pictures by workers or by loops, one of each setting."""
+    shown = scale_groups(groups, axis)
+    written: list[Path] = []
+    for group, suffix in zip(shown, suffixes(shown), strict=True):
+        figure = scaling.by_parallel(Charts(group), row_styles(group.rows, group.families))
+        written += _save(figure, folder, f"mps_by_{axis}{suffix}")
     return written
 
 
