@@ -12,10 +12,12 @@
 #include <errno.h>
 #include <linux/errqueue.h>
 #include <linux/net_tstamp.h>
+#include <linux/time_types.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
@@ -42,6 +44,16 @@ struct loop {
     unsigned char receive_buf[RECEIVE_SIZE];
     unsigned char *send_buf; /* owned, SEND_SIZE bytes; NULL: one ping in flight per connection */
 };
+
+/* epoll_wait until a time in nanoseconds. Of the kernel itself, from 5.11 on, and no function of
+ * the C library: glibc has one from 2.35 on, musl none. */
+static int wait_precisely(int epoll_fd, struct epoll_event *events, int most,
+                          const struct timespec *left)
+{
+    const struct __kernel_timespec limit = {.tv_sec = left->tv_sec, .tv_nsec = left->tv_nsec};
+
+    return (int)syscall(SYS_epoll_pwait2, epoll_fd, events, most, &limit, NULL, 0);
+}
 
 /* Have the kernel note when bytes arrive. */
 static int stamp_arrivals(int fd)
@@ -73,7 +85,7 @@ static int engine_epoll_open(struct pinger *p)
     if (!p->loop->events || (p->pipelines && !p->loop->send_buf))
         return -ENOMEM;
     /* pacing needs waits shorter than a millisecond, which kernels before 5.11 have not */
-    if (p->plan->paced && epoll_pwait2(p->loop->epoll_fd, &event, 1, &at_once, NULL) < 0)
+    if (p->plan->paced && wait_precisely(p->loop->epoll_fd, &event, 1, &at_once) < 0)
         return -errno;
     if (epoll_ctl(p->loop->epoll_fd, EPOLL_CTL_ADD, p->wake_fd, &event) < 0)
         return -errno;
@@ -397,7 +409,7 @@ static int wait_for_events(struct pinger *p, uint64_t now)
     if (p->waiting.count == 0)
         return epoll_wait(loop->epoll_fd, loop->events, loop->events_max, -1);
     left = clock_until(p->waiting.heap[0].at_ns, now);
-    return epoll_pwait2(loop->epoll_fd, loop->events, most, &left, NULL);
+    return wait_precisely(loop->epoll_fd, loop->events, most, &left);
 }
 
 /* The kernel stamps in real time. Looked at anew each round: that clock is steered. */

@@ -86,6 +86,24 @@ def test_missing_libraries_are_said_with_their_remedy(clone, without_python, tmp
     assert "built without OpenSSL 3; install it (Debian: libssl-dev)" in line
 
 
+def test_it_builds_with_musl(clone, tmp_path, monkeypatch):
+    """The musllinux wheels' C library. A paced round waits by a call it has no function for."""
+    if shutil.which("musl-gcc") is None:
+        pytest.skip("no musl-gcc")
+    kernel = tmp_path / "kernel"  # its headers are with the system's own, which are glibc's
+    kernel.mkdir()
+    multiarch = subprocess.check_output(["gcc", "-print-multiarch"], text=True).strip()
+    for name in "linux", "asm-generic", f"{multiarch}/asm":
+        (kernel / Path(name).name).symlink_to(Path("/usr/include", name))
+    flags = f"CFLAGS=-O0 -isystem {kernel} -Werror -Wno-error=cpp -static -no-pie"
+    done = make_server(clone, os.environ["PATH"], "CC=musl-gcc", flags)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("PYBENCH_SERVER", str(clone / "build" / "pybench-server"))
+    with load_server() as server, Peer() as peer:
+        answer = server.run(peer.port, rate=2000)
+    assert answer.count("messages") > 0
+
+
 def test_a_missing_compiler_is_said(clone, without_python):
     done = make_server(clone, without_python, "CC=no-such-compiler")
     assert done.returncode != 0
