@@ -43,6 +43,7 @@ lint: $(VENV)/.for-lint  ## ruff, mypy --strict, the layers of the tree, clang-f
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
+	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	clang-format --dry-run --Werror $(C_FILES)
 	clang-tidy --quiet server/*.c ext/echo.c ext/shares.c -- -std=gnu11 -DHAVE_LIBURING -DHAVE_OPENSSL
 	.ci/analyze $(BIN)/python
