@@ -45,13 +45,15 @@ int address_parse(struct address *out, const char *text, uint16_t port)
     struct addrinfo *found;
     struct in_addr v4;
     char service[8];
+    int err;
 
     /* getaddrinfo takes "127.1" and "0x7f000001" for addresses; a request has no need of those. */
     if (!strchr(text, ':') && inet_pton(AF_INET, text, &v4) != 1)
         return -EINVAL;
     snprintf(service, sizeof service, "%u", (unsigned)port);
-    if (getaddrinfo(text, service, &hints, &found) != 0)
-        return -EINVAL;
+    err = getaddrinfo(text, service, &hints, &found);
+    if (err != 0)
+        return err == EAI_MEMORY || (err == EAI_SYSTEM && errno == ENOMEM) ? -ENOMEM : -EINVAL;
     *out = (struct address){.len = found->ai_addrlen};
     memcpy(&out->sa, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);

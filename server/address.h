@@ -35,7 +35,7 @@ struct address_list {
     struct address items[ADDRESS_LIST_MAX];
 };
 
-/* Parse a numeric IPv4 or IPv6 address (a %scope is allowed). Returns 0 or -EINVAL. */
+/* Parse a numeric IPv4 or IPv6 address (a %scope is allowed). Returns 0, -EINVAL or -ENOMEM. */
 int address_parse(struct address *out, const char *text, uint16_t port);
 
 /* Parse unix:/PATH, or unix:@NAME for an abstract one, of printable ASCII without a comma. Returns

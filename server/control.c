@@ -319,6 +319,7 @@ static int add_target(struct address_list *targets, const char *addr, uint64_t p
 {
     struct address *next = &targets->items[targets->count];
     char shown[48];
+    int err;
 
     if (targets->count == ADDRESS_LIST_MAX)
         return failure_set(fail, "bad_request", EINVAL, "%s: at most %d %s",
@@ -330,7 +331,9 @@ static int add_target(struct address_list *targets, const char *addr, uint64_t p
                                "addr=%s: expected unix:/PATH or unix:@NAME, of at most 107 "
                                "characters from / or @ on and without a comma",
                                quoted(addr, shown));
-    } else if (address_parse(next, addr, (uint16_t)port) < 0) {
+    } else if ((err = address_parse(next, addr, (uint16_t)port)) == -ENOMEM) {
+        return failure_set(fail, "internal", ENOMEM, "getaddrinfo: %s", strerror(ENOMEM));
+    } else if (err < 0) {
         return failure_set(fail, "bad_request", EINVAL,
                            "addr=%s: expected a numeric IPv4 or IPv6 address%s",
                            quoted(addr, shown), version == 2 ? ", unix:/PATH or unix:@NAME" : "");

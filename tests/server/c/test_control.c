@@ -1,11 +1,28 @@
 /* The wire format without sockets: shapes, requests, replies, and what address.c permits. */
+#define _GNU_SOURCE /* RTLD_NEXT */
 #include "check.h"
 #include "clock.h"
 #include "control.h"
 
+#include <dlfcn.h>
+#include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static int resolver_fails; /* what getaddrinfo answers, 0: what it is */
+
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **found)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+    if (resolver_fails != 0)
+        return resolver_fails;
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    return real(name, service, hints, found);
+}
 
 static int parse(struct request *out, const char *text, struct failure *fail)
 {
@@ -62,6 +79,24 @@ static void check_requests(void)
     CHECK(parse(&r, "test v=2\n", &fail) < 0);
     CHECK(strcmp(fail.code, "bad_request") == 0);
     CHECK(r.conns == 12345); /* untouched on failure */
+}
+
+/* A server without memory says so, and not that the address is none. */
+static void check_no_memory(void)
+{
+    static const char text[] = "test v=2 addr=127.0.0.1 port=80 conns=7 msize=64 warmup_ms=10 "
+                               "runtime_ms=20\n";
+    struct failure fail;
+    struct request r;
+
+    resolver_fails = EAI_MEMORY;
+    CHECK(parse(&r, text, &fail) == -ENOMEM);
+    CHECK(strcmp(fail.code, "internal") == 0 && strstr(fail.msg, "getaddrinfo") != NULL);
+    resolver_fails = EAI_NONAME;
+    CHECK(parse(&r, text, &fail) == -EINVAL);
+    CHECK(strcmp(fail.code, "bad_request") == 0);
+    resolver_fails = 0;
+    CHECK(parse(&r, text, &fail) == 0);
 }
 
 static void check_turns(void)
@@ -208,6 +243,7 @@ int main(void)
 {
     check_shapes();
     check_requests();
+    check_no_memory();
     check_turns();
     check_transports();
     check_long_values();
