@@ -29,6 +29,7 @@ from pybench.contract.scenarios import Report
 from pybench.driver import certificate
 from pybench.errors import BackendFault, PreflightError, UsageError
 from pybench.machine.network import loopback_down
+from pybench.machine.procfs import proc_missing
 
 __all__ = ["BackendFault", "check_backend"]
 
@@ -125,7 +126,7 @@ def examine(
     if timeout_s <= 0:
         raise UsageError(f"timeout_s: {timeout_s:g} is out of range, more than 0")
     row = backends.find(target)
-    if (down := loopback_down("127.0.0.1")) is not None:
+    if (down := loopback_down("127.0.0.1") or proc_missing()) is not None:
         raise PreflightError(f"no check can be made: {down}")
     places = [folder or str(Path.cwd()) for folder in sys.path]
     path = os.pathsep.join(folder for folder in places if Path(folder).exists())

@@ -11,6 +11,7 @@ from pybench.machine import limits
 from pybench.machine.limits import Limit
 from pybench.machine.network import loopback_down
 from pybench.machine.placement import Placement, too_few
+from pybench.machine.procfs import proc_missing
 from pybench.spec import Campaign, Cell
 
 SPARE_TASKS = 64
@@ -47,7 +48,7 @@ def obstacles(campaign: Campaign, bind: str) -> list[Obstacle]:
     tracked = list(limits.tracked_connections())
     threads, mappings = list(limits.threads()), list(limits.mappings())
     found: list[Obstacle] = []
-    down = loopback_down(bind)
+    down = loopback_down(bind) or proc_missing()
     if down is not None:
         return [Obstacle(cell, down, of_row=False) for cell in campaign.cells]
     for cell in campaign.cells:

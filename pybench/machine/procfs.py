@@ -2,6 +2,15 @@
 
 from pathlib import Path
 
+SELF = Path("/proc/self/status")
+
+
+def proc_missing() -> str | None:
+    """What to do where /proc is not mounted; None where it is."""
+    if SELF.exists():
+        return None
+    return "/proc is not mounted: workers read their memory there (mount -t proc proc /proc)"
+
 
 def read_int(path: str) -> int | None:
     """The number in a file; None when there is no such file, or it says `max`."""

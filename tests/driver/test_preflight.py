@@ -2,12 +2,13 @@
 
 import resource
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from pybench.backends.registry import MAPPINGS_PER_THREAD
 from pybench.driver import preflight
-from pybench.machine import limits
+from pybench.machine import limits, procfs
 from pybench.machine.placement import Placement
 from pybench.spec import Campaign
 
@@ -43,6 +44,12 @@ def test_limits_of_threads(
     (obstacle,) = obstacles(monkeypatch, func, 1000, **kernel)
     assert says in obstacle and "sysctl -w" in obstacle
     assert obstacles(monkeypatch, "selector", 1000, **kernel) == []
+
+
+def test_a_missing_proc_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(procfs, "SELF", tmp_path / "self" / "status")
+    (obstacle,) = obstacles(monkeypatch, "selector", 5)
+    assert "/proc is not mounted" in obstacle and "mount -t proc" in obstacle
 
 
 def test_c_threads_need_no_mappings_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
