@@ -195,12 +195,21 @@ def _raw_lines(path: Path) -> Iterator[bytes | ResultFormatError]:
     try:
         with open_text(path) as file:
             while line := file.readline():
-                yield line
-                number += 1
+                for part in _parts(line):
+                    yield part
+                    number += 1
     except (EOFError, zlib.error, gzip.BadGzipFile) as exc:
         yield ResultFormatError(f"{path}:{number}: gzip: {exc}")
     except OSError as exc:
         raise ResultFormatError(f"{path}: {exc.strerror}") from exc
+
+
+def _parts(line: bytes) -> list[bytes]:
+    """The lines in what ends with a newline: several, where an editor has made lone CRs of them."""
+    if b"\r" not in line.rstrip(b"\r\n"):
+        return [line]
+    *whole, last = line.split(b"\r")
+    return [*(part + b"\n" for part in whole), *filter(None, [last])]
 
 
 _GZIP: Final = b"\x1f\x8b"

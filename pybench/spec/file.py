@@ -29,6 +29,8 @@ def read_campaign_file(name: str) -> dict[str, Any]:
             text = shipped.read_text(encoding="utf-8")
         else:
             text = read_text(path)
+        if "\n" not in text:  # an editor has made lone CRs of the ends of lines
+            text = text.replace("\r", "\n")
         values = tomllib.loads(text)
     except OSError as exc:
         raise UsageError(f"--campaign {name}: {exc.strerror}{_shipped_hint(exc)}") from exc

@@ -251,6 +251,8 @@ WHOLE = lines_of(HEADER, ROUND, ROUND | {"round": 9})
     [
         WHOLE.removesuffix(b"\n"),
         WHOLE.replace(b"\n", b"\r\n"),
+        WHOLE.replace(b"\n", b"\r"),
+        WHOLE.replace(b"\n", b"\r").removesuffix(b"\r"),
         b"\xef\xbb\xbf" + WHOLE,
         b"\xef\xbb\xbf"
         + lines_of(HEADER, ROUND)
@@ -261,7 +263,10 @@ WHOLE = lines_of(HEADER, ROUND, ROUND | {"round": 9})
         WHOLE.decode().encode("utf-16"),
         b"\n\n" + WHOLE + WHOLE[:900],
     ],
-    ids=["no newline", "CR LF", "BOM", "two BOMs", "gzip", "two gzips", "UTF-16", "torn"],
+    ids=[
+        *("no newline", "CR LF", "CR", "CR, none at the end"),
+        *("BOM", "two BOMs", "gzip", "two gzips", "UTF-16", "torn"),
+    ],
 )
 def test_files_that_went_through_others_hands(
     data: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
