@@ -9,8 +9,12 @@ from msgspec import inspect
 
 from pybench.result.env import OPEN
 
-# With the lone surrogates that stand for the bytes of a path that is no UTF-8.
-TEXT = st.text(st.one_of(st.characters(), st.sampled_from("\udc80\udcff")), max_size=8)
+# With the lone surrogates that stand for the bytes of a path that is no UTF-8. No others: two that
+# make a pair are one character to any reader of JSON.
+TEXT = st.text(
+    st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("\udc80\udcff")),
+    max_size=8,
+)
 PLAIN: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()
