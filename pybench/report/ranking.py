@@ -213,12 +213,26 @@ def sentence(standings: Standings) -> str:
             )
     best = [s.runner.label for s in measured if 0 in s.groups]
     if len(best) == len(measured):
-        return f"No difference in {metric.what} {where} is sure among all {len(best)} contenders."
+        return f"{_against_base(standings)} is sure among all {len(best)} contenders."
     lead = f"{_listed(best)} {'is' if len(best) == 1 else 'are'} ahead {where}"
     last = measured[-1]
     share = math.exp(_log(last) - _log(measured[0]))
     of = measured[0].runner.label
     return f"{lead}; {last.runner.label} comes last, with {share:.2g} times {of}'s {metric.what}."
+
+
+def _against_base(standings: Standings) -> str:
+    """That nothing more is known than what the pairs with the first contender say, which are fewer
+    than all pairs, so that it takes less to be sure of one."""
+    where, what = place_words(standings), standings.metric.what
+    sure = [
+        f"{one.runner.label} is {one.verdict.kind} than {standings.base}"
+        for one in standings.pairs
+        if one.verdict is not None and one.verdict.differs
+    ]
+    if not sure:
+        return f"No difference in {what} {where}"
+    return f"{', '.join(sure)} {where}; no other difference in {what}"
 
 
 def _log(standing: Standing) -> float:

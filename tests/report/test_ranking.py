@@ -1,6 +1,7 @@
 """What is written of a race: the ranking, its notes, the picture and the page."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,17 @@ def test_no_difference_and_no_race_are_said() -> None:
     (standings,) = judge(asked("a", "b"), alone)
     assert sentence(standings).startswith("Nobody was measured at 100 connections, but for a")
     assert any(note.startswith("b: 1 of 1 rounds failed: accept") for note in notes(standings))
+
+
+def test_a_sentence_does_not_contradict_a_verdict() -> None:
+    """Pairs with the first are fewer than all pairs: a difference may be sure among the fewer."""
+    one = contest("a", "b", "c", speeds=(1000, 1000, 100))
+    (standings,) = judge(one.asked, one.results)
+    tied = replace(standings, each=tuple(replace(s, groups=(0,)) for s in standings.each))
+    assert sentence(tied) == (
+        "c is slower than a at 100 connections;"
+        " no other difference in messages/s is sure among all 3 contenders."
+    )
 
 
 def test_bounds_of_one_and_of_all_are_told() -> None:
