@@ -55,6 +55,12 @@ def test_the_seed_decides_the_order() -> None:
     assert order("5") != order("6")
 
 
+def test_a_campaign_file_whose_lines_end_in_lone_crs_is_read(tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_bytes(b'func = "selector"\r# why\rconns = 5\r')
+    options = read_campaign_file(str(tmp_path / "my.toml"))
+    assert options == {"func": "selector", "conns": 5}
+
+
 @pytest.mark.parametrize("name", ["quick", "report-2016"])
 def test_shipped_campaigns(name: str) -> None:
     options = read_campaign_file(name)
