@@ -1,6 +1,6 @@
 """What a race will do: contenders, what this machine allows, and so the heats. Read `make_plan`.
 
-Those of one heat are alive together, which takes open files, threads and memory for all of them. A
+Those of one heat are alive together, which takes threads, memory and tracked connections for all. A
 race that is too large for that runs in several heats, of which each has the first contender: by way
 of it all ratios connect.
 """
@@ -149,11 +149,12 @@ def _too_much(entrants: Sequence[Entrant]) -> str | None:
 
 
 def _short(entrants: Sequence[Entrant]) -> Iterator[str]:
+    """Of what all of them share. Open files they do not: each worker is a process, and each of
+    the load server's threads has a table of its own; `preflight` looks at each cell's."""
     cells = [one.cell for one in entrants]
     conns = sum(cell.all_conns for cell in cells)
     threads = sum(cell.all_conns * cell.row.threads_per_conn for cell in cells)
     needs: list[tuple[int, Iterator[Limit]]] = [
-        (conns + limits.SPARE_FILES + len(cells), limits.open_files()),  # the load server's
         (conns + preflight.SPARE_TRACKED, limits.tracked_connections()),
         (
             sum(cell.workers for cell in cells) * WORKER_KIB + conns * CONNECTION_KIB,

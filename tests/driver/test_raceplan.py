@@ -36,7 +36,7 @@ def test_all_are_alive_together_where_there_is_room() -> None:
     assert labels(race(*ROWS)) == [list(ROWS)]
 
 
-@pytest.mark.parametrize("what, available", [("open_files", 350), ("memory", 3 * 45_000)])
+@pytest.mark.parametrize("what, available", [("tracked_connections", 350), ("memory", 3 * 45_000)])
 def test_a_race_that_is_too_large_runs_in_heats_that_share_the_first(
     what: str, available: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,9 +54,15 @@ def test_threads_of_all_rows_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_not_even_two_at_once_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    allow(monkeypatch, "open_files", 200)
-    with pytest.raises(PreflightError, match="c_epoll and selector x 100 at once: 266 things"):
+    allow(monkeypatch, "tracked_connections", 200)
+    with pytest.raises(PreflightError, match="c_epoll and selector x 100 at once: 216 things"):
         make_plan(race("c_epoll", "selector"))
+
+
+def test_open_files_are_each_process_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as one worker takes are enough for all: nobody has the connections of two."""
+    allow(monkeypatch, "open_files", 100 + limits.SPARE_FILES)
+    assert labels(race(*ROWS)) == [list(ROWS)]
 
 
 def test_a_row_that_cannot_run_is_refused_with_its_reason() -> None:
