@@ -26,13 +26,27 @@ from tests.support import processes, synthetic
 from tests.support.fakeserver import AWAIT_LINE, CONNECT, Step, fake_server
 from tests.support.rounds import HASTY, IMPATIENT, Measure, cell
 
+TRIES = 4
+"""On a busy machine a round may be disturbed, but not that many one after the other."""
+
+
+def measure_undisturbed(func: str, measure: Measure) -> Result:
+    """A round in which the driver was in time at both ends of the window, else usage is of more;
+    and the worker had time enough for the clock of its usage to tick."""
+    for _ in range(TRIES):
+        result = measure(cell(func, 20))
+        assert result.status == "ok" and result.client, result.error
+        ticked = result.client.user_s + result.client.sys_s > 0
+        if ticked and result.client.messages == result.messages:
+            break
+    return result
+
 
 @pytest.mark.parametrize("func", backends.ROWS)
 def test_row(func: str, measure: Measure) -> None:
     if reason := backends.unavailable(backends.find(func)):
         pytest.skip(reason)
-    result = measure(cell(func, 20))
-    assert result.status == "ok", result.error
+    result = measure_undisturbed(func, measure)
     assert (result.func, result.conns, result.round) == (func, 20, 1)
     assert result.mps == pytest.approx(result.messages / result.window_s)
     assert sum(result.histogram.values()) == result.messages > 0
@@ -73,14 +87,16 @@ def test_a_load_server_that_knows_no_slices_is_noticed(measure: Measure) -> None
 @pytest.mark.parametrize("conns", [1, 300])
 def test_littles_law(conns: int, measure: Measure) -> None:
     """In a closed loop the connections are all there, in rate times latency."""
-    result = measure(cell("selector", conns, runtime_ns=600_000_000))
-    assert result.latency_ns
-    slack = result.latency_ns.p99 / 1e9 / result.window_s  # both ends of the window cut pings
-    found = result.mps * result.latency_ns.mean / 1e9
-    assert found == pytest.approx(conns, rel=0.05 + slack)
-    assert result.in_flight == pytest.approx(
-        conns, rel=0.05
-    )  # counted, the ends as they lie inside
+    for _ in range(TRIES):
+        result = measure(cell("selector", conns, runtime_ns=600_000_000))
+        assert result.latency_ns
+        slack = result.latency_ns.p99 / 1e9 / result.window_s  # both ends of the window cut pings
+        found = result.mps * result.latency_ns.mean / 1e9, result.in_flight
+        # the latter is counted, the ends as they lie inside
+        expected = pytest.approx(conns, rel=0.05 + slack), pytest.approx(conns, rel=0.05)
+        if found == expected:
+            break
+    assert found == expected
 
 
 def test_latency_percentiles_are_ordered_and_below_the_maximum(measure: Measure) -> None:

@@ -220,13 +220,15 @@ def test_unequal_think_times_are_refused(server):
 def test_rate_is_kept(server):
     with Peer() as peer:
         answer = server.run(peer.port, conns=20, runtime_ms=1500, rate=1000)
-    assert answer.count("messages") == pytest.approx(1500, rel=0.02)
     corrected = answer.words("corrected")
+    # a machine that stood still at the end of the window has echoes that came after it
+    assert answer.count("messages") + int(corrected["censored"]) == pytest.approx(1500, abs=3)
+    assert answer.count("messages") > 1000
     assert corrected["rate"] == "1000"
     assert int(corrected["sum_ns"]) >= answer.count("latency_sum_ns")
     recorded = sum(map(int, answer.words("corrected_hist").values()))
     assert recorded == answer.count("messages")
-    assert int(corrected["unsent"]) <= 20
+    assert int(corrected["unsent"]) <= int(corrected["censored"])
 
 
 def test_rate_beyond_reach_is_counted(server):
