@@ -18,7 +18,7 @@ BENCH_ARGS ?= --func asyncio_proto,uvloop_proto,c_epoll --conns 10k --rounds 5 -
 FUZZ_S ?= 60
 SOAK_S ?= 600
 
-.PHONY: help bench test server regression docs-data lint format asan tsan fuzz soak sixty sdist clean
+.PHONY: help bench test server regression docs-data lint format asan tsan fuzz freethreaded soak sixty sdist clean
 .DEFAULT_GOAL := help
 
 help:  ## list what there is
@@ -45,7 +45,8 @@ lint: $(VENV)/.for-lint  ## ruff, mypy --strict, the layers of the tree, clang-f
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	clang-format --dry-run --Werror $(C_FILES)
-	clang-tidy --quiet server/*.c ext/echo.c ext/shares.c -- -std=gnu11 -DHAVE_LIBURING -DHAVE_OPENSSL
+	printf '%s\n' server/*.c ext/echo.c ext/shares.c | \
+		xargs -P `nproc` -I FILE clang-tidy --quiet FILE -- -std=gnu11 -DHAVE_LIBURING -DHAVE_OPENSSL
 	.ci/analyze $(BIN)/python
 
 format: $(VENV)/.for-lint  ## put every file into the house style
@@ -61,6 +62,9 @@ fuzz: $(VENV)/.for-fuzz  ## the server's requests and options, readers of files 
 
 tsan: $(VENV)/.for-test  ## the server, extension and C unit tests under ThreadSanitizer
 	.ci/tsan $(BIN)/python
+
+freethreaded: $(VENV)/.for-test  ## extensions, rows and workers under a CPython without the GIL, built once (8 minutes)
+	.ci/freethreaded $(BIN)/python
 
 soak: $(VENV)/.for-test  ## sessions in which all is killed, stopped, cut off or refused, SOAK_S=600 seconds
 	$(BIN)/python -m tests.soak --seconds $(SOAK_S) $(SOAK_ARGS)
