@@ -23,7 +23,7 @@ from pybench.contract.peers import (
 from pybench.contract.plan import Plan
 from pybench.contract.printed import printed_error
 from pybench.contract.promises import Finding, FoundError, UnlikeError, finding, finding_of
-from pybench.contract.tlspeer import client_context
+from pybench.contract.tlspeer import client_context, hint_of_tls
 from pybench.driver.watch import WORKER_END_S, DeadlineError, Watch
 from pybench.errors import WorkerError
 
@@ -90,7 +90,7 @@ class Session:
             if error is not None:
                 was_called = name == "import" and self._worker.port is not None
                 raise FoundError(finding_of("call" if was_called else name, error)) from exc
-            found = finding(name, self._described(exc))
+            found = finding(name, self._described(exc), hint=hint_of_tls(exc))
             if not go_on:
                 raise FoundError(found) from exc
             self.findings.append(found)

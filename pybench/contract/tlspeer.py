@@ -44,6 +44,16 @@ class TlsPeer(ssl.SSLSocket):
         super().close()
 
 
+def hint_of_tls(error: Exception) -> str:
+    """What to do about an error of TLS itself; empty for another."""
+    if not isinstance(error, ssl.SSLError):
+        return ""
+    return (
+        "wrap what you accept with the context `tls`, and make the handshake without waiting for"
+        " further connections"
+    )
+
+
 def client_context() -> ssl.SSLContext:
     """TLS 1.3, any certificate: who is at the other end is known."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

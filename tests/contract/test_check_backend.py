@@ -338,13 +338,37 @@ def test_of_a_script_itself(guard: str, tmp_path: Path) -> None:
         assert "put it below `if __name__ == '__main__':`" in done.stderr
 
 
+# ---- over other transports ----
+
+
+def test_tls_is_checked_where_serve_has_a_parameter_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over TCP it keeps the contract; what it does with the context is another thing."""
+    basics = {name: of[:1] for name, of in scenarios.BY_TRANSPORT.items()}
+    monkeypatch.setattr(scenarios, "BY_TRANSPORT", basics)
+    found = testing.examine_over(breaker("ignores_tls"), conns=2, timeout_s=SHORT_S)
+    (tcp, whole), (tls, report) = found
+    assert (tcp, whole.findings, tls) == ("tcp", (), "tls")
+    assert [one.check for one in report.findings] == ["ready"]
+    assert "[SSL: " in report.findings[0].seen and "wrap what you accept" in report.findings[0].hint
+
+
+def test_tls_that_was_asked_for_without_the_parameter() -> None:
+    fault = fault_of(breaker("Good.serve"), transports=["tls"])
+    assert fault.checks == ("call",)
+    assert "its serve takes no `tls`" in str(fault) and "*, tls=None):`" in str(fault)
+
+
 # ---- the command ----
 
 
 def test_command(run: Run) -> None:
     done = run("check", "selector", "--conns", "5")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"selector keeps the contract: {' '.join(CHECKS)}\n"
+    tcp, unix = done.stdout.splitlines()  # it can no TLS
+    assert tcp == f"selector keeps the contract: {' '.join(CHECKS)}"
+    assert unix.startswith("selector over unix keeps the contract: import call ready echo ")
     done = run("check", breaker("Shouts.serve"), "--timeout", "3s")
     assert (done.returncode, done.stderr) == (1, "")
     assert "\necho: expected: " in done.stdout
@@ -358,6 +382,8 @@ def test_command(run: Run) -> None:
         (("selector", "--conns", "0"), "--conns: 0 is out of range"),
         (("selector", "--timeout", "0"), "timeout_s: 0 is out of range"),
         (("exec:./echo",), "does not say where {port} goes"),
+        (("selector", "--transport", "tls"), "selector over tls: its callbacks are of plain sock"),
+        (("selector", "--transport", "udp"), "--transport: 'udp' is not one of: tcp unix tls"),
     ],
 )
 def test_command_refuses(words: tuple[str, ...], says: str, run: Run) -> None:

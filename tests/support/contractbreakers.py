@@ -378,3 +378,10 @@ class DiesOfItsOwnMistake(Good):
 
 
 not_callable = 7
+
+
+def ignores_tls(
+    listener: socket.socket, conns: int, msize: int, ready: Ready, /, *, tls: object = None
+) -> None:
+    """Good over TCP."""
+    Good.serve(listener, conns, msize, ready)

@@ -29,7 +29,11 @@ from pybench.report.style import MANY, RowStyle
 QUANTITIES: Final[Mapping[str, Mapping[str, str]]] = {
     "size": {"mbps": "Megabytes per second, each way", "mps": "Messages per second"},
     "inflight": {"mps": "Messages per second", "lat50": "Median latency"},
-    "transport": {"mps": "Messages per second", "lat50": "Median latency"},
+    "transport": {
+        "mps": "Messages per second",
+        "lat50": "Median latency",
+        "lat99": "99th percentile of the latency",
+    },
 }
 """What stands side by side -> the tables of which the page draws one, the first until another is
 chosen, and what they are called there."""
