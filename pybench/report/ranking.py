@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, TextIO
 
-from pybench.analysis.model import BYTES_PER_MB
+from pybench.analysis.model import BYTES_PER_MB, TCP, transport_words
 from pybench.analysis.race import Contest, Runner, Standing, Standings, judge
 from pybench.analysis.verdict import Metric, interval_words, remedy_words, share_words, words
 from pybench.report.document import (
@@ -132,10 +132,13 @@ def title(standings: Standings) -> str:
 
 
 def place_words(standings: Standings) -> str:
-    """`at 1k connections`; of several sizes also which, ` with 16k-byte messages`."""
+    """`at 1k connections`; of several sizes also which, ` with 16k-byte messages`; where all are
+    over one transport that is not TCP, ` over TLS 1.3`."""
     plural = "" if standings.conns == 1 else "s"
     size = f" with {count_label(standings.msize)}-byte messages" if standings.sized else ""
-    return f"at {count_label(standings.conns)} connection{plural}{size}"
+    of_all = {r.transport for one in standings.each for r in one.runner.results}
+    over = f" over {transport_words(*of_all)}" if len(of_all) == 1 and of_all != {TCP} else ""
+    return f"at {count_label(standings.conns)} connection{plural}{over}{size}"
 
 
 def _line(standings: Standings, one: Standing) -> list[str]:

@@ -57,6 +57,15 @@ def test_each_size_is_a_race_of_its_own(race: Invoke) -> None:
     assert main(["report", "r.jsonl"]) == 0
 
 
+def test_transports_race_each_other_and_one_is_named(race: Invoke) -> None:
+    heats = FakeHeats({"thread[transport=tls]": 20_000})
+    done = race("thread", "--transport", "tcp,tls", heats=heats)
+    assert "Race at 100 connections: " in done.stdout and "thread[transport=tls]" in done.stdout
+    done = race("thread", "gevent", "--transport", "tls", "--output", "r.jsonl")
+    assert "Race at 100 connections over TLS 1.3: " in done.stdout
+    assert '"transport":"tls"' in Path("r.jsonl").read_text().splitlines()[1]
+
+
 def test_what_a_connection_costs_in_memory(race: Invoke) -> None:
     asked = (*PAIR, "--budget", "4s")
     memory = {"c_epoll": 1, "selector": 12}

@@ -100,7 +100,12 @@ class FakeHeats:
             kib = self.kib_per_conn[label] * conns
             read = Resident(before=20_000, idle=20_000 + kib // 2, busy=20_000 + kib)
             made = structs.replace(made, client=structs.replace(made.client, rss_kb=read))
-        return structs.replace(made, turns=structs.replace(turns, each=each), msize=one.cell.msize)
+        return structs.replace(
+            made,
+            turns=structs.replace(turns, each=each),
+            msize=one.cell.msize,
+            transport=one.cell.transport,
+        )
 
     @staticmethod
     def _turn(mps: float, block: int, place: int, *, starved: bool) -> Turn:
