@@ -44,13 +44,18 @@ def _on_loop_thrice(
     *,
     since_minor: int = 10,
     glibc_minor: int | None = None,
+    no_unix: str = "",
 ) -> tuple[Row, ...]:
     """Streams, protocols and sockets on the loop of a library of today.
 
     since_minor: the first Python that its wheels are built for, of those that we run on.
+    no_unix: why its servers, as in the first two, serve no Unix socket.
     """
     rows = (
-        _on_loop(f"{library}{way}", f"asyncio{way}", library, "other loops", loop)
+        replace(
+            _on_loop(f"{library}{way}", f"asyncio{way}", library, "other loops", loop),
+            no_unix="" if way == "_sock" else no_unix,
+        )
         for way in ("", "_proto", "_sock")
     )
     return tuple(replace(row, since_minor=since_minor, glibc_minor=glibc_minor) for row in rows)
@@ -208,8 +213,16 @@ ROWS: dict[str, Row] = {
         _aiofastnet_on_uvloop("aiofastnet_uvloop_proto", "asyncio_proto"),
         _aiofastnet_on_uvloop("aiofastnet_uvloop_buffered", "asyncio_buffered"),
         *_on_loop_thrice("loopmini", since_minor=11),
-        *_on_loop_thrice("blazio", since_minor=12),
-        *_on_loop_thrice("talyn", "talyn:Loop", since_minor=13, glibc_minor=36),
+        *_on_loop_thrice(
+            "blazio", since_minor=12, no_unix="blazio's create_unix_server is not implemented"
+        ),
+        *_on_loop_thrice(
+            "talyn",
+            "talyn:Loop",
+            since_minor=13,
+            glibc_minor=36,
+            no_unix="talyn's create_unix_server takes no socket that listens already",
+        ),
         *_on_loop_thrice("zuvloop", since_minor=14),
         *_on_loop_thrice("rsloop", glibc_minor=39),
         _of("trio", "trio", "trio", "one task per connection in a nursery, SocketStream"),
