@@ -1,9 +1,10 @@
 """What is to be printed, as data: whoever has something to say builds a `Document`.
 
-One writer a format (`terminal`, `markdown`, `csv`, `json`) writes any of them and knows none of
-their subjects. People read the blocks, programs the lines or the record.
+One writer a format (`terminal`, `markdown`, `csv`, `json`, `html`) writes any of them and knows
+none of their subjects. People read the blocks, programs the lines or the record.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -11,13 +12,14 @@ from typing import Any, Final, Literal, TextIO
 
 from pybench.report.tables import Failure, StampNote
 
-Format = Literal["table", "json", "csv", "markdown"]
+Format = Literal["table", "json", "csv", "markdown", "html"]
 
 _WRITERS: Final[dict[Format, str]] = {
     "table": "terminal",
     "json": "json",
     "csv": "csv",
     "markdown": "markdown",
+    "html": "html",
 }
 
 
@@ -97,6 +99,13 @@ class Document:
 def write_document(document: Document, fmt: Format, file: TextIO) -> None:
     """Write it in that format. Only `table` needs rich, the others the standard library alone."""
     import_module(f"pybench.report.{_WRITERS[fmt]}").write(document, file)
+
+
+def document_text(document: Document, fmt: Format) -> str:
+    """What `write_document` would write."""
+    file = io.StringIO()
+    write_document(document, fmt, file)
+    return file.getvalue()
 
 
 def notes(stamps: Sequence[StampNote], failures: Sequence[Failure]) -> list[Block]:

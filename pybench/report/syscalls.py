@@ -116,12 +116,17 @@ def write_explanation(explanation: Explanation, fmt: Format, file: TextIO) -> No
     """
     if fmt not in ("table", "markdown"):
         raise UsageError(f"an explanation has no format {fmt}: read explain.json")
+    write_document(explanation_document(explanation), fmt, file)
+
+
+def explanation_document(explanation: Explanation) -> Document:
+    """Calls per ping, then the CPU time by layer: for people only."""
     calls = [(cell.cell, now_text(cell)) for cell in explanation.cells]
     blocks: list[Block] = [Grid(title=TITLE, heads=("Cell", "Calls"), rows=calls, words=True)]
     sampled = [(cell.cell, cell.cpu) for cell in explanation.cells if cell.cpu is not None]
     if sampled:
         blocks.append(_layers_grid(sampled))
-    write_document(Document(blocks=blocks, blank=(1, 0)), fmt, file)
+    return Document(blocks=blocks, blank=(1, 0))
 
 
 def _layers_grid(sampled: Sequence[tuple[str, Cpu]]) -> Grid:

@@ -115,6 +115,20 @@ def test_for_people() -> None:
     assert written(DOCUMENT, "table") == TERMINAL
 
 
+def test_inside_something_else() -> None:
+    """Every text once, and as text."""
+    text = written(DOCUMENT, "html")
+    assert text.startswith('<div class="pybench">') and text.endswith("</div>\n")
+    assert '<th scope="row" style="' in text and ">a|b</th>" in text
+    for words in (
+        *("Everything", "recvfrom + sendto", "!a unfair (2 rounds: c at 10)", "&rarr; think"),
+        *("no [bold]luck[/bold]", "<li>mind this</li>", "<p>One.</p>"),
+    ):
+        assert text.count(words) == 1, words
+    (stamped,) = [line for line in text.split("<t") if "dotted" in line]
+    assert ">123<" in stamped
+
+
 def test_for_programs() -> None:
     assert json.loads(written(DOCUMENT, "json")) == {"schema": 1, "cells": []}
     lines = list(csv.reader(io.StringIO(written(DOCUMENT, "csv"))))
