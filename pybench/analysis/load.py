@@ -18,6 +18,7 @@ from pybench.analysis.model import (
 )
 from pybench.analysis.race import Contest, contests_of_section, joined
 from pybench.errors import ResultFormatError, UsageError
+from pybench.result import Result
 from pybench.result.campaign import CampaignRecord
 from pybench.result.file import open_text, read_contents
 
@@ -30,6 +31,8 @@ class Loaded:
     contests: races, which stand in no table beside other rounds.
     errors: lines that could not be read, each with its file and number; the others are there.
     notes: what stood there twice and counts once.
+    records: the lines that the rounds were made of, where they are to be kept; those of 2016 have
+    none.
     """
 
     rounds: tuple[Round, ...]
@@ -37,6 +40,7 @@ class Loaded:
     contests: tuple[Contest, ...] = ()
     errors: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    records: tuple[Result, ...] = ()
 
     def groups(self, server: str | None = None) -> list[Group]:
         """The groups, of one load server when it is named.
@@ -57,10 +61,11 @@ class Loaded:
         return group_rounds(chosen)
 
 
-def load_files(paths: Sequence[Path]) -> Loaded:
+def load_files(paths: Sequence[Path], *, keep_records: bool = False) -> Loaded:
     """Every round of every file, once: a file named twice is read once, a copy of a round is left
     out.
 
+    keep_records: as `Loaded.records`, for who wants more than reports do.
     Raises ResultFormatError for a file that is no results file or holds no round at all.
     """
     rounds: list[Round] = []
@@ -68,6 +73,7 @@ def load_files(paths: Sequence[Path]) -> Loaded:
     notes: list[str] = []
     campaigns: list[CampaignRecord] = []
     contests: list[Contest] = []
+    records: dict[int, Result] = {}
     asked = [path.resolve() for path in paths]
     for path in dict.fromkeys(asked):
         if asked.count(path) > 1:
@@ -79,7 +85,10 @@ def load_files(paths: Sequence[Path]) -> Loaded:
             for section in contents.sections:
                 contests += contests_of_section(section.results, section.campaign)
                 of_window = [r for r in section.results if r.turns is None]
-                rounds += rounds_of_section(of_window, section.campaign)
+                made = rounds_of_section(of_window, section.campaign)
+                if keep_records:
+                    records |= {id(r): record for r, record in zip(made, of_window, strict=True)}
+                rounds += made
                 if section.campaign is not None and section.campaign not in campaigns:
                     campaigns.append(section.campaign)
         else:
@@ -91,7 +100,12 @@ def load_files(paths: Sequence[Path]) -> Loaded:
         some = "1 round stands" if copies == 1 else f"{copies} rounds stand"
         notes.append(f"{some} there more than once: copies are left out")
     return Loaded(
-        tuple(rounds), tuple(campaigns), tuple(joined(contests)), tuple(errors), tuple(notes)
+        tuple(rounds),
+        tuple(campaigns),
+        tuple(joined(contests)),
+        tuple(errors),
+        tuple(notes),
+        tuple(records[id(r)] for r in rounds if id(r) in records),
     )
 
 
