@@ -3,6 +3,7 @@
 The folders, in the order of one ping:
 
     cli/       argv into a command, what comes of it into an exit status; alone prints errors
+    api/       the same as functions that return values; `pybench.measure` and its like
     spec/      what is to be measured: options, cells, campaigns; frozen, no I/O
     machine/   what this machine is, what it allows, what else it does meanwhile
     driver/    runs it, never in the data path: campaign and round, race and heat, control, watch
@@ -23,12 +24,57 @@ and beside that way:
     errors.py  every exception, drawn as a tree
 
 To know the system read cli/main.py, driver/campaign.py, driver/round.py and server/session.c.
-Imports only go down: cli, gate and testing, report, explain and contract, driver, analysis,
+Imports only go down: cli, api, gate and testing, report, explain and contract, driver, analysis,
 machine, spec, worker, backends, result, units, errors (pyproject.toml has it as a contract).
 
-Stable for users: `main` of pybench.cli; pybench.testing, .result, .spec, .errors, .rawselect and
-the C modules c_epoll, c_epoll_tls, c_poll, c_th, c_uring; `Ratio` of pybench.gate.
+Stable for users: the names in `__all__` here; `main` of pybench.cli; pybench.testing, .result,
+.spec, .errors, .rawselect and the C modules c_epoll, c_epoll_tls, c_poll, c_th, c_uring; `Ratio`
+of pybench.gate.
 """
 
 __version__ = "0.1.0"
 """Stands here and nowhere else: the build reads it from this file, which imports nothing."""
+
+__all__ = [
+    "Comparisons",
+    "Event",
+    "Explained",
+    "Interrupted",
+    "LeftOut",
+    "Looked",
+    "Measured",
+    "Note",
+    "OnProgress",
+    "Picture",
+    "Progress",
+    "RaceResult",
+    "RaceRoundFinished",
+    "RaceRoundStarted",
+    "RaceVerdict",
+    "Results",
+    "RoundFinished",
+    "RoundStarted",
+    "compare",
+    "explain",
+    "load",
+    "measure",
+    "race",
+    "run",
+]
+"""All of pybench.api, imported when the first of them is asked for: a worker asks for none.
+`__init__.pyi` has them for type checkers.
+"""
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    if name == "explain":  # the folder of that name, which can be called
+        return import_module("pybench.explain")
+    return getattr(import_module("pybench.api"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,15 +1,27 @@
 """The names that others build on. Whoever changes one of these breaks somebody's program."""
 
 import inspect
+import re
+import subprocess
+import sys
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
 import pybench
 from pybench import cli, errors, gate, testing
 
+LIBRARY = {
+    "Comparisons", "Event", "Explained", "Interrupted", "LeftOut", "Looked", "Measured", "Note",
+    "OnProgress", "Picture", "Progress", "RaceResult", "RaceRoundFinished", "RaceRoundStarted",
+    "RaceVerdict", "Results", "RoundFinished", "RoundStarted", "compare", "explain", "load",
+    "measure", "race", "run",
+}  # fmt: skip
 NAMES = {
+    "pybench": LIBRARY,
+    "pybench.api": LIBRARY,
     "pybench.cli": {"FAILED", "INTERRUPTED", "OK", "USAGE", "main"},
     "pybench.testing": {"BackendFault", "check_backend"},
     "pybench.gate": {"Ratio"},
@@ -94,6 +106,36 @@ def test_signatures() -> None:
     ]
     demand = inspect.signature(gate.Ratio.require).parameters
     assert list(demand) == ["self", "at_least", "at_most"]
+
+
+def test_the_library_is_lean() -> None:
+    """A worker, a plug-in of pytest and `--version` import the package too."""
+    code = (
+        "import sys, pybench, pybench.worker\n"
+        "print([name for name in sys.modules if name.startswith('pybench.')])\n"
+        "print(pybench.measure.__name__, callable(pybench.explain), 'measure' in dir(pybench))\n"
+        "try: pybench.no_such_name\n"
+        "except AttributeError as exc: print(exc)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "['pybench.worker']",
+        "measure True True",
+        "module 'pybench' has no attribute 'no_such_name'",
+    ]
+
+
+def test_the_stub_has_the_same_names() -> None:
+    stub = Path(pybench.__file__).with_suffix(".pyi").read_text()
+    assert set(re.findall(r"import \w+ as (\w+)$", stub, re.MULTILINE)) == LIBRARY
+
+
+def test_explain_is_a_folder_and_a_function() -> None:
+    """Whichever came first."""
+    assert pybench.explain is import_module("pybench.explain")
+    assert callable(pybench.explain)
+    with pytest.raises(errors.UsageError, match="explain: conns is missing"):
+        pybench.explain("selector")
 
 
 def test_version() -> None:

@@ -1,0 +1,51 @@
+"""`race`: who is faster, and by how much."""
+
+from pathlib import Path
+from typing import Any
+
+from pybench.analysis.race import Contest
+from pybench.api.alone import Interrupted, alone
+from pybench.api.events import Note, OnProgress, RaceEventReporter, heard_by
+from pybench.api.measuring import writer_to
+from pybench.api.options import OF_RACE, RowLike, race_of, takes
+from pybench.api.races import RaceResult
+from pybench.driver import race as races
+from pybench.driver.control import token
+from pybench.driver.raceplan import make_plan
+
+
+@takes(OF_RACE)
+def race(
+    *rows: RowLike,
+    on_progress: OnProgress | None = None,
+    output: str | Path | None = None,
+    **options: Any,
+) -> RaceResult:
+    """Contenders that take turns, until every ratio is known as well as asked, or time is over.
+
+    rows: two or more, `[NAME=]ROW[@python:PATH]` or a function that serves; one twice races
+    against itself. The others are set against the first.
+    on_progress, output: as for `measure`.  budget: 60 s unless told, `budget="10s"`.
+    precision, margin: shares, `0.03` or `"3%"`.
+    Returns a `RaceResult`; what is open at the end of the budget is undecided.
+    Raises UsageError, PreflightError when this machine cannot run it, ServerError when no load
+    server starts, Interrupted on Ctrl-C with what there is, and what `on_progress` raises.
+    """
+    asked, tell = race_of("race", rows, options), heard_by(on_progress)
+    with alone("race"):
+        token()  # what cannot be one is said before anything starts
+        plan = make_plan(asked)
+        for warning in plan.warnings:
+            tell(Note(warning))
+        header = races.header(asked, ())
+        with writer_to(output, header) as writer:
+            outcome = races.run(plan, RaceEventReporter(tell), writer)
+    notes = list(plan.warnings)
+    if outcome.broken is not None:
+        notes.append(f"it ended early: {outcome.broken}")
+        tell(Note(notes[-1]))
+    contest = Contest(id=asked.campaign.id, asked=races.record(asked), results=outcome.results)
+    found = RaceResult(contest, notes)
+    if outcome.interrupted is not None:
+        raise Interrupted(outcome.interrupted, found)
+    return found

@@ -1,0 +1,232 @@
+"""`measure`, `run` and `race`: what is asked for, what comes back, who hears of it."""
+
+import asyncio
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pybench
+from pybench import errors
+from pybench.api.alone import alone
+from pybench.result import Result
+from tests.support.fakeheats import FakeHeats
+from tests.support.fakerounds import FakeRounds
+
+
+def test_measure_returns_a_result(rounds: FakeRounds) -> None:
+    found = pybench.measure("selector", conns=20, runtime=0.3, warmup="50ms", msize="1KiB")
+    ((cell, number),) = rounds.asked
+    assert (cell.row.name, cell.conns, cell.msize, number) == ("selector", 20, 1024, 1)
+    assert (cell.runtime_ns, cell.warmup_ns) == (300_000_000, 50_000_000)
+    assert isinstance(found, Result) and found.ok and found.mps == 50_000
+    assert Result.from_dict(json.loads(found.to_json())).mps == found.mps
+    assert "| selector |  20   |" in str(found) and "<table" in found._repr_html_()
+
+
+def test_run_takes_what_python_has(rounds: FakeRounds, tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    found = pybench.run(
+        ["selector", "thread"], conns=(10, "1k"), rounds=2, env={"A": "1"}, seed=4, output=path,
+        think=None, no_pin=True,
+    )  # fmt: skip
+    assert len(found) == len(rounds.asked) == 16 and found.ok
+    assert {r.func for r in found} == {
+        "selector", "selector[A=1]", "thread", "thread[A=1]"
+    }  # fmt: skip
+    assert {cell.conns for cell, _ in rounds.asked} == {10, 1000}
+    again = pybench.load(path)
+    assert [r.to_json() for r in again] == [r.to_json() for r in found]
+    (campaign,) = again.campaigns
+    assert campaign.seed == 4 and campaign.pin is False and campaign.command == ()
+
+
+def test_a_function_is_a_row(rounds: FakeRounds) -> None:
+    from tests.support.badbackends import good
+
+    pybench.measure(good, conns=5)
+    ((cell, _),) = rounds.asked
+    assert cell.func == "tests.support.badbackends:good"
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "says"),
+    [
+        ("selector", {}, "run: conns is missing, for example run: conns 100,1k"),
+        ("selector", {"conns": 0}, "run: conns: 0 is out of range"),
+        ("selector", {"conns": 1, "run_time": 3}, "no option 'run_time'"),
+        ("selector", {"conns": 1, "runtime": "3 weeks"}, "run: runtime: '3 weeks' is not a dur"),
+        ("selectr", {"conns": 1}, "selectr"),
+        (5, {"conns": 1}, "run: rows: 5 is no row"),
+        (lambda: None, {"conns": 1}, "a worker cannot import"),
+        ("selector", {"conns": object()}, "is neither text nor a number"),
+    ],
+)
+def test_what_cannot_be_asked_for(rows: Any, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(errors.UsageError, match=r".") as raised:
+        pybench.run(rows, **options)
+    assert says in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_measure_is_of_one_cell(rounds: FakeRounds) -> None:
+    with pytest.raises(errors.UsageError, match="several cells, which run takes: selector x 1, "):
+        pybench.measure("selector", conns=[1, 2])
+    assert not rounds.asked
+
+
+def test_a_round_that_fails(rounds: FakeRounds) -> None:
+    rounds._fails = ["thread"]
+    found = pybench.run("selector,thread", conns=10)
+    assert not found.ok and [r.status for r in found if r.func == "thread"] == ["failed"]
+    with pytest.raises(errors.PybenchError, match="thread, 10 connections: accept: Too many open"):
+        pybench.measure("thread", conns=10)
+
+
+def test_progress_is_heard(rounds: FakeRounds) -> None:
+    heard: list[pybench.Event] = []
+    found = pybench.run("selector", conns="10,20", seed=1, on_progress=heard.append)
+    kinds = [type(one) for one in heard]
+    assert kinds == 2 * [pybench.RoundStarted, pybench.RoundFinished]
+    assert [(e.done, e.total) for e in heard if isinstance(e, pybench.RoundFinished)] == [
+        (1, 2), (2, 2)
+    ]  # fmt: skip
+    finished = [e.result for e in heard if isinstance(e, pybench.RoundFinished)]
+    assert [r.to_json() for r in finished] == [r.to_json() for r in found]
+
+
+def test_who_hears_may_end_it(rounds: FakeRounds, tmp_path: Path) -> None:
+    """What had been measured is in the file, and the next measurement can begin."""
+
+    def enough(event: pybench.Event) -> None:
+        if isinstance(event, pybench.RoundFinished):
+            raise LookupError("enough")
+
+    with pytest.raises(LookupError, match="enough"):
+        pybench.run("selector", conns="10,20", on_progress=enough, output=tmp_path / "r.jsonl")
+    assert len(rounds.asked) == len(pybench.load(tmp_path / "r.jsonl")) == 1
+    assert pybench.measure("selector", conns=10).ok
+
+
+def test_ctrl_c_keeps_what_there_is(rounds: FakeRounds) -> None:
+    rounds._interrupted_after = 2
+    with pytest.raises(pybench.Interrupted) as raised:
+        pybench.run("selector", conns="10,20,30")
+    assert isinstance(raised.value, KeyboardInterrupt) and raised.value.signal_name == "SIGINT"
+    assert isinstance(raised.value.results, pybench.Results) and len(raised.value.results) == 2
+
+
+def test_inside_a_running_loop(rounds: FakeRounds) -> None:
+    """In threads, one after another; the loop goes on."""
+
+    async def both() -> list[Result]:
+        return list(
+            await asyncio.gather(
+                *(
+                    asyncio.to_thread(pybench.measure, row, conns=5)
+                    for row in ("selector", "thread")
+                )
+            )
+        )
+
+    assert [r.func for r in asyncio.run(both())] == ["selector", "thread"]
+
+
+def test_one_at_a_time() -> None:
+    inside = threading.Event()
+    order: list[str] = []
+
+    def second() -> None:
+        with alone("second"):
+            order.append("second")
+            inside.set()
+
+    with alone("first"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert not inside.wait(0.05)
+        order.append("first")
+        with (
+            pytest.raises(errors.UsageError, match="inner: a measurement is under way"),
+            alone("inner"),
+        ):
+            raise AssertionError("two at once")
+    thread.join(20)
+    assert order == ["first", "second"]
+
+
+def test_race(heats: FakeHeats, tmp_path: Path) -> None:
+    heats.speeds = {"selector": 40_000}
+    heard: list[pybench.Event] = []
+    found = pybench.race(
+        "c_epoll", "selector", conns=[10, 100], precision=0.05, output=tmp_path / "r.jsonl",
+        on_progress=heard.append,
+    )  # fmt: skip
+    assert found.decided and found.contenders == ("c_epoll", "selector")
+    assert [(v.contender, v.against, v.conns, v.verdict) for v in found] == [
+        ("selector", "c_epoll", 10, "slower"),
+        ("selector", "c_epoll", 100, "slower"),
+    ]
+    one = found.verdicts[0]
+    assert one.low is not None and one.high is not None and one.ratio is not None
+    assert one.low < one.ratio < one.high < 1
+    assert "selector is slower than c_epoll at 10 connections" in str(found)
+    assert {type(e) for e in heard} == {
+        pybench.RaceRoundStarted, pybench.RaceRoundFinished, pybench.Looked
+    }  # fmt: skip
+    (again,) = pybench.load(tmp_path / "r.jsonl").races
+    assert again.verdicts == found.verdicts and str(again) == str(found)
+
+
+def test_a_race_takes_lists_of_engines(heats: FakeHeats) -> None:
+    found = pybench.race("c_epoll", "selector", busy_poll=["0", "auto"], budget="3s")
+    assert found.contenders == (
+        "c_epoll[busy_poll=0]", "c_epoll[busy_poll=auto]",
+        "selector[busy_poll=0]", "selector[busy_poll=auto]",
+    )  # fmt: skip
+    assert {conns for conns, *_ in heats.asked} == {100}
+
+
+def test_a_load_server_that_dies_is_noted(heats: FakeHeats) -> None:
+    heats.server_dies_in = 3
+    found = pybench.race("c_epoll", "selector")
+    assert found.notes == ("it ended early: load server killed by signal 9 (SIGKILL)",)
+    assert len(found.records) == 4 and not found.decided
+    assert "it ended early" in found._repr_html_()
+
+
+def test_who_is_left_out_is_heard(heats: FakeHeats) -> None:
+    heats.fails = {"asyncio": 1}
+    heard: list[pybench.Event] = []
+    pybench.race("c_epoll", "selector", "asyncio", budget="6s", on_progress=heard.append)
+    assert [e.contender for e in heard if isinstance(e, pybench.LeftOut)] == ["asyncio"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "says"),
+    [
+        (("selector",), {}, "needs two contenders"),
+        (("selector", "thread"), {"margin": 3}, "race: margin: 3 is out of range"),
+        (("selector", "thread"), {"rounds": 3}, "race: no option 'rounds'"),
+    ],
+)
+def test_no_race(rows: tuple[str, ...], options: dict[str, Any], says: str) -> None:
+    with pytest.raises(errors.UsageError, match=says):
+        pybench.race(*rows, **options)
+
+
+def test_signatures_are_the_table() -> None:
+    import inspect
+
+    from pybench.spec import OPTIONS
+    from pybench.spec.race import FACTORS, RACE_OPTIONS, SHARED
+
+    own = {"on_progress", "output"}
+    of_run = set(inspect.signature(pybench.run).parameters) - own - {"rows"}
+    assert of_run == set(OPTIONS) - {"func"}
+    of_measure = set(inspect.signature(pybench.measure).parameters) - own - {"row"}
+    assert of_measure == of_run - {"rounds", "skip_impossible"}
+    of_race = set(inspect.signature(pybench.race).parameters) - own - {"rows"}
+    assert of_race == {*SHARED, *FACTORS, *RACE_OPTIONS}
+    assert "    conns: numbers of connections" in (pybench.run.__doc__ or "")
