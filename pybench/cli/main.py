@@ -19,6 +19,7 @@ COMMANDS = {
     "compare": "is NEW faster or slower than BASE",
     "serve": "run the load server, for `--server` on another machine",
     "check": "does a backend of yours keep the contract, and if not, why",
+    "doctor": "is this machine fit to measure, and what would make it so",
     "calibrate": "learn this machine's noise and limits, for the stamps (half a minute)",
 }
 """Each is a module of its name beside this one, with `run(arguments) -> exit status`."""

@@ -41,17 +41,24 @@ CALLS: Final = 300
 NO_NOISE: Final = 0.005
 """Less than this is not believed of ten short runs."""
 
+SHORT_RUNS: Final = 5
+SHORT_RUNTIME: Final = "300ms"
+SHORT_WARMUP: Final = "100ms"
+"""Of a look that is not kept: a quarter of the time, and a noise that is known half as well."""
+
 Notify = Callable[[str], None]
 
 
-def calibrate(notify: Notify) -> Calibration:
-    """Measure everything. notify: is told of progress, line by line.
+def calibrate(notify: Notify, *, short: bool = False) -> Calibration:
+    """Measure everything. notify: is told of progress, line by line.  short: in some seconds.
 
     Raises PybenchError when a run fails, KeyboardInterrupt on Ctrl-C.
     """
-    notify(f"{NOISE_RUNS} runs of {NOISE_ROW}, for the noise")
-    alike = _run(NOISE_ROW, rounds=NOISE_RUNS)
-    ceiling, unavailable = _ceilings(notify)
+    runs = SHORT_RUNS if short else NOISE_RUNS
+    times = (SHORT_RUNTIME, SHORT_WARMUP) if short else (RUNTIME, WARMUP)
+    notify(f"{runs} runs of {NOISE_ROW}, for the noise")
+    alike = _run(NOISE_ROW, times, rounds=runs)
+    ceiling, unavailable = _ceilings(notify, times, rounds=1 if short else 2)
     send_ns, recv_ns = loopback_cost_ns()
     limits, env = of_machine(), environment.collect()
     disturbed = [r.disturbance for r in alike if r.disturbance is not None]
@@ -59,7 +66,7 @@ def calibrate(notify: Notify) -> Calibration:
         measured_at=datetime.now(timezone.utc).astimezone().isoformat(timespec="seconds"),
         machine=environment.describe(env),
         noise_floor=noise_floor([r.mps for r in alike]),
-        noise_of=f"{NOISE_ROW}, {CONNS} connections, {NOISE_RUNS} runs of {RUNTIME}",
+        noise_of=f"{NOISE_ROW}, {CONNS} connections, {runs} runs of {times[0]}",
         runs=[round(r.mps) for r in alike],
         ceiling_mps=ceiling,
         unavailable=unavailable,
@@ -85,7 +92,9 @@ def noise_floor(speeds: Sequence[float]) -> float:
     return max(NO_NOISE, math.exp(t * math.sqrt(2) * deviation) - 1)
 
 
-def _ceilings(notify: Notify) -> tuple[dict[str, float], dict[str, str]]:
+def _ceilings(
+    notify: Notify, times: tuple[str, str], rounds: int
+) -> tuple[dict[str, float], dict[str, str]]:
     """Engine -> the most messages/s it drove; and engine -> why it is not to be had."""
     rows = [row for row in FASTEST_ROWS if backends.unavailable(backends.find(row)) is None]
     found: dict[str, float] = {}
@@ -93,7 +102,7 @@ def _ceilings(notify: Notify) -> tuple[dict[str, float], dict[str, str]]:
     for engine in ENGINES:
         notify(f"the load server's {engine} engine against {' and '.join(rows)}")
         try:
-            results = _run(",".join(rows), rounds=2, engine=engine)
+            results = _run(",".join(rows), times, rounds=rounds, engine=engine)
         except PreflightError as exc:
             missing[engine] = str(exc)
             continue
@@ -101,10 +110,13 @@ def _ceilings(notify: Notify) -> tuple[dict[str, float], dict[str, str]]:
     return found, missing
 
 
-def _run(func: str, *, rounds: int, engine: str | None = None) -> tuple[Result, ...]:
-    """Short rounds, as a campaign would run them."""
+def _run(
+    func: str, times: tuple[str, str], *, rounds: int, engine: str | None = None
+) -> tuple[Result, ...]:
+    """Short rounds, as a campaign would run them. times: runtime and warm-up."""
+    runtime, warmup = times
     options: dict[str, Any] = {"func": func, "conns": CONNS, "rounds": rounds}
-    options |= {"runtime": RUNTIME, "warmup": WARMUP, "seed": 1}
+    options |= {"runtime": runtime, "warmup": warmup, "seed": 1}
     if engine is not None:
         options["engine"] = engine
     plan = make_plan(Campaign.from_options(options, lambda key: key))
@@ -150,6 +162,11 @@ def loopback_cost_ns() -> tuple[float, float]:
     clock = _cost_ns(time.perf_counter_ns)
     overhead = nothing + clock
     return max(0.0, min(sends) - overhead), max(0.0, min(receives) - overhead)
+
+
+def clock_cost_ns() -> float:
+    """Reading the clock that everything is timed with."""
+    return max(0.0, _cost_ns(time.perf_counter_ns) - _cost_ns(gc.isenabled))
 
 
 def _cost_ns(call: Callable[[], object]) -> float:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from pybench.machine.procfs import read_words
+
 MEMBERSHIP = Path("/proc/self/cgroup")
 ROOT = Path("/sys/fs/cgroup")
 
@@ -26,6 +28,28 @@ def folders(controller: str) -> Iterator[Path]:
             if folder == top.parent:
                 break
             yield folder
+
+
+def quota_cpus() -> float | None:
+    """How many CPUs' time this process's groups may use, by the tightest; None without a limit.
+
+    A group that has used up its part of a period waits for the next one, with all its threads.
+    """
+    found = [one for folder in folders("cpu") if (one := _quota(folder)) is not None]
+    return min(found, default=None)
+
+
+def _quota(folder: Path) -> float | None:
+    """Of one group: cpu.max of version 2, cpu.cfs_quota_us and cpu.cfs_period_us of version 1."""
+    words = read_words(str(folder / "cpu.max"))
+    if not words:
+        words = read_words(str(folder / "cpu.cfs_quota_us"))
+        words += read_words(str(folder / "cpu.cfs_period_us"))
+    try:
+        quota, period = map(int, words)
+    except ValueError:  # `max`, or no such files
+        return None
+    return quota / period if quota > 0 and period > 0 else None  # -1 is no limit
 
 
 def throttled() -> tuple[int, float] | None:

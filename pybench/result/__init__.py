@@ -6,6 +6,7 @@ In: what `driver.assemble` made of a round, or the lines of a file. Out: frozen 
     record.py env.py campaign.py   a line of a results file: a round, where it ran, the header
     file.py              results files: appended line by line, read line by line
     calibration.py baseline.py explanation.py   the other files
+    checkup.py           what the doctor says of a machine
     schema.py            all of them as JSON Schema and as the tables of docs/formats.md
 """
 

@@ -19,6 +19,7 @@ import msgspec
 from pybench.result.baseline import BaselineRecord
 from pybench.result.calibration import Calibration
 from pybench.result.campaign import Header
+from pybench.result.checkup import Checkup
 from pybench.result.env import OPEN
 from pybench.result.explanation import Explanation
 from pybench.result.record import Result
@@ -29,6 +30,7 @@ FORMATS: Final[Mapping[str, tuple[type, str]]] = {
     "calibration": (Calibration, "What pybench calibrate found out about a machine"),
     "baseline": (BaselineRecord, "What pytest --pybench-save keeps"),
     "explain": (Explanation, "The explain.json of pybench --explain"),
+    "doctor": (Checkup, "What pybench doctor --format json prints"),
 }
 """Name of a schema -> the record, and what it is."""
 

@@ -63,6 +63,34 @@ def group() -> Iterator[Group]:
             made.rmdir()
 
 
+def test_a_quota_is_read(group: Group) -> None:
+    assert cgroup._quota(group.folder) is None
+    group.limit(PERIOD_US * 3 // 2)
+    assert cgroup._quota(group.folder) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("files", "cpus"),
+    [
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu.max": "250000 100000\n"}, 2.5),
+        ({"cpu.cfs_quota_us": "-1\n", "cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.cfs_quota_us": "50000\n", "cpu.cfs_period_us": "100000\n"}, 0.5),
+        ({}, None),
+    ],
+)
+def test_the_tightest_quota_counts(
+    files: dict[str, str], cpus: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    for name, text in files.items():
+        (inner / name).write_text(text)
+    (tmp_path / "cpu.max").write_text("400000 100000")
+    monkeypatch.setattr(cgroup, "folders", lambda controller: iter([inner, tmp_path]))
+    assert cgroup.quota_cpus() == (4.0 if cpus is None else cpus)
+
+
 def ticks(pid: int) -> int:
     """CPU time of a process, in 1/100 s."""
     return sum(map(int, Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]))
