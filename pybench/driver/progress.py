@@ -5,7 +5,7 @@ It only shows: nothing is measured or decided here. `make_reporter` chooses.
 
 import time
 from collections.abc import Sequence
-from typing import Protocol, TextIO
+from typing import Final, Protocol, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -16,6 +16,7 @@ from rich.text import Text
 from pybench.analysis.stamps import class_of
 from pybench.driver.control import Progress
 from pybench.driver.plan import GUESSED_OVERHEAD_S, asked_s
+from pybench.driver.rowtable import RowTable, cut, where_label
 from pybench.result import Result
 from pybench.spec import Cell, axes
 from pybench.spec.cell import USUAL_MSIZE
@@ -197,8 +198,15 @@ class Estimate:
         return min(1.0, (over + current) / self._total_s) if self._total_s else 1.0
 
 
+REFRESHES: Final = 2
+"""A second: the driver shares the machine with what is measured."""
+
+
 class LiveReporter:
-    """A bar over the whole campaign with the time left, and the current cell with its rate."""
+    """A bar over the whole campaign with the time left, the round that runs, and a line a row.
+
+    Rounds that fail stay above it, with why.
+    """
 
     def __init__(self, cells: Sequence[Cell], rounds: int, console: Console) -> None:
         self._console = console
@@ -206,11 +214,16 @@ class LiveReporter:
         self._total = len(cells)
         self._finished = 0
         self._estimate = Estimate(cells)
+        self._table = RowTable()
+        self._table.expect([cell.label for cell in cells])
         self._current = "starting"
         self._rate = ""
         self._last: Progress | None = None
         self._live = Live(
-            console=console, get_renderable=self._render, refresh_per_second=4, transient=True
+            console=console,
+            get_renderable=self._render,
+            refresh_per_second=REFRESHES,
+            transient=True,
         )
 
     def __enter__(self) -> "LiveReporter":
@@ -223,6 +236,7 @@ class LiveReporter:
     def round_started(self, cell: Cell, number: int) -> None:
         self._current = cell_name(cell, number, self._rounds)
         self._rate, self._last = "starting", None
+        self._table.started(cell.label, where_label(cell.conns, cell.msize, cell.rate))
         self._estimate.start()
 
     def live(self, progress: Progress) -> None:
@@ -231,28 +245,41 @@ class LiveReporter:
         if elapsed_s > 0:
             rate = (progress.messages - before.messages) / elapsed_s
             self._rate = f"{rate:,.0f} messages/s, {progress.alive} alive"
+            self._table.live(rate)
         self._last = progress
 
     def round_finished(self, result: Result) -> None:
         self._estimate.finish()
         self._finished += 1
-        name = cell_name(result, result.round, self._rounds)
-        style = "" if result.ok and not marking(result) else "yellow" if result.ok else "red"
-        self._console.print(Text(f"{name}: {outcome(result)}", style=style))
+        latency = result.latency_ns
+        times = (latency.p50, latency.p95) if result.ok and latency is not None else ()
+        self._table.finished(
+            result.func,
+            where_label(result.conns, result.msize, result.rate),
+            mps=result.mps if result.ok else None,
+            latency=", ".join(map(short_time, times)),
+            series=result.series.messages if result.series is not None else (),
+            marks=" ".join(marking(result)),
+        )
+        if not result.ok:
+            name = cell_name(result, result.round, self._rounds)
+            self._console.print(Text(f"{name}: {outcome(result)}", style="red"))
         if result.details:
             self._console.print(Text(result.details.rstrip(), style="dim"))
 
     def expect(self, cells: Sequence[Cell]) -> None:
         self._total = self._finished + len(cells)
         self._estimate.expect(cells)
+        self._table.expect([cell.label for cell in cells])
 
     def _render(self) -> RenderableType:
         overall = Table.grid(padding=(0, 1))
         overall.add_row(
-            ProgressBar(total=1.0, completed=self._estimate.fraction, width=40),
+            ProgressBar(total=1.0, completed=self._estimate.fraction, width=30),
             f"{self._finished}/{self._total}",
             f"{short_span(self._estimate.left_s)} left",
         )
-        current = Text.assemble((self._current, "bold"), "  ", self._rate, overflow="ellipsis")
+        current = Text.assemble((self._current, "bold"), "  ", self._rate)
+        current.overflow = cut(self._console.options)
         current.no_wrap = True
-        return Group(overall, current)
+        return Group(overall, current, self._table)

@@ -16,10 +16,13 @@ from rich.text import Text
 from pybench.analysis.race import Standing, Standings
 from pybench.analysis.verdict import interval_words, remedy_words
 from pybench.driver.progress import short_span
+from pybench.driver.rowtable import cut
 from pybench.result import Result
 from pybench.spec.cell import USUAL_MSIZE
 
 DIGITS = 3
+WITH_INTERVALS = 80
+"""From so many columns on a live table has intervals, and who is set against whom."""
 _STYLES = {"faster": "green", "slower": "red", "equal": "cyan"}
 
 
@@ -199,14 +202,23 @@ class LiveRaceReporter:
     def _render(self) -> RenderableType:
         left_s = max(0.0, self._deadline - time.monotonic())
         head = Text.assemble((self._current, "bold"), f"  {short_span(left_s)} left")
+        wide = self._console.width >= WITH_INTERVALS
         table = Table.grid(padding=(0, 2))
+        for _ in range(4):
+            table.add_column(no_wrap=True, overflow=cut(self._console.options))
         for standings in self._shown:
             for one in standings.pairs:
                 verdict = self._verdicts.get((_where(standings), one.runner.label), "")
                 table.add_row(
                     _where(standings) if standings.sized else f"{standings.conns}",
-                    f"{one.runner.label} / {standings.base}",
-                    ratio_text(one),
+                    f"{one.runner.label} / {standings.base}" if wide else one.runner.label,
+                    ratio_text(one) if wide else _short_ratio(one),
                     Text(verdict, style=_STYLES.get(verdict, "")),
                 )
         return Group(head, table)
+
+
+def _short_ratio(standing: Standing) -> str:
+    """`0.842`, for a narrow terminal."""
+    found = standing.estimate
+    return "" if found is None else f"{found.value:.{DIGITS}f}"
