@@ -21,7 +21,7 @@ from pybench.report.tables import StampNote
 from pybench.report.text import MISSING
 
 _SCROLL: Final = "overflow-x: auto; margin: 0.5em 0"
-_TABLE: Final = "border-collapse: collapse; font-variant-numeric: tabular-nums"
+_TABLE: Final = "border-collapse: collapse; font-size: inherit; font-variant-numeric: tabular-nums"
 _CAPTION: Final = "caption-side: top; text-align: left; font-weight: bold; padding: 0.25em 0"
 _CELL: Final = "padding: 0.2em 0.7em; white-space: nowrap"
 _STAMPED: Final = "font-style: italic; text-decoration: underline dotted"
@@ -83,8 +83,8 @@ def _side(grid: Grid, column: int) -> str:
     if column < grid.fixed:
         return "left"
     texts = [row[column] for row in grid.rows if row[column] != MISSING]
-    words = grid.words or not any(any(c.isdigit() for c in text) for text in texts)
-    return "left" if words else "right"
+    figures = not texts or any(c.isdigit() for text in texts for c in text)
+    return "right" if figures and not grid.words else "left"
 
 
 def _stamp(stamp: StampNote) -> str:
