@@ -1,5 +1,6 @@
 """One measurement at a time, for two would disturb each other; and what ends one early."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,18 @@ class Interrupted(KeyboardInterrupt):
 
 _LOCK: Final = threading.Lock()
 _owner: int | None = None
+
+
+def not_in_worker(called: str) -> None:
+    """Raise UsageError in a worker, which imports its row's file and would start another worker.
+
+    `driver/workerprocess.py` starts it by `python -c`.
+    """
+    if sys.argv[0] == "-c" and "pybench.worker.__main__" in sys.modules:
+        raise UsageError(
+            f"{called}: a worker imports this file for the row in it: call it below"
+            " if __name__ == '__main__':"
+        )
 
 
 @contextmanager

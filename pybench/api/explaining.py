@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from pybench.api.alone import Interrupted, alone
+from pybench.api.alone import Interrupted, alone, not_in_worker
 from pybench.api.events import Note, OnProgress, heard_by
 from pybench.api.explained import Explained
 from pybench.api.options import OF_RUN, RowLike, campaign_of, takes
@@ -31,6 +31,7 @@ def explain(
     Raises UsageError, also when nothing can be observed here at all, and Interrupted on Ctrl-C;
     what was found out by then is in the folder.
     """
+    not_in_worker("explain")
     campaign = campaign_of("explain", rows, options, OF_EXPLAIN)
     if campaign.rate_auto:
         raise UsageError("explain: rate: a sweep is measured, not observed: give a rate")

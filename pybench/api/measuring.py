@@ -5,7 +5,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from pybench.api.alone import Interrupted, alone
+from pybench.api.alone import Interrupted, alone, not_in_worker
 from pybench.api.events import EventReporter, Note, OnProgress, heard_by
 from pybench.api.options import OF_MEASURE, OF_RUN, RowLike, campaign_of, takes
 from pybench.api.results import Measured, Results, results_of
@@ -38,6 +38,7 @@ def measure(
     run, WorkerError or PybenchError when the round fails, Interrupted on Ctrl-C, and what
     `on_progress` raises. A measurement waits until no other of this process runs.
     """
+    not_in_worker("measure")
     campaign = campaign_of("measure", row, options, OF_MEASURE)
     if len(campaign.cells) != 1 or campaign.rate_auto:
         names = ", ".join(map(str, campaign.cells))
@@ -70,6 +71,7 @@ def run(
     Raises as `measure`, but for rounds that fail; and ServerError when no load server starts.
     Interrupted has what had been measured by then.
     """
+    not_in_worker("run")
     campaign = campaign_of("run", rows, options, OF_RUN)
     with alone("run"):
         tell = heard_by(on_progress)

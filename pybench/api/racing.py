@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pybench.analysis.race import Contest
-from pybench.api.alone import Interrupted, alone
+from pybench.api.alone import Interrupted, alone, not_in_worker
 from pybench.api.events import Note, OnProgress, RaceEventReporter, heard_by
 from pybench.api.measuring import writer_to
 from pybench.api.options import OF_RACE, RowLike, race_of, takes
@@ -31,6 +31,7 @@ def race(
     Raises UsageError, PreflightError when this machine cannot run it, ServerError when no load
     server starts, Interrupted on Ctrl-C with what there is, and what `on_progress` raises.
     """
+    not_in_worker("race")
     asked, tell = race_of("race", rows, options), heard_by(on_progress)
     with alone("race"):
         token()  # what cannot be one is said before anything starts

@@ -156,6 +156,14 @@ def test_one_at_a_time() -> None:
     assert order == ["first", "second"]
 
 
+def test_a_script_that_a_worker_imports_does_not_measure_itself(tmp_path: Path) -> None:
+    """For real: the worker says what to do, instead of starting another."""
+    script = tmp_path / "script.py"
+    script.write_text("import pybench\ndef serve(*_): ...\npybench.measure(serve, conns=1)\n")
+    with pytest.raises(errors.WorkerError, match="call it below if __name__ == '__main__':"):
+        pybench.measure(f"{script}:serve", conns=1, runtime=0.1, warmup=0)
+
+
 def test_race(heats: FakeHeats, tmp_path: Path) -> None:
     heats.speeds = {"selector": 40_000}
     heard: list[pybench.Event] = []
