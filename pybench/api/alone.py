@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from pybench.errors import UsageError
 
 if TYPE_CHECKING:
+    from pybench.api.explained import Explained
     from pybench.api.races import RaceResult
     from pybench.api.results import Results
 
@@ -19,7 +20,7 @@ class Interrupted(KeyboardInterrupt):
     Only the main thread of a program is interrupted; in another thread signals stay as they are.
     """
 
-    def __init__(self, signal_name: str, results: "Results | RaceResult | None") -> None:
+    def __init__(self, signal_name: str, results: "Results | RaceResult | Explained") -> None:
         super().__init__(signal_name)
         self.signal_name = signal_name
         self.results = results

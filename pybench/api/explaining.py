@@ -28,8 +28,8 @@ def explain(
     rows, options: as for `run`, `conns=100, runtime="2s"`.  folder: where `explain.json` and the
     flame graphs are written.  on_progress: hears a `Note` for each step.
     Needs perf or strace. Returns `Explained`; what could not be observed is in its `.errors`.
-    Raises UsageError, also when nothing can be observed here at all, and Interrupted on Ctrl-C;
-    what was found out by then is in the folder.
+    Raises UsageError, also when nothing can be observed here at all, and Interrupted on Ctrl-C,
+    with what was found out by then.
     """
     not_in_worker("explain")
     campaign = campaign_of("explain", rows, options, OF_EXPLAIN)
@@ -48,6 +48,7 @@ def explain(
             tell(Note(text))
 
         found, interrupted = observe_all(plan, where, (), notify)
+    explained = Explained(found, where)
     if interrupted:
-        raise Interrupted("SIGINT", None)
-    return Explained(found, where)
+        raise Interrupted("SIGINT", explained)
+    return explained

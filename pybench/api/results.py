@@ -91,6 +91,10 @@ class Results(Shown):
     def __len__(self) -> int:
         return len(self.records)
 
+    def __bool__(self) -> bool:
+        """Whether anything was measured, with a record or without."""
+        return bool(self.rounds or self.races)
+
     def __repr__(self) -> str:
         rows = ", ".join(dict.fromkeys(r.func for r in self.rounds))
         races = f", {len(self.races)} races" if self.races else ""

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import pytest
 import pybench
 from pybench import errors
 from pybench.api.alone import alone
+from pybench.driver import campaign
+from pybench.machine import limits
 from pybench.result import Result
 from tests.support.fakeheats import FakeHeats
 from tests.support.fakerounds import FakeRounds
@@ -96,6 +100,42 @@ def test_progress_is_heard(rounds: FakeRounds) -> None:
     assert [r.to_json() for r in finished] == [r.to_json() for r in found]
 
 
+def test_the_load_server_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """About once a second, as its line says it."""
+    line = pybench.Progress(1000, 50_000, 10)
+
+    @contextmanager
+    def measuring(*_: Any) -> Iterator[campaign.Measure]:
+        def measured(cell: Any, number: int, env: Any, on_progress: Any) -> Result:
+            on_progress(line)
+            return FakeRounds()(cell, number, env, on_progress)
+
+        yield measured
+
+    monkeypatch.setattr(campaign, "measuring", measuring)
+    heard: list[pybench.Event] = []
+    pybench.measure("selector", conns=10, on_progress=heard.append)
+    assert [type(one) for one in heard] == [
+        pybench.RoundStarted, pybench.Progress, pybench.RoundFinished
+    ]  # fmt: skip
+    assert heard[1] is line
+
+
+def test_what_is_left_out_is_noted(rounds: FakeRounds, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = limits.Limit(1000, "open files", "raise it")
+    monkeypatch.setattr(limits, "open_files", lambda: iter([few]))
+    heard: list[pybench.Event] = []
+    found = pybench.run(
+        "selector", conns=[10, 5000], skip_impossible=True, on_progress=heard.append
+    )
+    assert isinstance(heard[0], pybench.Note)
+    assert (heard[0].text,) == found.notes
+    assert found.notes[0].startswith("selector x 5000 is left out: ")
+    assert len(rounds.asked) == 1 and "is left out" in str(found)
+    with pytest.raises(errors.PreflightError, match="cannot run selector x 5000"):
+        pybench.run("selector", conns=5000)
+
+
 def test_who_hears_may_end_it(rounds: FakeRounds, tmp_path: Path) -> None:
     """What had been measured is in the file, and the next measurement can begin."""
 
@@ -115,6 +155,14 @@ def test_ctrl_c_keeps_what_there_is(rounds: FakeRounds) -> None:
         pybench.run("selector", conns="10,20,30")
     assert isinstance(raised.value, KeyboardInterrupt) and raised.value.signal_name == "SIGINT"
     assert isinstance(raised.value.results, pybench.Results) and len(raised.value.results) == 2
+
+
+def test_ctrl_c_in_a_race_keeps_its_rounds(heats: FakeHeats) -> None:
+    heats.interrupted_in = 3
+    with pytest.raises(pybench.Interrupted) as raised:
+        pybench.race("c_epoll", "selector")
+    assert isinstance(raised.value.results, pybench.RaceResult)
+    assert len(raised.value.results.records) == 6
 
 
 def test_inside_a_running_loop(rounds: FakeRounds) -> None:

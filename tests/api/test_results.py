@@ -74,7 +74,7 @@ def test_load(path: Path) -> None:
 
 def test_2016_has_frames_and_tables() -> None:
     found = pybench.load(DATA / "raw_2016_small.yaml")
-    assert len(found) == 0 and len(found.rounds) > 0
+    assert found and len(found) == 0 and len(found.rounds) > 0
     assert len(found.to_frame()) == len(found.rounds)
     assert "selector" in str(found)
 
