@@ -36,7 +36,7 @@ WISHES: Final[Mapping[str, tuple[int, int, str, str]]] = {
         65_536, LEAST, "connections of a row that has one process",
         "ulimit -Hn 65536 as root, or nofile in /etc/security/limits.conf",
     ),
-    "threads": (32_000, LEAST, "connections of the thread rows", ""),
+    "threads": (32_000, LEAST, "", ""),
     "ports": (
         60_000, LEAST, "connections from one address",
         "sysctl -w net.ipv4.ip_local_port_range='1024 65535'",
@@ -273,6 +273,8 @@ def _limit(name: str, limit: Limit | None, wish: int, least: int, what: str, rem
         return _check(name, "no limit", "good")
     have = limit.available
     text = f"{have / (1 << 20):.1f} GiB free" if name == "memory" else f"{have}"
+    if name == "threads":  # which of the things that limit them
+        text += f" {limit.what}"
     text += f" ({what})" if what else ""
     if have >= wish:
         return _check(name, text, "good")

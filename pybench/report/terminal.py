@@ -74,7 +74,8 @@ def print_grid(console: Console, grid: Grid) -> None:
         table = RichTable(box=box.ASCII_DOUBLE_HEAD)
         for column in part:
             head = Text(grid.heads[column], justify="center")
-            table.add_column(head, justify="center", no_wrap=True)
+            folds = grid.words and column >= grid.fixed  # where it is wider than the terminal
+            table.add_column(head, justify="center", no_wrap=not folds)
         for number, line in enumerate(grid.rows):
             table.add_row(
                 *(

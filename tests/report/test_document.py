@@ -6,6 +6,7 @@ import json
 from typing import get_args
 
 import pytest
+from rich.console import Console
 
 from pybench.report.document import (
     Document,
@@ -19,6 +20,7 @@ from pybench.report.document import (
     write_document,
 )
 from pybench.report.tables import Failure, StampNote
+from pybench.report.terminal import print_grid
 
 DOCUMENT = Document(
     blocks=[
@@ -113,6 +115,23 @@ def written(document: Document, fmt: Format) -> str:
 def test_for_people() -> None:
     assert written(DOCUMENT, "markdown") == MARKDOWN
     assert written(DOCUMENT, "table") == TERMINAL
+
+
+def test_words_fold_where_the_terminal_is_narrow() -> None:
+    """Figures never do, nor what names the row."""
+    grid = Grid(
+        title="Checks",
+        heads=("Check", "Verdict", "Found"),
+        rows=[("open files", "caution", "many words that do not fit into it")],
+        fixed=2,
+        words=True,
+    )
+    console = Console(file=io.StringIO(), width=44, color_system=None)
+    print_grid(console, grid)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= 44
+    assert "| open files | caution | many words that" in lines[5]
+    assert "do not fit into" in lines[6]
 
 
 def test_inside_something_else() -> None:
