@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, TextIO
 
-from pybench.analysis.model import BYTES_PER_MB, TCP, transport_words
+from pybench.analysis.model import BYTES_PER_MB
 from pybench.analysis.race import Contest, Runner, Standing, Standings, judge
 from pybench.analysis.verdict import Metric, interval_words, remedy_words, share_words, words
 from pybench.report.document import (
@@ -42,6 +42,7 @@ from pybench.report.text import (
     plain_text,
     rate_text,
 )
+from pybench.spec import axes
 from pybench.units import count_label
 
 SCHEMA: Final = 1
@@ -133,11 +134,13 @@ def title(standings: Standings) -> str:
 
 def place_words(standings: Standings) -> str:
     """`at 1k connections`; of several sizes also which, ` with 16k-byte messages`; where all are
-    over one transport that is not TCP, ` over TLS 1.3`."""
+    at one unusual point of the axes of a cell, ` (TLS 1.3)`."""
     plural = "" if standings.conns == 1 else "s"
     size = f" with {count_label(standings.msize)}-byte messages" if standings.sized else ""
-    of_all = {r.transport for one in standings.each for r in one.runner.results}
-    over = f" over {transport_words(*of_all)}" if len(of_all) == 1 and of_all != {TCP} else ""
+    results = [r for one in standings.each for r in one.runner.results]
+    common = axes.unusual(results[0]) if len(set(map(axes.key, results))) == 1 else {}
+    told = ", ".join(axes.AXES[name].title(value) for name, value in common.items())
+    over = f" ({told})" if told else ""
     return f"at {count_label(standings.conns)} connection{plural}{over}{size}"
 
 

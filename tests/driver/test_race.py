@@ -62,7 +62,7 @@ def test_transports_race_each_other_and_one_is_named(race: Invoke) -> None:
     done = race("thread", "--transport", "tcp,tls", heats=heats)
     assert "Race at 100 connections: " in done.stdout and "thread[transport=tls]" in done.stdout
     done = race("thread", "gevent", "--transport", "tls", "--output", "r.jsonl")
-    assert "Race at 100 connections over TLS 1.3: " in done.stdout
+    assert "Race at 100 connections (TLS 1.3): " in done.stdout
     assert '"transport":"tls"' in Path("r.jsonl").read_text().splitlines()[1]
 
 
