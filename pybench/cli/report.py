@@ -13,8 +13,10 @@ from pybench.cli.common import Format, Parser, complain, warn
 from pybench.errors import UsageError
 from pybench.report.charts import Charts
 from pybench.report.document import Document, write_document
+from pybench.report.export import EXPORTS, export_names, write_export
+from pybench.report.figures import figures
 from pybench.report.hgrm import write_hgrm
-from pybench.report.metrics import METRICS, default_metrics, select_metrics
+from pybench.report.metrics import METRICS, Metric, default_metrics, select_metrics
 from pybench.report.optional import require
 from pybench.report.ranking import ranking_document, with_races
 from pybench.report.reference import CHOICES, Reference, build_reference
@@ -22,6 +24,7 @@ from pybench.report.results import report_document
 from pybench.report.scaling import scaling_document, split_scaling
 from pybench.report.select import parse_cells, select_cells
 from pybench.report.sizes import SizeTables, size_tables
+from pybench.report.stepsummary import append_summary, summary_path
 from pybench.report.tables import GroupTables, build_tables, find_row
 
 _REPORT: Final = """\
@@ -44,7 +47,10 @@ def _parser() -> Parser:
     )
     parser.add_argument("files", nargs="*", metavar="FILE", type=Path, help="results to read")
     parser.add_argument(
-        "--format", choices=get_args(Format), default="table", help="of standard output"
+        "--format",
+        choices=(*get_args(Format), *EXPORTS),
+        default="table",
+        help="of standard output; the last four are what other programs read",
     )
     parser.add_argument(
         "--syscalls",
@@ -60,6 +66,11 @@ def _parser() -> Parser:
     )
     parser.add_argument("--plots", metavar="DIR", type=Path, help="write pictures, SVG and PNG")
     parser.add_argument("--html", metavar="FILE", type=Path, help="write one self-contained page")
+    parser.add_argument(
+        "--github-summary",
+        action="store_true",
+        help="also append it as Markdown to the page of the GitHub job ($GITHUB_STEP_SUMMARY)",
+    )
     parser.add_argument(
         "--hgrm", metavar="DIR", type=Path, help="write percentile distributions for HdrHistogram"
     )
@@ -80,6 +91,8 @@ def _parser() -> Parser:
 
 def _report(args: argparse.Namespace) -> int:
     """Write what was asked for, then print the tables; the paths written go to standard error."""
+    _check_export(args)
+    summary = summary_path() if args.github_summary else None
     if args.syscalls is not None:
         return _report_syscalls(args)
     if not args.files:
@@ -106,7 +119,7 @@ def _report(args: argparse.Namespace) -> int:
     tables = [
         build_tables(
             group,
-            metrics or default_metrics(open_loop=group.open_loop, sized=sized),
+            metrics or _default_metrics(args.format, open_loop=group.open_loop, sized=sized),
             relative_to=_if_there(group, relative_to),
         )
         for group in groups
@@ -114,10 +127,30 @@ def _report(args: argparse.Namespace) -> int:
     written = _write_files(args, loaded, groups, references, wanted)
     sizes = size_tables(groups, metrics)
     document = _document(tables, references, sizes, scales, loaded)
-    write_document(document, args.format, sys.stdout)
+    if args.format in EXPORTS:
+        write_export(figures(tables, loaded.contests), args.format, sys.stdout)
+    else:
+        write_document(document, args.format, sys.stdout)
+    if summary is not None:
+        append_summary(document, summary)
+        written.append(summary)
     for path in written:
         print(f"wrote {path}", file=sys.stderr)
     return status
+
+
+def _check_export(args: argparse.Namespace) -> None:
+    """Raise UsageError for what a format of others has no place for."""
+    if args.format in EXPORTS:
+        for option in ("syscalls", "reference"):
+            if getattr(args, option) is not None:
+                raise UsageError(f"--{option} is for tables: --format {args.format} has none")
+
+
+def _default_metrics(fmt: str, *, open_loop: bool, sized: bool) -> list[Metric]:
+    if fmt in EXPORTS:
+        return [METRICS[name] for name in export_names(fmt, open_loop=open_loop)]
+    return default_metrics(open_loop=open_loop, sized=sized)
 
 
 def _document(

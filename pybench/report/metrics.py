@@ -23,6 +23,7 @@ class Metric:
     name: on the command line.  key: in JSON and CSV.  quantity: in `Round.values`.
     centre: what of the rounds a cell shows.  spread: whether `~ N%` follows it.
     write: the number as text.  unit: of the number in JSON and CSV.
+    better: which direction is.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Metric:
     write: Callable[[float], str]
     centre: Literal["mean", "median", "max"] = "mean"
     spread: bool = False
+    better: Literal["more", "less"] = "less"
 
     def value(self, summary: Summary) -> float:
         """The number that a cell shows."""
@@ -66,6 +68,7 @@ METRICS: Final[dict[str, Metric]] = {
     for metric in (
         Metric(
             name="mps",
+            better="more",
             key="mps",
             quantity="mps",
             title="Messages per second ~ 2.5 standard deviations",
@@ -75,6 +78,7 @@ METRICS: Final[dict[str, Metric]] = {
         ),
         Metric(
             name="mbps",
+            better="more",
             key="mb_per_s",
             quantity="mb_per_s",
             title="Megabytes per second, each way ~ 2.5 standard deviations",
@@ -84,6 +88,7 @@ METRICS: Final[dict[str, Metric]] = {
         ),
         Metric(
             name="rel",
+            better="more",
             key="rel",
             quantity="mps",
             title="Relative speed (the smallest cell of the table is 1)",
@@ -154,6 +159,7 @@ METRICS: Final[dict[str, Metric]] = {
         ),
         Metric(
             name="jain",
+            better="more",
             key="jain",
             quantity="jain",
             title="Fairness: Jain's index of messages per connection (1 is even)",
