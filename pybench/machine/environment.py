@@ -5,6 +5,7 @@ Every value that cannot be read is left out.
 
 import os
 import platform
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -22,6 +23,7 @@ def collect() -> dict[str, Any]:
     """Machine, kernel, interpreter and libraries, by name."""
     probes: dict[str, Callable[[], Any]] = {
         "pybench": lambda: pybench.__version__,
+        "commit": _commit,
         "python": platform.python_version,
         "implementation": platform.python_implementation,
         "gil": lambda: not sysconfig.get_config_var("Py_GIL_DISABLED"),
@@ -50,7 +52,7 @@ def collect() -> dict[str, Any]:
     for name, probe in probes.items():
         try:
             value = probe()
-        except (OSError, ValueError, KeyError, IndexError):
+        except (OSError, ValueError, KeyError, IndexError, subprocess.SubprocessError):
             continue
         if value is not None and value != "":
             found[name] = value
@@ -67,6 +69,15 @@ def load_average() -> float | None:
 
 def _read(path: str) -> str:
     return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+
+
+def _commit() -> str:
+    """The commit that a GitHub job is for; else the one checked out where we were started."""
+    if sha := os.environ.get("GITHUB_SHA"):
+        return sha
+    asked = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=2)
+    return done.stdout.strip()
 
 
 def _turbo() -> bool:

@@ -39,6 +39,13 @@ class Environment(TypedDict, total=False):
     """Where something was measured. What could not be read is left out."""
 
     pybench: Annotated[str, key("version of pybench")]
+    commit: Annotated[
+        str,
+        key(
+            "git's, of the folder where pybench was started; in a GitHub job the job's",
+            since="0.2.0",
+        ),
+    ]
     python: Annotated[str, key("version of the driver's Python")]
     implementation: Annotated[str, key("of the driver's Python: `CPython`")]
     gil: Annotated[bool, key("whether the driver's Python was built with the GIL")]
