@@ -59,6 +59,13 @@ def _parser() -> Parser:
         help="system calls per ping, 2016 and as --explain found them (its explain.json)",
     )
     parser.add_argument(
+        "--history",
+        metavar="DIR",
+        type=Path,
+        help="ratios over time, and where they changed, from the results files in DIR; with --html"
+        " a page of them",
+    )
+    parser.add_argument(
         "--table",
         metavar="NAME,...",
         help=f"which tables: {', '.join(METRICS)}, fairness (jain, starved),"
@@ -93,10 +100,12 @@ def _report(args: argparse.Namespace) -> int:
     """Write what was asked for, then print the tables; the paths written go to standard error."""
     _check_export(args)
     summary = summary_path() if args.github_summary else None
+    if args.history is not None:
+        return _report_history(args, summary)
     if args.syscalls is not None:
-        return _report_syscalls(args)
+        return _report_syscalls(args, summary)
     if not args.files:
-        raise UsageError("report: give results files, or --syscalls FILE")
+        raise UsageError("report: give results files, --syscalls FILE or --history DIR")
     wants_scaling, names = split_scaling(args.table)
     if names:
         select_metrics(names)  # what is none is said before anything is read
@@ -142,7 +151,7 @@ def _report(args: argparse.Namespace) -> int:
 def _check_export(args: argparse.Namespace) -> None:
     """Raise UsageError for what a format of others has no place for."""
     if args.format in EXPORTS:
-        for option in ("syscalls", "reference"):
+        for option in ("syscalls", "history", "reference"):
             if getattr(args, option) is not None:
                 raise UsageError(f"--{option} is for tables: --format {args.format} has none")
 
@@ -186,7 +195,7 @@ def _check_only_races(args: argparse.Namespace) -> None:
             raise UsageError(f"{name} is for tables: the files hold races, which have none")
 
 
-def _report_syscalls(args: argparse.Namespace) -> int:
+def _report_syscalls(args: argparse.Namespace, summary: Path | None) -> int:
     """Print the report's list of system calls per ping with ours beside it."""
     from pybench.explain import read_explanation
     from pybench.report.syscalls import syscalls_document
@@ -195,7 +204,38 @@ def _report_syscalls(args: argparse.Namespace) -> int:
         raise UsageError("report --syscalls reads what --explain wrote, and no results files")
     document = syscalls_document(read_explanation(args.syscalls))
     write_document(document, args.format, sys.stdout)
+    if summary is not None:
+        append_summary(document, summary)
+        print(f"wrote {summary}", file=sys.stderr)
     return 0
+
+
+def _report_history(args: argparse.Namespace, summary: Path | None) -> int:
+    """Print the series of a folder of results files, and write their page."""
+    from pybench.analysis.history import read_history
+    from pybench.report.history import history_document
+
+    if args.files:
+        raise UsageError("report --history reads a folder, and no results files beside it")
+    for option in ("syscalls", "table", "plots", "hgrm", "cells", "reference", "server_name"):
+        if getattr(args, option) is not None:
+            name = "--" + option.replace("_", "-")
+            raise UsageError(f"{name} is for one results file: --history has ratios of many")
+    require("report --history", "ruptures", *(["jinja2"] if args.html is not None else []))
+    history = read_history(args.history, args.relative_to)
+    document = history_document(history)
+    status = complain(history.errors)
+    if args.html is not None:
+        from pybench.report.page.history import write_history
+
+        words = ["pybench", "report", "--history", str(args.history), "--html", str(args.html)]
+        write_history(history, args.html, words)
+    write_document(document, args.format, sys.stdout)
+    if summary is not None:
+        append_summary(document, summary)
+    for path in filter(None, (args.html, summary)):
+        print(f"wrote {path}", file=sys.stderr)
+    return status
 
 
 def _require_libraries(args: argparse.Namespace) -> None:

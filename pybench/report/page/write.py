@@ -52,11 +52,11 @@ def write_page(
     contests: races, which need no chart library.
     Raises UsageError when the file cannot be written.
     """
-    page = _template().render(
+    page = template("page.html").render(
         **_content(charts, references),
         races=[panel for contest in contests for panel in race_panels(contest)],
         commands=commands(campaigns, command),
-        css=Markup(_text("page.css")),
+        css=Markup(text("page.css")),
         script=Markup(_script()),
     )
     try:
@@ -106,20 +106,22 @@ def _content(charts: Sequence[Charts], references: Sequence[Reference | None]) -
     }
 
 
-def _template() -> jinja2.Template:
+def template(name: str) -> jinja2.Template:
+    """A template of this folder; what it prints is escaped."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    return environment.from_string(_text("page.html"))
+    return environment.from_string(text(name))
 
 
-def _text(name: str) -> str:
+def text(name: str) -> str:
+    """A file of this folder."""
     return files("pybench.report.page").joinpath(name).read_text(encoding="utf-8")
 
 
 def _script() -> str:
     """The parts in one function: none of their names meets those of the library."""
-    parts = "\n".join(_text(f"script/{name}.js") for name in _SCRIPT)
+    parts = "\n".join(text(f"script/{name}.js") for name in _SCRIPT)
     return f'"use strict";\n(() => {{\n{parts}}})();'
 
 
