@@ -18,7 +18,8 @@ BENCH_ARGS ?= --func asyncio_proto,uvloop_proto,c_epoll --conns 10k --rounds 5 -
 FUZZ_S ?= 60
 SOAK_S ?= 600
 
-.PHONY: help bench test server regression docs-data lint format asan tsan fuzz freethreaded soak sixty sdist clean
+.PHONY: help bench test server regression docs docs-data lint format asan tsan fuzz freethreaded soak \
+	sixty sdist clean
 .DEFAULT_GOAL := help
 
 help:  ## list what there is
@@ -34,6 +35,9 @@ server: $(SERVER)  ## the load server alone, without Python, for a machine that 
 
 regression: $(VENV)/.for-test  ## Python rows against C rows as ratios, two minutes (REGRESSION_ARGS=...)
 	$(BIN)/python -m pytest tests/regression $(REGRESSION_ARGS)
+
+docs: $(VENV)/.for-docs  ## the site, into build/site; no link may lead nowhere
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --config-file .mkdocs.yml
 
 docs-data: $(VENV)/.for-test  ## measure the figures of docs/findings.md anew, four minutes (DATA_ARGS=...)
 	$(BIN)/python tests/bench/docs_data.py $(DATA_ARGS)
@@ -113,6 +117,10 @@ $(VENV)/.for-test: $(BIN)/python $(SOURCES)
 $(VENV)/.for-fuzz: $(BIN)/python $(SOURCES)
 	.ci/system-packages fuzz
 	$(BIN)/python -m pip install -qq --editable '.[test,fuzz]'
+	touch $@
+
+$(VENV)/.for-docs: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install -qq --editable '.[test,docs]'
 	touch $@
 
 $(VENV)/.for-lint: $(BIN)/python pyproject.toml

@@ -70,7 +70,7 @@ def _lines(block: str) -> list[str]:
 
 
 def _words(line: str) -> list[str]:
-    """The words of a command without variables before it, `ip netns exec` and what follows `&`."""
+    """The words of a command without variables before it, `ip netns exec` and what follows `&` or `>`."""
     try:
         words = shlex.split(line, comments=True)
     except ValueError:  # the first line of a quoted text that goes on: `python -c "`
@@ -79,7 +79,8 @@ def _words(line: str) -> list[str]:
         words = words[4:]
     while words and _ASSIGNED.match(words[0]):
         words.pop(0)
-    return words[: words.index("&")] if "&" in words else words
+    ends = [words.index(end) for end in ("&", ">") if end in words]
+    return words[: min(ends)] if ends else words
 
 
 def every_command() -> list[Any]:
