@@ -23,7 +23,7 @@ from pybench.report.page.write import template, text
 
 _WIDTH: Final = 900
 _HEIGHT: Final = 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 10, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 36, 10, 34
 _LABEL: Final = 84  # pixels of a label under the axis
 _ROOM: Final = 0.08  # of the axis, beyond the outermost ends
 
