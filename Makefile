@@ -18,8 +18,8 @@ BENCH_ARGS ?= --func asyncio_proto,uvloop_proto,c_epoll --conns 10k --rounds 5 -
 FUZZ_S ?= 60
 SOAK_S ?= 600
 
-.PHONY: help bench test server regression docs docs-data lint format asan tsan fuzz freethreaded soak \
-	sixty sdist clean
+.PHONY: help bench test server regression docs docs-data gallery lint format asan tsan fuzz \
+	freethreaded soak sixty sdist clean
 .DEFAULT_GOAL := help
 
 help:  ## list what there is
@@ -41,6 +41,9 @@ docs: $(VENV)/.for-docs  ## the site, into build/site; no link may lead nowhere
 
 docs-data: $(VENV)/.for-test  ## measure the figures of docs/findings.md anew, four minutes (DATA_ARGS=...)
 	$(BIN)/python tests/bench/docs_data.py $(DATA_ARGS)
+
+gallery: $(VENV)/.for-test  ## race today's rows under each CPython and transport: docs/gallery, eight minutes (GALLERY_ARGS=...)
+	$(BIN)/python tests/bench/gallery.py $(GALLERY_ARGS)
 
 lint: $(VENV)/.for-lint  ## ruff, mypy --strict, the layers of the tree, clang-format, clang-tidy, -fanalyzer
 	$(BIN)/ruff check .

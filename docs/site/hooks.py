@@ -1,6 +1,9 @@
 """What mkdocs calls while it builds the site: pages that are made, links that are turned."""
 
+import io
+import re
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +16,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 import reference  # noqa: E402 - they lie beside this file, which mkdocs loads by its path
 from links import TOP, turned  # noqa: E402
+
+from pybench.cli.main import main as command_line  # noqa: E402
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -44,13 +49,31 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, page, content=turned(text, ROOT)))
     for page, text in reference.pages().items():
         files.append(File.generated(config, page, content=text))
+    for name, made in gallery().items():
+        files.append(File.generated(config, name, abs_src_path=str(made)))
     for schema in reference.schemas():
         target = f"reference/{schema.name}"
         files.append(File.generated(config, target, abs_src_path=str(schema)))
     return files
 
 
+def gallery() -> dict[str, Path]:
+    """Path in the site -> the page of each file of the gallery, made in build/."""
+    found = {}
+    for path in sorted((ROOT / "docs" / "gallery").glob("*.jsonl.gz")):
+        name = path.name.removesuffix(".jsonl.gz")
+        made = ROOT / "build" / "gallery-pages" / f"{name}.html"
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            assert command_line(["report", str(path), "--html", str(made)]) == 0
+        found[f"gallery/{name}.html"] = made
+    return found
+
+
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Point links of pages in docs/ at pages of the site."""
+    if page.file.src_uri == "gallery.md":
+        markdown = re.sub(
+            r"\[[^]]*\]\((gallery/.*?)\.jsonl\.gz\)", r"\g<0>, [page](\1.html)", markdown
+        )
     path = page.file.abs_src_path
     return turned(markdown, Path(path).parent) if path else markdown

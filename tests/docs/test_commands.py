@@ -70,7 +70,7 @@ def _lines(block: str) -> list[str]:
 
 
 def _words(line: str) -> list[str]:
-    """The words of a command without variables before it, `ip netns exec` and what follows `&` or `>`."""
+    """The words of a command without variables before it, `ip netns exec`, and `&` or `>` on."""
     try:
         words = shlex.split(line, comments=True)
     except ValueError:  # the first line of a quoted text that goes on: `python -c "`
