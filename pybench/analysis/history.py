@@ -18,6 +18,7 @@ from pybench.analysis.load import Loaded, load_files
 from pybench.analysis.model import Group, machine_name
 from pybench.analysis.race import Contest, judge
 from pybench.analysis.ratio import Estimate
+from pybench.analysis.unusual import unusual
 from pybench.analysis.verdict import METRICS, MPS
 from pybench.errors import ResultFormatError, UsageError
 
@@ -28,7 +29,7 @@ _ENDINGS: Final = (".jsonl", ".jsonl.gz")
 
 @dataclass(frozen=True, slots=True, order=True, kw_only=True)
 class Key:
-    """What one series is of. column: connections, or the rate of an open loop over `conns`."""
+    """What one series is of. where: connections, size, and what else is not the usual, in words."""
 
     new: str
     base: str
@@ -152,6 +153,7 @@ def _of_race(contest: Contest, file: str) -> Iterator[tuple[Key, Point]]:
 def _of_campaign(group: Group, file: str, base: str | None) -> Iterator[tuple[Key, Point]]:
     against = base or (BASE if BASE in group.rows else group.rows[0])
     first = min(group.rounds, key=lambda r: r.started_at)
+    apart = [f"{key} {value}" for key, value in unusual(group.setting).items()]
     for (row, column), cell in group.cells.items():
         other = group.cells.get((against, column))
         if row == against or other is None or not (cell.values("mps") and other.values("mps")):
@@ -163,7 +165,7 @@ def _of_campaign(group: Group, file: str, base: str | None) -> Iterator[tuple[Ke
             new=row,
             base=against,
             metric=MPS.name,
-            where=_where(column, group.setting.msize),
+            where=", ".join([_where(column, group.setting.msize), *apart]),
             machine=group.setting.machine,
         )
         commit = str(first.env.get("commit", ""))

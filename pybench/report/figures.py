@@ -10,20 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pybench.analysis.model import LOCAL, CellRounds, Setting
+from pybench.analysis.model import CellRounds, Setting
 from pybench.analysis.race import Contest, Standing, Standings, judge
+from pybench.analysis.unusual import unusual, value_text
 from pybench.report.metrics import METRICS, Metric
 from pybench.report.tables import Entry, GroupTables, Table
 
 RATIO_UNIT: Final = "ratio"
 
-_UNUSUAL: Final = (
-    ("server", LOCAL),
-    ("think_us", (0, 0)),
-    ("engine", "epoll"),
-    ("timestamps", ""),
-)
-"""What a name has of a setting, and the value that it does not mention."""
 _WHERE_IT_DIFFERS: Final = ("runtime_s", "warmup_s", "threads", "busy_poll_us", "machine")
 
 
@@ -109,18 +103,8 @@ def _labels(setting: Setting, cell: CellRounds, apart: Sequence[str]) -> dict[st
     labels["msize"] = str(setting.msize)
     if setting.open_loop:
         labels["rate"] = str(cell.column)
-    for key, usual in _UNUSUAL:
-        value = getattr(setting, key)
-        if value != usual and value:
-            labels[key] = _text(value)
-    labels |= {key: _text(value) for key, value in setting.options}
-    return labels | {key: _text(getattr(setting, key)) for key in apart}
-
-
-def _text(value: object) -> str:
-    if isinstance(value, tuple):
-        return ":".join(map(_text, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    labels |= unusual(setting)
+    return labels | {key: value_text(getattr(setting, key)) for key in apart}
 
 
 def _facts(cell: CellRounds) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import pyperf
 import pytest
+from msgspec import structs
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from pybench.cli import main
@@ -165,6 +166,20 @@ def test_openmetrics_are_in_base_units(exported: Any, tmp_path: Path) -> None:
     marked = text_string_to_metric_families(exported(SMALL, "--format", "openmetrics"))
     stamps = {f.name: f for f in marked}["pybench_stamp"].samples
     assert {s.labels["code"] for s in stamps} == {"unfair", "generator_bound"}
+
+
+def test_what_is_unusual_is_in_the_name(exported: Any, tmp_path: Path) -> None:
+    """And nothing else: the same figure of another file has the same name."""
+    made = synthetic.make_result(
+        "selector", 100, server="10.0.0.2:1", think_us=(0, 1000), options={"arrivals": "poisson"}
+    )
+    assert made.server is not None
+    unusual = structs.replace(made, server=structs.replace(made.server, engine="uring"))
+    path = write_results(tmp_path / "unusual.jsonl", [unusual])
+    (name,) = json.loads(exported(path, "--format", "bmf"))
+    assert name == (
+        "selector conns=100 msize=64 server=10.0.0.2 think_us=0:1000 engine=uring arrivals=poisson"
+    )
 
 
 @pytest.mark.parametrize("fmt", EXPORTS)

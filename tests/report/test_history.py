@@ -96,6 +96,23 @@ def test_races_have_their_ratio_to_the_first(
     assert "gevent / c_epoll" in said and "fewer than 8 points" in " ".join(said.split())
 
 
+def test_other_settings_are_other_series(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else one file would have two points of one series."""
+    results = [
+        synthetic.make_result(row, 100, n, samples=20, think_us=think)
+        for row in ("c_epoll", "selector")
+        for n in (1, 2)
+        for think in ((0, 0), (0, 1000))
+    ]
+    write_results(tmp_path / "a.jsonl", results)
+    assert main(["report", "--history", str(tmp_path), "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)["series"]
+    usual = "100 connections, 64-byte messages"
+    assert [one["where"] for one in found] == [usual, f"{usual}, think_us 0:1000"]
+
+
 def test_a_file_that_is_none_is_named_and_the_others_are_read(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
