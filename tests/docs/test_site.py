@@ -18,23 +18,23 @@ SITE = ROOT / "docs" / "site"
 CODES = {check.__name__ for check in (*stamps.CHECKS, stamps.modes)}
 
 
+def of_site(name: str) -> ModuleType:
+    """A module of docs/site, which is no part of the package."""
+    sys.path.insert(0, str(SITE))
+    try:
+        return import_module(name)
+    finally:
+        sys.path.remove(str(SITE))
+
+
 @pytest.fixture(scope="module")
 def reference() -> ModuleType:
-    """docs/site/reference.py, which is no part of the package."""
-    sys.path.insert(0, str(SITE))
-    try:
-        return import_module("reference")
-    finally:
-        sys.path.remove(str(SITE))
+    return of_site("reference")
 
 
 @pytest.fixture(scope="module")
-def links(reference: ModuleType) -> ModuleType:
-    sys.path.insert(0, str(SITE))
-    try:
-        return import_module("links")
-    finally:
-        sys.path.remove(str(SITE))
+def links() -> ModuleType:
+    return of_site("links")
 
 
 def sections(text: str) -> dict[str, str]:
@@ -114,3 +114,15 @@ def test_links_are_turned(links: ModuleType) -> None:
     )
     back = links.turned("[a](../../README.md) [b](../findings.md)", ROOT / "docs" / "data")
     assert back == "[a](../readme.md) [b](../findings.md)"
+
+
+def test_arguments_of_docstrings_are_listed() -> None:
+    text = (
+        "What it does.\n\nMore: of it.\n\nnew, base: figures of\nboth.  margin: a share, 0.03: 3%."
+        "\nrounds: how many.  Raises UsageError: why.\nReturns nothing.\n\nSee: `x`."
+    )
+    assert of_site("docstrings").listed(text) == (
+        "What it does.\n\nMore: of it.\n\n- `new`, `base`: figures of both.\n"
+        "- `margin`: a share, 0.03: 3%.\n- `rounds`: how many.\n\nRaises UsageError: why.\n\n"
+        "Returns nothing.\n\nSee: `x`."
+    )
