@@ -22,13 +22,18 @@ def _clean() -> Result:
     )
 
 
-def _with(code: str, part: str = "", **values: Any) -> Callable[[], Stamp]:
-    """The stamp on the clean result with other values in it, or in a part of it."""
+def _with(
+    code: str, part: str = "", *, also: Mapping[str, Any] | None = None, **values: Any
+) -> Callable[[], Stamp]:
+    """The stamp on the clean result with other values in it, or in a part of it.
+
+    also: with a part, values of the result itself.
+    """
 
     def made() -> Stamp:
         result = _clean()
         changes = {part: structs.replace(getattr(result, part), **values)} if part else values
-        found = getattr(stamps, code)(structs.replace(result, **changes))
+        found = getattr(stamps, code)(structs.replace(result, **changes, **(also or {})))
         assert isinstance(found, Stamp), f"{code}: the example does not have it"
         return found
 
