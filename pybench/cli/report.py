@@ -137,6 +137,8 @@ def _report(args: argparse.Namespace) -> int:
     sizes = size_tables(groups, metrics)
     document = _document(tables, references, sizes, scales, loaded)
     if args.format in EXPORTS:
+        for failure in (failure for group in tables for failure in group.failures):
+            warn(f"warning: not measured, and so not in it: {failure.text}")
         write_export(figures(tables, loaded.contests), args.format, sys.stdout)
     else:
         write_document(document, args.format, sys.stdout)

@@ -188,6 +188,14 @@ def test_tables_that_it_cannot_hold_are_named(fmt: str, capsys: pytest.CaptureFi
     assert f"--reference is for tables: --format {fmt} has none" in capsys.readouterr().err
 
 
+def test_what_was_not_measured_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """No format of these has a place for it."""
+    assert main(["report", str(SMALL), "--format", "bmf"]) == 0
+    found = capsys.readouterr()
+    assert "warning: not measured, and so not in it: thread at 1k" in found.err
+    assert "thread conns=1000" not in found.out
+
+
 def test_pyperf_says_what_it_holds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(SMALL), "--format", "pyperf", "--table", "jain"]) == 2
     assert "it holds times and sizes" in capsys.readouterr().err
