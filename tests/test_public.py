@@ -27,7 +27,8 @@ NAMES = {
     "pybench.gate": {"Ratio"},
     "pybench.result": {
         "SCHEMA", "ClientUsage", "Disturbance", "Latency", "ListenerShare", "PerConn",
-        "Resident", "Result", "Series", "ServerUsage", "Status", "Stamp", "Turn", "Turns",
+        "Resident", "Result", "Series", "ServerPart", "ServerUsage", "Status", "Stamp", "Turn",
+        "Turns",
     },
     "pybench.spec": {
         "DEFAULT_PORT", "ENGINES", "MAX_CONNS", "OPTIONS", "Campaign", "Cell", "EnvSet",

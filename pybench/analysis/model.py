@@ -396,7 +396,9 @@ def _frozen(value: Any) -> Any:
 
 
 def server_name(address: str) -> str:
-    """`local` for a loopback or empty `host:port`, else the host."""
+    """`local` for a loopback or empty `host:port`, else the host; of several all, once each."""
+    if "," in address:
+        return "+".join(dict.fromkeys(map(server_name, address.split(","))))
     host = address.rpartition(":")[0] if ":" in address else address
     host = host.strip("[]")
     try:

@@ -40,6 +40,8 @@ def check(campaign: Campaign, called: str) -> None:
         raise UsageError(f"{called} is for messages/s, which --rate sets")
     if len(campaign.workers) > 1 or len(campaign.loops) > 1:
         raise UsageError(f"{called} takes one number of --workers and --loops: see `pybench race`")
+    if campaign.more_servers:
+        raise UsageError(f"{called} and several load servers (--server) exclude each other")
     if campaign.timestamps is not None:
         raise UsageError(f"{called} and --timestamps exclude each other")
 

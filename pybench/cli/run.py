@@ -158,11 +158,11 @@ def _measure(
 ) -> int:
     """Run the campaign, show its results, say how it ended."""
     from pybench.driver import campaign
-    from pybench.driver.control import token
+    from pybench.driver.control import tokens
     from pybench.driver.plan import make_plan
     from pybench.driver.progress import make_reporter
 
-    token()  # what cannot be one is said before anything starts
+    tokens(max(1, len(order.campaign.servers)))  # what cannot be one is said before anything starts
     plan = make_plan(order.campaign, order.done)
     with _writer(order, plan, arguments) as writer:
         _announce(plan, arguments)

@@ -27,6 +27,7 @@ from pybench.result import (
     Resident,
     Result,
     Series,
+    ServerPart,
     ServerUsage,
     Status,
 )
@@ -36,10 +37,14 @@ from pybench.units import NS_PER_S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """What the driver knows of the server. connect_s: how long it took to connect all."""
+    """What the driver knows of the server. connect_s: how long it took to connect all.
 
-    address: HostPort
+    address: of several all, commas between.  parts: what each of several did.
+    """
+
+    address: HostPort | str
     connect_s: float
+    parts: tuple[ServerPart, ...] = ()
 
 
 def measured(
@@ -323,6 +328,7 @@ def _server(server: Server, measurement: Measurement) -> ServerUsage:
         timestamps="kernel" if measurement.queue is not None else "",
         busy_poll_us=measurement.busy_poll_us,
         idle_s=measurement.idle_ns / NS_PER_S,
+        parts=server.parts,
     )
 
 

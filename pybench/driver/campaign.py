@@ -100,6 +100,7 @@ def measuring(plan: Plan, interrupts: Interrupts) -> Iterator[Measure]:
                 interrupts=interrupts,
                 env=env,
                 slices=slices,
+                more_servers=plan.campaign.more_servers,
             )
             result = one_round.run(cell, number, context, on_progress)
             if slices and lacks_slices(result.error):

@@ -13,6 +13,7 @@ import os
 import re
 import selectors
 import socket
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -28,6 +29,8 @@ IDLE_S, PROBE_S, PROBES = 5, 5, 2
 NO_PIN = 64 * "0"
 TOKEN_VARIABLE = "PYBENCH_TOKEN"
 TOKEN_MAX = 256
+_MIN_RTT = struct.Struct("148xI")
+"""In struct tcp_info of linux/tcp.h, since Linux 4.6; in microseconds."""
 
 SLICE_MS = 100
 SLICES_MAX = 600  # in a result; a server takes 1000
@@ -469,12 +472,26 @@ def shown(line: bytes) -> str:
 
 def token() -> str:
     """The secret of the load server, empty when there is none. Raises UsageError, without it."""
-    secret = os.environ.get(TOKEN_VARIABLE, "")
-    if len(secret) > TOKEN_MAX or not all("!" <= letter <= "~" for letter in secret):
+    return tokens(1)[0]
+
+
+def tokens(servers: int) -> list[str]:
+    """The secret of each load server: the same for all, or one for each with blanks between.
+
+    Empty ones when there is none. Raises UsageError, without them.
+    """
+    given = os.environ.get(TOKEN_VARIABLE, "")
+    secrets = given.split(" ") if servers > 1 else [given]
+    if any(len(one) > TOKEN_MAX or not all("!" <= c <= "~" for c in one) for one in secrets):
         raise UsageError(
             f"{TOKEN_VARIABLE} is no token: 1 to {TOKEN_MAX} printable ASCII characters, no blanks"
         )
-    return secret
+    if len(secrets) not in (1, servers):
+        raise UsageError(
+            f"{TOKEN_VARIABLE} has {len(secrets)} tokens for {servers} load servers: one for all,"
+            " or one for each with a blank between"
+        )
+    return secrets * servers if len(secrets) == 1 else secrets
 
 
 def _printable(text: str) -> str:
@@ -484,8 +501,9 @@ def _printable(text: str) -> str:
 
 def _without_token(text: str) -> str:
     """What a server says goes into results, and it may repeat what it was sent."""
-    secret = os.environ.get(TOKEN_VARIABLE, "")
-    return text.replace(secret, "***") if secret else text
+    for secret in os.environ.get(TOKEN_VARIABLE, "").split():
+        text = text.replace(secret, "***")
+    return text
 
 
 def slice_ms(window_ns: int) -> int:
@@ -501,6 +519,7 @@ def request_line(
     turns: bool = False,
     seed: int = 0,
     slice_ms: int = 0,
+    secret: str | None = None,
 ) -> bytes:
     """The request for one test of the workers that listen on addr.
 
@@ -513,6 +532,7 @@ def request_line(
     seed: of what the load server draws at random. With that of the round all rows of a round meet
     the same arrivals, and each round others.
     slice_ms: of the window's slices; 0: it is not cut, as that of a turn never is.
+    secret: the load server's; None: the only one there is.
     """
     words: dict[str, object] = {"v": 2, "addr": addr} | _ports(ports)
     for option in OPTIONS.values():
@@ -527,7 +547,7 @@ def request_line(
         words["pin"] = pin
     if slice_ms:
         words["slice_ms"] = slice_ms
-    if secret := token():
+    if secret := token() if secret is None else secret:
         words["token"] = secret
     line = " ".join(f"{key}={value}" for key, value in words.items())
     return f"test {line}\n".encode("ascii", "replace")
@@ -559,7 +579,7 @@ def takes_one_port(error: str) -> bool:
     return "port=" in error and "expected a whole number" in error
 
 
-def unsupported(server: HostPort, bind: str, cell: Cell) -> str | None:
+def unsupported(server: HostPort, bind: str, cell: Cell, secret: str | None = None) -> str | None:
     """Why the server cannot run tests like cell, in its own words; None when it can.
 
     It is asked for one connection to a listener at bind, and left when it has made it; over TLS, to
@@ -572,7 +592,7 @@ def unsupported(server: HostPort, bind: str, cell: Cell) -> str | None:
     try:
         with (
             socket.create_server((bind, 0), family=family) as listener,
-            ControlConnection(server) as control,
+            ControlConnection(server, secret) as control,
             selectors.DefaultSelector() as selector,
         ):
             port = listener.getsockname()[1]
@@ -628,11 +648,13 @@ def _is_own_peer(connection: socket.socket) -> bool:
 class ControlConnection:
     """One connection to a load server, for one test. A context manager; leaving it ends the test.
 
+    secret: the load server's; None: the only one there is.
     Raises ServerError("unreachable") when the connection cannot be made or breaks.
     """
 
-    def __init__(self, server: HostPort) -> None:
+    def __init__(self, server: HostPort, secret: str | None = None) -> None:
         self.server = server
+        self._secret = secret
         self.parser = ReplyParser()
         self._socket = _connect(server)
         self.local = _is_own_peer(self._socket)
@@ -658,6 +680,13 @@ class ControlConnection:
     def connect_s(self) -> float:
         """How long the server took to open all connections, in seconds."""
         return (self.parser.connect_ns or 0) / NS_PER_S
+
+    @property
+    def round_trip_ns(self) -> int:
+        """The shortest round trip of the control connection; 0 where the kernel is silent."""
+        size = _MIN_RTT.size
+        info = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size)
+        return 1000 * int(_MIN_RTT.unpack(info)[0]) if len(info) == size else 0
 
     def on_mark(self, call: Callable[[int], object]) -> None:
         """Have each mark's time told as soon as it is heard, in ns since the window's beginning."""
@@ -694,7 +723,10 @@ class ControlConnection:
         slice_ms: int = 0,
     ) -> None:
         """Ask for a test of the workers at addr and ports; see `request_line`."""
-        line = request_line(addr, ports, *asked, pin=pin, turns=turns, seed=seed, slice_ms=slice_ms)
+        line = request_line(
+            addr, ports, *asked,
+            pin=pin, turns=turns, seed=seed, slice_ms=slice_ms, secret=self._secret,
+        )  # fmt: skip
         self._send(line)
 
     def ready(self) -> None:

@@ -15,12 +15,17 @@ from pybench import backends
 from pybench.analysis import stamps
 from pybench.backends import interpreters
 from pybench.driver import certificate, preflight
-from pybench.driver.control import ControlConnection, local_address_towards, unsupported
+from pybench.driver.control import (
+    ControlConnection,
+    local_address_towards,
+    tokens,
+    unsupported,
+)
 from pybench.driver.loadserver import LoadServer, executable
 from pybench.errors import PreflightError
 from pybench.machine.placement import Placement, place
 from pybench.result import Result
-from pybench.spec import Campaign, Cell, axes, sweep
+from pybench.spec import Campaign, Cell, HostPort, axes, sweep
 from pybench.units import NS_PER_S
 
 LOOPBACK = "127.0.0.1"
@@ -77,7 +82,7 @@ def make_plan(campaign: Campaign, done: Sequence[Result] = ()) -> Plan:
         executable()
         bind = campaign.bind or LOOPBACK
     else:
-        bind = campaign.bind or local_address_towards(campaign.server)
+        bind = campaign.bind or _address_towards(campaign.servers)
     check_transports(campaign)
     _check_server(campaign, bind)
     unavailable, left_out = _sort_out(campaign, bind)
@@ -137,11 +142,13 @@ def check_transports(campaign: Campaign) -> None:
     ServerError when the load server is not there."""
     if "tls" in campaign.transport and (reason := certificate.missing()) is not None:
         raise PreflightError(reason)
-    if "unix" in campaign.transport and campaign.server is not None:
-        with ControlConnection(campaign.server) as control:
+    if "unix" not in campaign.transport:
+        return
+    for server, secret in zip(campaign.servers, tokens(len(campaign.servers)), strict=True):
+        with ControlConnection(server, secret) as control:
             if not control.local:
                 raise PreflightError(
-                    f"a Unix socket is of one machine, and the load server at {campaign.server} is"
+                    f"a Unix socket is of one machine, and the load server at {server} is"
                     " on another: leave out the transport unix, or --server"
                 )
 
@@ -152,15 +159,27 @@ def _check_server(campaign: Campaign, bind: str) -> None:
     if campaign.engine is None and campaign.timestamps is None and not over_tls:
         return
     with ExitStack() as stack:
-        address = campaign.server
-        if address is None:
-            address = stack.enter_context(LoadServer(listen=bind)).address
+        servers = campaign.servers or (stack.enter_context(LoadServer(listen=bind)).address,)
         trial = dataclasses.replace(
             campaign.cells[0], transport="tls" if over_tls else axes.AXES["transport"].usual
         )
-        reason = unsupported(address, bind, trial)
-    if reason is not None:
-        raise PreflightError(f"the load server cannot do this: {reason}")
+        for address, secret in zip(servers, tokens(len(servers)), strict=True):
+            reason = unsupported(address, bind, trial, secret)
+            if reason is not None:
+                named = f" {address}" if len(servers) > 1 else ""
+                raise PreflightError(f"the load server{named} cannot do this: {reason}")
+
+
+def _address_towards(servers: Sequence[HostPort]) -> str:
+    """The address of this machine that all load servers see; one worker listens at one."""
+    seen = {local_address_towards(server): server for server in servers}
+    if len(seen) > 1:
+        which = ", ".join(f"{address} by {server}" for address, server in seen.items())
+        raise PreflightError(
+            f"the load servers see different addresses of this machine ({which}): --bind one that"
+            " all can reach, and have it allowed where it is not the one seen (--allow)"
+        )
+    return next(iter(seen))
 
 
 def _sort_out(campaign: Campaign, bind: str) -> tuple[dict[Cell, str], dict[Cell, str]]:

@@ -17,7 +17,7 @@ from pybench.analysis.stamps import class_of
 from pybench.driver.control import Progress
 from pybench.driver.plan import GUESSED_OVERHEAD_S, asked_s
 from pybench.driver.rowtable import RowTable, cut, where_label
-from pybench.result import Result
+from pybench.result import Result, ServerPart
 from pybench.spec import Cell, axes
 from pybench.spec.cell import USUAL_MSIZE
 
@@ -85,8 +85,20 @@ def outcome(result: Result) -> str:
         f"{result.mps:,.0f} messages/s, latency 50% {short_time(latency.p50)},"
         f" 95% {short_time(latency.p95)}"
     )
+    if result.server is not None and result.server.parts:
+        text += f" ({shares(result.server.parts)})"
     codes = marking(result)
     return text + (f" [{', '.join(codes)}]" if codes else "")
+
+
+def shares(parts: Sequence[ServerPart]) -> str:
+    """What each of several load servers had of the messages, and how far apart they began."""
+    whole = max(1, sum(part.messages for part in parts))
+    text = ", ".join(f"{part.address} {100 * part.messages / whole:.0f}%" for part in parts)
+    starts = [part.start_s for part in parts if part.start_s is not None]
+    if len(starts) < len(parts):
+        return text
+    return f"{text}; began within {short_time(1e9 * max(starts))}"
 
 
 def marking(result: Result) -> list[str]:

@@ -4,8 +4,6 @@ The driver only starts, watches and ends; it is not in the data path. Waiting is
 workers' processes in `workers.py` and `workerprocess.py`, the protocol in `control.py`.
 """
 
-import dataclasses
-import ipaddress
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,10 +16,11 @@ from msgspec import structs
 
 from pybench.driver import assemble
 from pybench.driver import control as control_protocol
-from pybench.driver.control import ControlConnection, Measurement, Progress
+from pybench.driver.control import Measurement, Progress
 from pybench.driver.interrupts import Interrupts
 from pybench.driver.memory import MemoryGauge
 from pybench.driver.meter import Meters
+from pybench.driver.servers import Servers
 from pybench.driver.watch import DeadlineError, Watch
 from pybench.driver.workerprocess import Usage
 from pybench.driver.workers import Workers
@@ -60,7 +59,8 @@ class Timeouts:
 class RoundContext:
     """What all rounds of a campaign have in common.
 
-    server: where the load server listens.  bind: the worker's numeric address.
+    server: where the load server listens.  more_servers: others, among which and that one the
+    connections are dealt out.  bind: the worker's numeric address.
     env: recorded with every result.  slices: whether the load server can cut the window.
     """
 
@@ -71,6 +71,7 @@ class RoundContext:
     env: dict[str, Any]
     slices: bool = True
     timeouts: Timeouts = Timeouts()
+    more_servers: tuple[HostPort, ...] = ()
 
 
 OnProgress = Callable[[Progress], None]
@@ -167,7 +168,7 @@ def _run_once(
             _await_listening(watch, workers, timeouts)
             observer.attach(workers.each[0].pid)  # of several there is no observer: see cli/run.py
             blank = assemble.with_interpreter(blank, workers.python)
-            control = stack.enter_context(ControlConnection(context.server))
+            control = stack.enter_context(Servers((context.server, *context.more_servers)))
             watch.add(control)
             monitor.connecting()
             meters = Meters(worker.pids for worker in workers.each)
@@ -198,10 +199,7 @@ def _run_once(
         older = cell.listeners > 1 and control_protocol.takes_one_port(str(exc))
         hint = ": this load server is older than --workers and --loops" if older else ""
         return assemble.failed(blank, f"{exc}{hint}")
-    address = context.server
-    if control.local and not _is_loopback(address.host):
-        address = dataclasses.replace(address, host="localhost")  # one machine has one name
-    server = assemble.Server(address=address, connect_s=control.connect_s)
+    server = assemble.Server(address=control.name, connect_s=control.connect_s, parts=control.parts)
     used = meters.usages(measurement.window_ns, slice_ms * NS_PER_MS, usages)
     client = assemble.client_usage(usages, used, measurement, placed, cell, memory.resident)
     result = assemble.measured(blank, measurement, client, server=server)
@@ -217,13 +215,6 @@ def _mark(meters: Meters, memory: MemoryGauge, t_ns: int) -> None:
     memory.mark(t_ns)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _await_listening(watch: Watch, workers: Workers, timeouts: Timeouts) -> None:
     """All workers have their ports. Their backend is imported by then."""
     try:
@@ -235,7 +226,7 @@ def _await_listening(watch: Watch, workers: Workers, timeouts: Timeouts) -> None
 def _await_ready(
     watch: Watch,
     workers: Workers,
-    control: ControlConnection,
+    control: Servers,
     cell: Cell,
     timeouts: Timeouts,
 ) -> None:
@@ -245,7 +236,7 @@ def _await_ready(
         watch.until(lambda: control.connected, connect_s)
     except DeadlineError:
         raise ServerError(
-            "timeout", f"load server did not connect all within {connect_s:.0f} s"
+            "timeout", f"{control.behind} did not connect all within {connect_s:.0f} s"
         ) from None
     ready_s = timeouts.for_all(timeouts.ready, cell)
     try:
@@ -256,7 +247,7 @@ def _await_ready(
 
 def _await_result(
     watch: Watch,
-    control: ControlConnection,
+    control: Servers,
     cell: Cell,
     timeouts: Timeouts,
     on_progress: OnProgress,
@@ -274,14 +265,14 @@ def _await_result(
             watch.until(partial(_has_news, control, seen), patience_s)
         except DeadlineError:
             raise ServerError(
-                "timeout", f"load server fell silent: nothing for {patience_s:.0f} s"
+                "timeout", f"{control.behind} fell silent: nothing for {patience_s:.0f} s"
             ) from None
         if control.progress is not None and control.progress is not seen:
             on_progress(control.progress)
     return control.measurement
 
 
-def _has_news(control: ControlConnection, seen: Progress | None) -> bool:
+def _has_news(control: Servers, seen: Progress | None) -> bool:
     return control.measurement is not None or control.progress is not seen
 
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from pybench.driver.control import ControlConnection
 from pybench.driver.interrupts import Interrupts
 from pybench.errors import ServerError
 
@@ -35,6 +34,18 @@ class Watched(Protocol):
     @property
     def silent(self) -> bool: ...
     def receive(self) -> None: ...
+
+
+class Talking(Protocol):
+    """A load server, or several: `ControlConnection` is, and `Servers`.
+
+    fileno: readable when `receive` has something to take.  measurement: None until it is whole.
+    """
+
+    def fileno(self) -> int: ...
+    def receive(self) -> None: ...
+    @property
+    def measurement(self) -> object: ...
 
 
 class Watch:
@@ -62,7 +73,7 @@ class Watch:
         for fd, hear in ((worker.exit_fd, self._on_exit), (worker.events_fd, self._on_words)):
             self._selector.register(fd, selectors.EVENT_READ, partial(hear, worker))
 
-    def add(self, control: ControlConnection) -> None:
+    def add(self, control: Talking) -> None:
         """Hear the load server too, from now on."""
 
         def receive() -> None:

@@ -67,6 +67,7 @@ def _explained(
                 placement=placement,
                 interrupts=interrupts,
                 env=env,
+                more_servers=plan.campaign.more_servers,
                 slices=False,  # what is observed is no measurement
             )
             found = means.explain_cell(cell, context, folder)

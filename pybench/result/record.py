@@ -23,6 +23,7 @@ __all__ = [
     "Resident",
     "Result",
     "Series",
+    "ServerPart",
     "ServerUsage",
     "Stamp",
     "Status",
@@ -152,10 +153,41 @@ class ClientUsage(Struct, frozen=True, kw_only=True, gc=False):
         return max(counts) * len(counts) / sum(counts) if sum(counts) else 1.0
 
 
-class ServerUsage(Struct, frozen=True, kw_only=True, gc=False):
-    """The load server and what it used inside the window."""
+class ServerPart(Struct, frozen=True, kw_only=True, gc=False):
+    """What one of several load servers did: its share of the round."""
 
     address: Annotated[str, key("`host:port` of its control connection")]
+    conns: Annotated[Positive, key("connections that were dealt to it")]
+    messages: Annotated[Count, key("echoes that arrived in its window", unit="messages")]
+    lost: Annotated[Count, key("connections of its share that ended early")]
+    engine: Annotated[str, key("`epoll`, `uring` or `null`")]
+    threads: Annotated[Count, key("ping threads")]
+    user_s: Annotated[Number, key("CPU time of its ping threads in user mode", unit="s")]
+    sys_s: Annotated[Number, key("CPU time of its ping threads in the kernel", unit="s")]
+    idle_s: Annotated[
+        Number, key("of their CPU time, what they spent looking in vain", unit="s")
+    ] = 0.0
+    connect_s: Annotated[Number, key("how long it took to connect its share", unit="s")]
+    start_s: Annotated[
+        Number | None,
+        key(
+            "when its window began, after that of the first to begin; as it was heard, less half of"
+            " `round_trip_s`; null: it did not say",
+            unit="s",
+        ),
+    ] = None
+    round_trip_s: Annotated[
+        Number, key("shortest round trip on its control connection", unit="s")
+    ] = 0.0
+    version: Annotated[str, key("of pybench-server")] = ""
+
+
+class ServerUsage(Struct, frozen=True, kw_only=True):
+    """The load server and what it used inside the window; of several, all together."""
+
+    address: Annotated[
+        str, key("`host:port` of its control connection; of several all, commas between")
+    ]
     engine: Annotated[str, key("`epoll`, `uring` or `null`")]
     threads: Annotated[Count, key("ping threads")]
     user_s: Annotated[Number, key("CPU time of its ping threads in user mode", unit="s")]
@@ -178,6 +210,10 @@ class ServerUsage(Struct, frozen=True, kw_only=True, gc=False):
     idle_s: Annotated[
         Number, key("of their CPU time, what they spent looking in vain", unit="s")
     ] = 0.0
+    parts: Annotated[
+        tuple[ServerPart, ...],
+        key("what each of several load servers did, as asked for; empty for one", since="0.2.0"),
+    ] = ()
 
     @property
     def busy_s(self) -> float:

@@ -14,7 +14,7 @@ from pybench import backends
 from pybench.backends import Row
 from pybench.backends.interpreters import Interpreter
 from pybench.errors import ResultFormatError, UsageError
-from pybench.spec import axes
+from pybench.spec import axes, parse
 from pybench.spec.address import HostPort
 from pybench.spec.cell import Cell
 from pybench.spec.options import (
@@ -37,13 +37,20 @@ class Campaign(CampaignOptions):
     a message and every point of the other axes (`axes.py`), R times.
 
     What it is asked with is in `options.py`. all_rows: all rows were asked for.  rate_auto: sweep
-    the rate instead of measuring given ones.
+    the rate instead of measuring given ones.  more_servers: load servers beside `server`, among
+    which the connections of each cell are dealt out.
     id: ties the sections of one results file that belong together.
     """
 
     id: str
     all_rows: bool = False
     rate_auto: bool = False
+    more_servers: tuple[HostPort, ...] = ()
+
+    @property
+    def servers(self) -> tuple[HostPort, ...]:
+        """The running load servers to use; none for an embedded one."""
+        return () if self.server is None else (self.server, *self.more_servers)
 
     @property
     def func(self) -> tuple[str, ...]:
@@ -119,7 +126,7 @@ class Campaign(CampaignOptions):
                 del record[name]
         record["runtime_s"] = self.runtime_ns / NS_PER_S
         record["warmup_s"] = self.warmup_ns / NS_PER_S
-        record["server"] = None if self.server is None else str(self.server)
+        record["server"] = ",".join(map(str, self.servers)) or None
         record["pythons"] = tuple(
             InterpreterRecord(**dataclasses.asdict(one)) for one in self.pythons
         )
@@ -144,8 +151,11 @@ class Campaign(CampaignOptions):
                 value = found[key]
                 found[key] = (value,) if isinstance(value, int) else value and tuple(value)
             found["pythons"] = tuple(Interpreter(**one) for one in found["pythons"])
+            more_servers: tuple[HostPort, ...] = ()
             if found["server"] is not None:
-                found["server"] = _named("campaign.server", HostPort.parse, found["server"])
+                found["server"], more_servers = _named(
+                    "campaign.server", parse.servers, found["server"]
+                )
             found["func"] = tuple(
                 _named("campaign.func", backends.find, func) for func in found["func"]
             )
@@ -156,7 +166,11 @@ class Campaign(CampaignOptions):
                 if option.key in found or option.key in own
             }
             return cls(
-                id=found["id"], all_rows=found["all_rows"], rate_auto=found["rate_auto"], **values
+                id=found["id"],
+                all_rows=found["all_rows"],
+                rate_auto=found["rate_auto"],
+                more_servers=more_servers,
+                **values,
             )
         except KeyError as exc:
             raise ResultFormatError(f"campaign.{exc.args[0]}: missing") from None
@@ -212,6 +226,16 @@ def _check_together(campaign: Campaign, names: Callable[[str], str]) -> None:
             f"{names('server_cpus')} pins the embedded load server; with {names('server')}"
             " start that server with --cpus"
         )
+    count = len(campaign.servers)
+    for name, least in (
+        ("conns", min(campaign.conns)),
+        ("rate", min(campaign.rate, default=count)),
+    ):
+        if least < count:
+            raise UsageError(
+                f"{names(name)} {least} cannot be dealt out among the {count} load servers of"
+                f" {names('server')}: each needs one at least"
+            )
 
 
 def _check_load(campaign: Campaign, names: Callable[[str], str]) -> None:

@@ -245,8 +245,10 @@ class CampaignOptions(RoundOptions):
         default="false", flag=True,
     )  # fmt: skip
     server: HostPort | None = _option(  # noqa: RUF009 - it makes a field
-        "server", HostPort.parse, "HOST:PORT", "use a running load server", group="where"
-    )
+        "server", parse.servers, "HOST:PORT,...",
+        "use a running load server; connections are dealt out among several",
+        unset=(None, ()), also="more_servers", group="where",
+    )  # fmt: skip
     bind: str | None = _option(
         "bind", parse.bind_address, "ADDR", "address of the measured side", group="where"
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pybench import backends
 from pybench.backends import Row
 from pybench.errors import UsageError
+from pybench.spec.address import HostPort
 from pybench.units import (
     NS_PER_MS,
     NS_PER_S,
@@ -204,6 +205,15 @@ def busy_poll(text: str) -> int | None:
     if value % NS_PER_US:
         raise UsageError(f"{text} is not a whole number of microseconds")
     return value // NS_PER_US
+
+
+def servers(text: str) -> tuple[HostPort, tuple[HostPort, ...]]:
+    """`HOST:PORT`, or several with commas between; returns the first, and the others."""
+    first, *others = map(HostPort.parse, split_list(text))
+    for place, one in enumerate(others, 1):
+        if one in (first, *others[: place - 1]):
+            raise UsageError(f"{one} comes twice: a load server does one test at a time")
+    return first, tuple(others)
 
 
 def bind_address(text: str) -> str:

@@ -307,6 +307,8 @@ def _check(race: Race, names: Callable[[str], str]) -> None:
     """What is each right but not together."""
     if len(race.contenders) < 2:
         raise UsageError("a race needs two contenders or more: a row, or one row twice")
+    if race.campaign.more_servers:
+        raise UsageError(f"{names('server')}: a race has one load server, whose turns it takes")
     if race.campaign.rate_auto or len(race.campaign.rate) > 1:
         raise UsageError(f"{names('rate')}: a race has one rate: contenders differ, not rates")
     if race.metric == "due99" and not race.campaign.open_loop:

@@ -30,6 +30,30 @@ def _ip(*words: str) -> None:
 
 
 @contextlib.contextmanager
+def star(count: int) -> Iterator[list[Namespace]]:
+    """So many fresh namespaces, each joined to the first, which has one address for all of them.
+
+    Gone on leaving; skips as `namespaces` does.
+    """
+    with namespaces(1) as (hub,), contextlib.ExitStack() as stack:
+        spokes = [stack.enter_context(namespaces(1))[0] for _ in range(count - 1)]
+        made = [hub]
+        for i, spoke in enumerate(spokes, 2):
+            far = Namespace(spoke.name, f"10.202.77.{i}")
+            _ip("link", "add", f"hub{i}", "netns", hub.name, "type", "veth",
+                "peer", "name", "veth0", "netns", spoke.name)  # fmt: skip
+            for side, device, address, to in (
+                (hub, f"hub{i}", hub.address, far.address),
+                (spoke, "veth0", far.address, hub.address),
+            ):
+                _ip("-n", side.name, "addr", "add", f"{address}/32", "dev", device)
+                _ip("-n", side.name, "link", "set", device, "up")
+                _ip("-n", side.name, "route", "add", to, "dev", device, "src", address)
+            made.append(far)
+        yield made
+
+
+@contextlib.contextmanager
 def namespaces(count: int) -> Iterator[list[Namespace]]:
     """One or two fresh namespaces, joined by a veth pair when there are two; gone on leaving.
 
