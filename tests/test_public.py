@@ -26,7 +26,7 @@ NAMES = {
     "pybench.testing": {"BackendFault", "check_backend"},
     "pybench.gate": {"Ratio"},
     "pybench.result": {
-        "SCHEMA", "ClientUsage", "Disturbance", "Latency", "ListenerShare", "PerConn",
+        "SCHEMA", "ClientUsage", "Disturbance", "Latency", "ListenerShare", "Machine", "PerConn",
         "Resident", "Result", "Series", "ServerPart", "ServerUsage", "Status", "Stamp", "Turn",
         "Turns",
     },

@@ -1,6 +1,7 @@
 """`pybench`, or `pybench run`: measure a campaign, show its results, say how it ended."""
 
 import argparse
+import dataclasses
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -118,7 +119,7 @@ def _read_order(options: dict[str, Any]) -> _Order:
 
     given = {key: value for key, value in options.items() if key in OPTIONS}
     if "resume" in options:
-        extra = sorted(key for key in options if key not in ("resume", "format"))
+        extra = sorted(key for key in options if key not in ("resume", "format", "cluster"))
         if extra:
             raise UsageError(
                 f"--resume takes everything from its file: without {_option(extra[0])}"
@@ -126,6 +127,9 @@ def _read_order(options: dict[str, Any]) -> _Order:
         path = Path(options["resume"])
         errors: list[ResultFormatError] = []
         resumed, done = campaign.load_unfinished(path, errors.append)
+        if "cluster" in options:  # its scheduler may be elsewhere today
+            scheduler = OPTIONS["cluster"].value(options, "--cluster")
+            resumed = dataclasses.replace(resumed, cluster=scheduler)
         return _Order(resumed, tuple(done), path, resumed=True, status=complain(errors))
     from_file: dict[str, Any] = {}
     file = options.get("campaign")
@@ -142,6 +146,13 @@ def _read_order(options: dict[str, Any]) -> _Order:
     races_ns = RACES.value(from_file | options, names(RACES.name))
     if races_ns is not None:
         families.check(asked, names(RACES.name))
+    if asked.cluster is not None:
+        for key in (RACES.name, "explain"):
+            if key in options or (key == RACES.name and races_ns is not None):
+                raise UsageError(
+                    f"{names(key)} and {names('cluster')} exclude each other: a cluster measures"
+                    " rounds"
+                )
     return _Order(asked, output=output, races_ns=races_ns)
 
 
@@ -162,6 +173,8 @@ def _measure(
     from pybench.driver.plan import make_plan
     from pybench.driver.progress import make_reporter
 
+    if order.campaign.cluster is not None:
+        return _measure_on_cluster(order, fmt, arguments)
     tokens(max(1, len(order.campaign.servers)))  # what cannot be one is said before anything starts
     plan = make_plan(order.campaign, order.done)
     with _writer(order, plan, arguments) as writer:
@@ -185,6 +198,29 @@ def _measure(
     return max(order.status, _status(outcome.results, order.campaign), of_races)
 
 
+def _measure_on_cluster(order: _Order, fmt: Format, arguments: Sequence[str]) -> int:
+    """As `_measure`, on the machines of a cluster, which check by themselves what they can do."""
+    from pybench.cluster import campaign as on_cluster
+    from pybench.cluster.pool import DaskPool
+    from pybench.driver import campaign
+    from pybench.driver.plan import plan_elsewhere
+    from pybench.driver.progress import PlainReporter
+
+    plan = plan_elsewhere(order.campaign, order.done)
+    reporter = PlainReporter(len(plan.tasks), plan.campaign.rounds, sys.stderr)
+    outcome = campaign.Outcome(plan.done, None)
+    if plan.tasks:
+        assert plan.campaign.cluster is not None
+        with DaskPool(plan.campaign.cluster) as pool, _writer(order, plan, arguments) as writer:
+            _announce(plan, arguments, machines=len(pool.workers()))
+            outcome = on_cluster.run(plan, pool, reporter, writer, warn)
+    _show(outcome.results, (), fmt)
+    if outcome.interrupted is not None:
+        warn(_how_to_go_on(outcome, plan, order.output))
+        return INTERRUPTED
+    return max(order.status, _status(outcome.results, order.campaign))
+
+
 @contextmanager
 def _writer(
     order: _Order, plan: "Plan", arguments: Sequence[str]
@@ -202,8 +238,8 @@ def _writer(
         yield writer
 
 
-def _announce(plan: "Plan", given: Sequence[str]) -> None:
-    """What is to come, before it does. given: the command line."""
+def _announce(plan: "Plan", given: Sequence[str], machines: int = 0) -> None:
+    """What is to come, before it does. given: the command line.  machines: Dask workers, if any."""
     from pybench.driver.progress import short_span
 
     for warning in plan.warnings:
@@ -211,7 +247,10 @@ def _announce(plan: "Plan", given: Sequence[str]) -> None:
     about = "about " if plan.campaign.rate_auto else ""
     count = len(plan.expected)
     rounds = f"{about}{count} round{'' if count == 1 else 's'}"
-    span = short_span(plan.expected_s)
+    span = short_span(plan.expected_s / max(1, machines))
+    if plan.campaign.cluster is not None:
+        plural = "" if machines == 1 else "s"
+        rounds += f" on {machines} worker{plural} of {plan.campaign.cluster}"
     understood = f"{_understood(given)}; " if _understood(given) else ""
     warn(f"{understood}{rounds} to measure, about {span} (seed {plan.campaign.seed})")
 

@@ -4,6 +4,7 @@
 is to be done is in `plan.py`; one round is `round.py`.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pybench.driver import round as one_round
 from pybench.driver.control import lacks_slices
 from pybench.driver.interrupts import InterruptError, Interrupts
 from pybench.driver.loadserver import ServerKeeper
-from pybench.driver.plan import Completed, Plan, Task
+from pybench.driver.plan import Completed, Plan, Task, make_plan
 from pybench.driver.progress import Reporter
 from pybench.driver.round import OnProgress, RoundContext
 from pybench.errors import ResultFormatError, UsageError
@@ -110,6 +111,23 @@ def measuring(plan: Plan, interrupts: Interrupts) -> Iterator[Measure]:
             return result if died is None else assemble.failed(result, died)
 
         yield measure
+
+
+def run_alone(campaign: Campaign, cell: Cell, number: int, interrupts: Interrupts) -> Result:
+    """One round of one cell of a campaign, which is checked against this machine first.
+
+    number: of the round, from 1.  Raises UsageError, PreflightError among them, ServerError when
+    there is no load server, and InterruptError.
+    """
+    only = dataclasses.replace(
+        campaign, rows=(cell.row,), conns=(cell.conns,), msize=(cell.msize,),
+        rate=(cell.rate,) if cell.rate else (),
+    )  # fmt: skip
+    plan = make_plan(only)
+    env = environment_of(plan.placement)
+    with measuring(plan, interrupts) as measure:
+        result = _run_cell(cell, Task(number, cell), plan, env, measure, lambda progress: None)
+    return structs.replace(result, campaign_id=campaign.id)
 
 
 def environment_of(placement: Placement) -> dict[str, Any]:

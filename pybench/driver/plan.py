@@ -29,6 +29,7 @@ from pybench.spec import Campaign, Cell, HostPort, axes, sweep
 from pybench.units import NS_PER_S
 
 LOOPBACK = "127.0.0.1"
+NOWHERE = Placement(worker_cpu=None, server_cpus=None, server_threads=None, shared_cpus=())
 GUESSED_OVERHEAD_S = 0.5  # start, connect and end of a round, until some have been seen
 
 
@@ -107,6 +108,29 @@ def make_plan(campaign: Campaign, done: Sequence[Result] = ()) -> Plan:
             *(f"{cell} is left out: {reason}" for cell, reason in left_out.items()),
             *preflight.notes(campaign, placement),
         ),
+    )
+
+
+def plan_elsewhere(campaign: Campaign, done: Sequence[Result] = ()) -> Plan:
+    """What is left to do where other machines do it; each of them checks by itself.
+
+    done: as of `make_plan`. What one machine could not measure another may.
+    """
+    kept = [result for result in done if result.ok]
+    completed = Completed(kept)
+    order = tasks_in_order(campaign, campaign.cells)
+    tasks = tuple(task for task in order if completed.next_cell(task) is not None)
+    return Plan(
+        campaign=campaign,
+        done=tuple(kept),
+        tasks=tasks,
+        placement=NOWHERE,
+        bind=LOOPBACK,
+        unavailable={},
+        left_out={},
+        expected=tuple(task.cell for task in tasks),
+        expected_s=sum(asked_s(task.cell) + GUESSED_OVERHEAD_S for task in tasks),
+        warnings=(),
     )
 
 

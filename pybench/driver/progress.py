@@ -132,6 +132,8 @@ def cell_name(of: Cell | Result, number: int, rounds: int) -> str:
     asked = f", {words}" if (words := axes.words(of)) else ""
     asked += f", {rate:,}/s asked for" if rate else ""
     suffix = f" (round {number}/{rounds})" if rounds > 1 else ""
+    if isinstance(of, Result) and of.machine is not None:
+        suffix += f" on {of.machine.name}"
     return f"{func}, {conns} connection{'s' if conns > 1 else ''}{size}{asked}{suffix}"
 
 

@@ -60,6 +60,10 @@ class CampaignRecord(Struct, frozen=True, kw_only=True):
     bind: Annotated[
         str | UnsetType | None, key("address of the worker; null: that of the control connection")
     ] = UNSET
+    cluster: Annotated[
+        str | None,
+        key("scheduler of the Dask cluster it ran on; null: on one machine", since="0.2.0"),
+    ] = None
     server_threads: Annotated[
         Positive | UnsetType | None, key("ping threads; null: left to the load server")
     ] = UNSET

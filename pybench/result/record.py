@@ -19,6 +19,7 @@ __all__ = [
     "Disturbance",
     "Latency",
     "ListenerShare",
+    "Machine",
     "PerConn",
     "Resident",
     "Result",
@@ -221,6 +222,16 @@ class ServerUsage(Struct, frozen=True, kw_only=True):
         return max(0.0, self.user_s + self.sys_s - self.idle_s)
 
 
+class Machine(Struct, frozen=True, kw_only=True, gc=False):
+    """The machine that measured a round, one of those of a cluster."""
+
+    id: Annotated[str, key("the same for the same machine; made of its machine-id(5)")]
+    name: Annotated[str, key("its name: PYBENCH_MACHINE, else that of the host")]
+    kind: Annotated[
+        str, key("processor, CPUs, kernel: figures of different kinds stand in no table together")
+    ]
+
+
 class Series(Struct, frozen=True, kw_only=True):
     """The window in slices, in order: one entry a slice. The last slice may be shorter."""
 
@@ -420,6 +431,9 @@ class Result(Struct, frozen=True, kw_only=True):
         key(
             "of a race; the figures are of all its turns together. null: one window", since="0.2.0"
         ),
+    ] = None
+    machine: Annotated[
+        Machine | None, key("of a cluster's; null: the driver's own", since="0.2.0")
     ] = None
     campaign_id: Annotated[
         str,

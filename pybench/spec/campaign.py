@@ -226,6 +226,18 @@ def _check_together(campaign: Campaign, names: Callable[[str], str]) -> None:
             f"{names('server_cpus')} pins the embedded load server; with {names('server')}"
             " start that server with --cpus"
         )
+    if campaign.cluster is not None:
+        for key in ("server", "bind"):
+            if getattr(campaign, key) is not None:
+                raise UsageError(
+                    f"{names(key)} and {names('cluster')} exclude each other: each machine has a"
+                    " load server of its own, on loopback"
+                )
+        if campaign.rate_auto:
+            raise UsageError(
+                f"{names('rate')} auto and {names('cluster')} exclude each other: a step of a sweep"
+                " depends on the one before, on the same machine; give rates"
+            )
     count = len(campaign.servers)
     for name, least in (
         ("conns", min(campaign.conns)),

@@ -249,6 +249,10 @@ class CampaignOptions(RoundOptions):
         "use a running load server; connections are dealt out among several",
         unset=(None, ()), also="more_servers", group="where",
     )  # fmt: skip
+    cluster: str | None = _option(
+        "cluster", parse.scheduler, "tcp://HOST:PORT",
+        "measure on the machines of a Dask cluster, by its scheduler", group="where",
+    )  # fmt: skip
     bind: str | None = _option(
         "bind", parse.bind_address, "ADDR", "address of the measured side", group="where"
     )

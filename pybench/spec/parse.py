@@ -216,6 +216,16 @@ def servers(text: str) -> tuple[HostPort, tuple[HostPort, ...]]:
     return first, tuple(others)
 
 
+_SCHEDULER = re.compile(r"(tcp|tls|ws|wss)://[^\s/]+:\d{1,5}")
+
+
+def scheduler(text: str) -> str:
+    """The address of a Dask scheduler, as Dask writes it."""
+    if not _SCHEDULER.fullmatch(text):
+        raise UsageError(f"{text!r} is no scheduler of Dask: write tcp://HOST:8786")
+    return text
+
+
 def bind_address(text: str) -> str:
     """A numeric address of this machine; the load server is told to connect to it."""
     try:

@@ -18,7 +18,7 @@ GIVEN = {
     "arrivals": "poisson", "transport": "tcp", "inflight": "1", "idle": "0,10k",
     "workers": "1,2", "loops": "2",
 }  # fmt: skip
-LEFT_OUT = {"think", "server_cpus", "python"}  # exclude others, or start an interpreter
+LEFT_OUT = {"think", "server_cpus", "python", "cluster"}  # exclude others, or start an interpreter
 
 
 def test_every_option_is_tried_here() -> None:
