@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
 
+from pybench.analysis.machines import combined
 from pybench.analysis.model import OPTION_WORDS, CellRounds, Group, Round, Setting
 from pybench.analysis.ratio import Estimate, paired_ratio, unpaired_ratio
 from pybench.analysis.stats import Summary, summarize
@@ -115,8 +116,10 @@ def compare_cells(
     if reason:
         return found(refused=reason)
     before, after, basis = _samples(base, new, metric.quantity)
-    ratio = paired_ratio if basis == "rounds" else unpaired_ratio
-    estimate = ratio(after, before)
+    if basis == "rounds":
+        estimate = _paired_ratio(_pairs(base, new, metric.quantity))
+    else:
+        estimate = unpaired_ratio(after, before)
     if noise is not None:
         estimate = estimate.widened(noise)
     stamped = [side_stamps_of(cell) for cell in (base, new)]
@@ -167,7 +170,7 @@ def _samples(
     """The figures of both sides to compare, and what one figure is of."""
     pairs = _pairs(base, new, quantity)
     if len(pairs) >= 2:
-        return [a for a, _ in pairs], [b for _, b in pairs], "rounds"
+        return [a for _, a, _ in pairs], [b for _, _, b in pairs], "rounds"
     before, after = _of_campaigns(base, quantity), _of_campaigns(new, quantity)
     if min(len(before), len(after)) >= SESSIONS:
         return before, after, "campaigns"
@@ -180,8 +183,7 @@ def ratio_of_cells(
     """NEW / BASE of positive values, and the ratio of each round where they are paired."""
     pairs = _pairs(base, new, quantity)
     if len(pairs) >= 2:
-        before, after = [a for a, _ in pairs], [b for _, b in pairs]
-        return paired_ratio(after, before), [b / a for a, b in pairs]
+        return _paired_ratio(pairs), [b / a for _, a, b in pairs]
     return unpaired_ratio(new.values(quantity), base.values(quantity)), []
 
 
@@ -194,14 +196,29 @@ def _of_campaigns(cell: CellRounds, quantity: str) -> list[float]:
     return [statistics.geometric_mean(values) for values in apart.values()]
 
 
-def _pairs(base: CellRounds, new: CellRounds, quantity: str) -> list[tuple[float, float]]:
-    """Figures of the same round of the same campaign; only campaigns that have an id."""
+def _pairs(base: CellRounds, new: CellRounds, quantity: str) -> list[tuple[str, float, float]]:
+    """Machine and figures of the same round of the same campaign on it; only campaigns that have an
+    id."""
     figures = {_place(r): r.values[quantity] for r in base.good if r.campaign}
-    return [(figures[_place(r)], r.values[quantity]) for r in new.good if _place(r) in figures]
+    return [
+        (r.machine, figures[_place(r)], r.values[quantity])
+        for r in new.good
+        if _place(r) in figures
+    ]
 
 
-def _place(one: Round) -> tuple[str, int]:
-    return one.campaign, one.number
+def _place(one: Round) -> tuple[str, int, str]:
+    return one.campaign, one.number, one.machine
+
+
+def _paired_ratio(pairs: Sequence[tuple[str, float, float]]) -> Estimate:
+    """NEW / BASE of pairs; each machine's own ratio, where several have some."""
+    apart: dict[str, list[tuple[float, float]]] = {}
+    for machine, before, after in pairs:
+        apart.setdefault(machine, []).append((before, after))
+    return combined(
+        [paired_ratio([b for _, b in found], [a for a, _ in found]) for found in apart.values()]
+    )
 
 
 def _refusal(base: CellRounds, new: CellRounds, metric: Metric) -> str:

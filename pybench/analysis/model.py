@@ -86,7 +86,8 @@ class Round:
     values: quantity -> number, only what was measured; names as in `metrics.py`.
     at_least: the quantities whose number is a lower bound.
     histogram: as in `Result`; empty for the rounds of 2016.  source: `pybench` or `2016`.
-    started_at, series, window_s: as in `Result`.
+    started_at, series, window_s: as in `Result`.  machine: name and id of that of a cluster, empty
+    for the driver's own.
     """
 
     func: str
@@ -109,6 +110,7 @@ class Round:
     started_at: str = ""
     series: Series | None = None
     window_s: float = 0.0
+    machine: str = ""
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -451,7 +453,7 @@ def _round_of_result(
     result: Result, campaign: str, usual: _Server, env: Mapping[str, Any]
 ) -> Round:
     server = _server_of(result.server) if result.server else usual
-    env, python = result.env or env, result.python
+    env, python, of = result.env or env, result.python, result.machine
     # Version 0.1 called it ok, whatever it had lost.
     broken = stamps.too_many_lost(result) if result.ok else None
     if "version" in python:  # what the driver runs under is of no account
@@ -470,7 +472,7 @@ def _round_of_result(
             warmup_s=result.warmup_s,
             engine=server.engine,
             threads=server.threads,
-            machine=printable(machine_name(env)),
+            machine=printable(machine_name(env) if of is None else of.kind),
             timestamps=server.timestamps,
             busy_poll_us=server.busy_poll_us,
             options=tuple(sorted((key, _frozen(value)) for key, value in result.options.items())),
@@ -492,6 +494,7 @@ def _round_of_result(
         started_at=result.started_at,
         series=result.series,
         window_s=result.window_s,
+        machine="" if of is None else printable(f"{of.name} ({of.id[:4]})"),
     )
 
 

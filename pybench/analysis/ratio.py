@@ -36,7 +36,8 @@ class Estimate:
     low, high: interval of that confidence; 0 and inf where that end is open.  rounds: of the side
     that has fewer.  paired: by round.  error: standard error of log(value).  df: of Student's t; 0
     for a single round, which has no interval.  slack: what the interval was widened by at both
-    ends, on the log scale, for what the rounds cannot see.
+    ends, on the log scale, for what the rounds cannot see.  level: what there are so many of, and
+    would be more of: `round`, or `machine`.
     """
 
     value: float
@@ -48,6 +49,7 @@ class Estimate:
     df: int
     confidence: float = CONFIDENCE
     slack: float = 0.0
+    level: str = "round"
 
     @property
     def log(self) -> float:
@@ -121,7 +123,7 @@ def estimate_of_logs(
     """From one log(NEW / BASE) a round, at least one."""
     rounds = len(logs)
     error = statistics.stdev(logs) / math.sqrt(rounds) if rounds > 1 else 0.0
-    return _estimate(statistics.fmean(logs), error, rounds - 1, rounds, paired, confidence)
+    return estimate_from(statistics.fmean(logs), error, rounds - 1, rounds, paired, confidence)
 
 
 def paired_ratio(
@@ -140,16 +142,17 @@ def unpaired_ratio(
     centre = statistics.fmean(logs_new) - statistics.fmean(logs_base)
     rounds = min(len(new), len(base))
     if rounds < 2:
-        return _estimate(centre, 0.0, 0, rounds, False, confidence)
+        return estimate_from(centre, 0.0, 0, rounds, False, confidence)
     part_new = statistics.variance(logs_new) / len(new)
     part_base = statistics.variance(logs_base) / len(base)
     df = _welch_df(part_new, len(new), part_base, len(base))
-    return _estimate(centre, math.sqrt(part_new + part_base), df, rounds, False, confidence)
+    return estimate_from(centre, math.sqrt(part_new + part_base), df, rounds, False, confidence)
 
 
-def _estimate(
+def estimate_from(
     centre: float, error: float, df: int, rounds: int, paired: bool, confidence: float
 ) -> Estimate:
+    """From the logarithm of the ratio, its standard error, and the degrees of freedom of that."""
     low, high = _interval(centre, error, df, confidence)
     return Estimate(
         value=math.exp(centre),

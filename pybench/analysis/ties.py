@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from itertools import combinations
 
 from pybench.analysis.compare import side_stamps_of
+from pybench.analysis.machines import estimate_over_machines
 from pybench.analysis.model import CellRounds, Group
-from pybench.analysis.ratio import Estimate, estimate_of_logs
+from pybench.analysis.ratio import Estimate
 from pybench.analysis.stamps import class_of
 from pybench.analysis.verdict import MPS, Metric, surely_different, tie_groups
 
-Logs = Mapping[tuple[str, int], float]
-"""(campaign, round) -> logarithm of the figure."""
+Logs = Mapping[tuple[str, int, str], float]
+"""(campaign, round, machine) -> logarithm of the figure."""
 
 
 def column_ties(group: Group, column: int, metric: Metric = MPS) -> dict[str, tuple[int, ...]]:
@@ -51,9 +52,9 @@ def column_ties(group: Group, column: int, metric: Metric = MPS) -> dict[str, tu
     return tie_groups(names, lambda one, other: (one, other) in differing)
 
 
-def _logs(cell: CellRounds, quantity: str) -> dict[tuple[str, int], float]:
+def _logs(cell: CellRounds, quantity: str) -> dict[tuple[str, int, str], float]:
     return {
-        (r.campaign, r.number): math.log(r.values[quantity])
+        (r.campaign, r.number, r.machine): math.log(r.values[quantity])
         for r in cell.good
         if r.campaign and r.values.get(quantity, 0) > 0
     }
@@ -61,5 +62,8 @@ def _logs(cell: CellRounds, quantity: str) -> dict[tuple[str, int], float]:
 
 def _estimate(one: Logs, other: Logs) -> Estimate | None:
     """ONE / OTHER from the rounds that both have, at least two."""
-    shared = [one[place] - other[place] for place in one if place in other]
-    return estimate_of_logs(shared) if len(shared) > 1 else None
+    shared = [place for place in one if place in other]
+    logs: dict[str, list[float]] = {}
+    for place in shared:
+        logs.setdefault(place[2], []).append(one[place] - other[place])
+    return estimate_over_machines(logs) if len(shared) > 1 else None

@@ -539,10 +539,11 @@ def words(verdict: Verdict, new: str, base: str, *, metric: Metric = MPS, where:
     )
 
 
-def remedy_words(verdict: Verdict | Judgement, what: str = "round") -> str:
+def remedy_words(verdict: Verdict | Judgement, what: str = "") -> str:
     """What would decide, as `about 12 more rounds would decide`; empty where nothing is known."""
     if verdict.more_rounds is None:
         return ""
+    what = what or verdict.estimate.level
     plural = "" if verdict.more_rounds == 1 else "s"
     return f"about {verdict.more_rounds} more {what}{plural} would decide"
 

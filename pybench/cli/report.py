@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from pybench.analysis.load import Loaded, load_files
+from pybench.analysis.machines import MachineRatios, by_machine
 from pybench.analysis.model import Group
 from pybench.analysis.scaling import Scale, scales_of
 from pybench.cli.common import Format, Parser, complain, warn
@@ -135,7 +136,8 @@ def _report(args: argparse.Namespace) -> int:
     ]
     written = _write_files(args, loaded, groups, references, wanted)
     sizes = size_tables(groups, metrics)
-    document = _document(tables, references, sizes, scales, loaded)
+    machines = by_machine(groups, relative_to)
+    document = _document(tables, references, sizes, scales, machines, loaded)
     if args.format in EXPORTS:
         for failure in (failure for group in tables for failure in group.failures):
             warn(f"warning: not measured, and so not in it: {failure.text}")
@@ -169,12 +171,13 @@ def _document(
     references: Sequence[Reference | None],
     sizes: Sequence[SizeTables],
     scales: Sequence[Scale],
+    machines: Sequence[MachineRatios],
     loaded: Loaded,
 ) -> Document:
     """What is printed: tables, races, or both."""
     if not tables:
         return ranking_document(loaded.contests)
-    document = report_document(tables, references, sizes, scales)
+    document = report_document(tables, references, sizes, scales, machines)
     return with_races(document, loaded.contests) if loaded.contests else document
 
 

@@ -181,7 +181,8 @@ def _said_of(what: str, cells: Sequence[str], why: str) -> str:
 
 
 def _why(c: Comparison, verdict: Verdict) -> str:
-    remedy = "" if verdict.reason == SEPARATE else remedy_words(verdict, _UNITS[c.basis])
+    unit = "machine" if verdict.estimate.level == "machine" else _UNITS[c.basis]
+    remedy = "" if verdict.reason == SEPARATE else remedy_words(verdict, unit)
     return "; ".join(part for part in (verdict.reason, remedy) if part)
 
 

@@ -15,7 +15,7 @@ each]}`, and of several message sizes it has besides
 `"by_size": [{"conns": N, "tables": {"mps": {ROW: {BYTES: MEAN}}, ...}}]`; of several numbers of
 pings in flight `"by_inflight"`, and of several transports, whose names are their keys,
 `"by_transport"`, which are the same with those for BYTES; of several numbers of workers or loops
-`"scaling"`, as `scaling.py` says.
+`"scaling"`, as `scaling.py` says; of several machines of a cluster `"by_machine"`: `machines.py`.
 
 As CSV: one line per table, row and column of it. rate: what was asked for in an open loop, 0 in a
 closed one. Warnings are codes; 2016 is left out. An axis on which any of them is not as usual
@@ -27,9 +27,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from pybench.analysis.machines import MachineRatios
 from pybench.analysis.model import Group
 from pybench.analysis.scaling import Scale
 from pybench.report.document import Block, Document, Grid, Heading, Remarks, Sentences, notes
+from pybench.report.machines import machine_blocks, machine_records
 from pybench.report.reference import Reference, ReferenceTable, ThenNow
 from pybench.report.scaling import scaling_blocks, scaling_records
 from pybench.report.sizes import SizeTables, size_blocks, size_records
@@ -51,17 +53,24 @@ def report_document(
     references: Sequence[Reference | None],
     sizes: Sequence[SizeTables] = (),
     scales: Sequence[Scale] = (),
+    machines: Sequence[MachineRatios] = (),
 ) -> Document:
     """Everything about all groups.
 
     references: one per group, None where it was not asked for.  sizes: the same by size of message.
     scales: how messages/s grow with workers or loops.
+    machines: ratios of what several machines have measured.
     """
     pairs = list(zip(groups, references, strict=True))
     blocks = [block for group, reference in pairs for block in _blocks(group, reference)]
     told = axes_told([group.group for group in groups])
     return Document(
-        blocks=[*blocks, *size_blocks(sizes), *scaling_blocks(scales)],
+        blocks=[
+            *blocks,
+            *size_blocks(sizes),
+            *scaling_blocks(scales),
+            *machine_blocks(machines),
+        ],
         columns=(*_COLUMNS, *told),
         lines=[
             [*line, *(getattr(group.group.setting, name) for name in told)]
@@ -70,7 +79,7 @@ def report_document(
             for line in _lines(group, table)
         ],
         record=joined(
-            [group_record(group, reference) for group, reference in pairs], sizes, scales
+            [group_record(group, reference) for group, reference in pairs], sizes, scales, machines
         ),
     )
 
@@ -141,10 +150,12 @@ def joined(
     records: Sequence[Mapping[str, Any]],
     sizes: Sequence[SizeTables] = (),
     scales: Sequence[Scale] = (),
+    machines: Sequence[MachineRatios] = (),
 ) -> dict[str, Any]:
     """The groups' records as one: a single one's keys stand at the top, those of several apart."""
     only = records[0] if len(records) == 1 else {"groups": list(records)}
     beside = {"scaling": scaling_records(scales)} if scales else {}
+    beside |= {"by_machine": machine_records(machines)} if machines else {}
     return {"schema": SCHEMA, **only, **size_records(sizes), **beside}
 
 

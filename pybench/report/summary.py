@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final, TextIO
 
+from pybench.analysis.machines import by_machine
 from pybench.analysis.model import CellRounds, Group, group_rounds, rounds_of_section
 from pybench.analysis.race import Contest
 from pybench.analysis.scaling import scales_of
@@ -15,6 +16,7 @@ from pybench.report.document import (
     notes,
     write_document,
 )
+from pybench.report.machines import machine_blocks
 from pybench.report.metrics import METRICS
 from pybench.report.ranking import with_races
 from pybench.report.results import axes_told, group_record, joined
@@ -75,7 +77,7 @@ def summary_document(results: Sequence[Result]) -> Document:
     """
     found = group_rounds(rounds_of_section(results))
     groups = [build_tables(group, list(METRICS.values())) for group in found]
-    sizes, scales = size_tables(found), scales_of(found)
+    sizes, scales, machines = size_tables(found), scales_of(found), by_machine(found)
     told = axes_told(found)
     cells = [[_record(c, told) for c in _ordered(group.group)] for group in groups]
     every = [record for records in cells for record in records]
@@ -84,6 +86,7 @@ def summary_document(results: Sequence[Result]) -> Document:
             *(block for group in groups for block in _blocks(group)),
             *size_blocks(sizes),
             *scaling_blocks(scales),
+            *machine_blocks(machines),
         ],
         columns=list(every[0]) if every else (),
         lines=[_csv_line(record) for record in every],
@@ -94,6 +97,7 @@ def summary_document(results: Sequence[Result]) -> Document:
             ],
             sizes,
             scales,
+            machines,
         ),
         blank=(0, 1),
     )
