@@ -18,14 +18,16 @@ The folders, in the order of one ping:
 and beside that way:
 
     explain/   rounds under observation: system calls and CPU time of a ping
+    cluster/   rounds of one campaign on many machines, by Dask
     contract/  whether a backend keeps what it owes; testing.py is its face to users' tests
     gate/      performance as a test: the pytest plugin, ratios, baselines
     units.py   times and counts as people write them
     errors.py  every exception, drawn as a tree
 
 To know the system read cli/main.py, driver/campaign.py, driver/round.py and server/session.c.
-Imports only go down: cli, api, gate and testing, report, explain and contract, driver, analysis,
-machine, spec, worker, backends, result, units, errors (pyproject.toml has it as a contract).
+Imports only go down: cli, api, gate and testing, report, explain, contract and cluster, driver,
+analysis, machine, spec, worker, backends, result, units, errors (pyproject.toml has it as a
+contract).
 
 Stable for users: the names in `__all__` here; `main` of pybench.cli; pybench.testing, .result,
 .spec, .errors, .rawselect and the C modules c_epoll, c_epoll_tls, c_poll, c_th, c_uring; `Ratio`

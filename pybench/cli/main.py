@@ -20,9 +20,10 @@ COMMANDS = {
     "serve": "run the load server, for `--server` on another machine",
     "check": "does a backend of yours keep the contract, and if not, why",
     "doctor": "is this machine fit to measure, and what would make it so",
+    "cluster-check": "are the machines of a Dask cluster fit to measure",
     "calibrate": "learn this machine's noise and limits, for the stamps (half a minute)",
 }
-"""Each is a module of its name beside this one, with `run(arguments) -> exit status`."""
+"""Each is a module of its name here, `_` for `-`, with `run(arguments) -> exit status`."""
 
 QUESTIONS = {"--list": "rows", "--version": "version"}
 """Options of `run` that, alone, are answered without loading it; modules like the commands."""
@@ -73,7 +74,7 @@ def _command(arguments: list[str]) -> tuple[Callable[[list[str]], int], list[str
 
 def _load(command: str) -> Callable[[list[str]], int]:
     """A command is imported when it is asked for: none pays for the libraries of another."""
-    run: Callable[[list[str]], int] = import_module(f"pybench.cli.{command}").run
+    run: Callable[[list[str]], int] = import_module(f"pybench.cli.{command.replace('-', '_')}").run
     return run
 
 

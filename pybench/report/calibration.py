@@ -9,10 +9,11 @@ from pybench.report.text import duration_text, rate_text
 
 def write_calibration(found: Calibration, file: TextIO) -> None:
     """Write the calibration for people; programs read the file that keeps it."""
-    write_document(Document(blocks=[Remarks(_lines(found))]), "table", file)
+    write_document(Document(blocks=[Remarks(calibration_lines(found))]), "table", file)
 
 
-def _lines(found: Calibration) -> list[str]:
+def calibration_lines(found: Calibration) -> list[str]:
+    """The same as lines."""
     ceilings = [f"{engine} {rate_text(mps)}" for engine, mps in found.ceiling_mps.items()]
     ceilings += [f"{engine} not available" for engine in found.unavailable]
     limits = [f"{count} {name}" for name, count in found.limits.items()]
