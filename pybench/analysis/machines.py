@@ -17,10 +17,14 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pybench.analysis.model import CellRounds, Group, Round, Setting, fastest_first
 from pybench.analysis.ratio import CONFIDENCE, Estimate, estimate_from, estimate_of_logs
 from pybench.analysis.verdict import MARGIN, MPS, Metric, Verdict, decide_family, side_stamps
+
+FEW: Final = 5
+"""Fewer rounds than that say little of their own scatter: two may agree by chance."""
 
 
 def estimate_over_machines(logs: Mapping[str, Sequence[float]]) -> Estimate:
@@ -31,19 +35,30 @@ def estimate_over_machines(logs: Mapping[str, Sequence[float]]) -> Estimate:
 def combined(each: Sequence[Estimate], confidence: float = CONFIDENCE) -> Estimate:
     """What the machines say together; of a single one what it says.
 
-    each: one estimate a machine, at least one.  Where the error of one is not known, as of a single
-    round, all machines count alike. The `rounds` of what returns are machines.
+    each: one estimate a machine, at least one.  A machine of fewer than FEW rounds is taken to
+    scatter as all do together; where nothing is known of that, all machines count alike. The
+    `rounds` of what returns are machines.
     """
     if len(each) == 1:
         return each[0]
     logs, k = [one.log for one in each], len(each)
-    errors = [one.error for one in each]
-    if min(one.df for one in each) < 1 or min(errors) <= 0:
+    errors = _errors(each)
+    if min(errors) <= 0:
         centre, error = statistics.fmean(logs), statistics.stdev(logs) / math.sqrt(k)
     else:
         centre, error = _random_effects(logs, errors)
     found = estimate_from(centre, error, k - 1, k, True, confidence)
     return dataclasses.replace(found, level="machine")
+
+
+def _errors(each: Sequence[Estimate]) -> list[float]:
+    """The standard error of each; of few rounds from the variance pooled over all machines."""
+    df = sum(one.df for one in each)
+    pooled = sum(one.df * one.error**2 * one.rounds for one in each) / df if df else 0.0
+    return [
+        one.error if one.rounds >= FEW or one.df >= FEW else math.sqrt(pooled / one.rounds)
+        for one in each
+    ]
 
 
 def heterogeneity(logs: Sequence[float], errors: Sequence[float]) -> float:
