@@ -202,13 +202,12 @@ def _measure_on_cluster(order: _Order, fmt: Format, arguments: Sequence[str]) ->
     """As `_measure`, on the machines of a cluster, which check by themselves what they can do."""
     from pybench.cluster import campaign as on_cluster
     from pybench.cluster.pool import DaskPool
-    from pybench.driver import campaign
     from pybench.driver.plan import plan_elsewhere
     from pybench.driver.progress import PlainReporter
 
     plan = plan_elsewhere(order.campaign, order.done)
     reporter = PlainReporter(len(plan.tasks), plan.campaign.rounds, sys.stderr)
-    outcome = campaign.Outcome(plan.done, None)
+    outcome = on_cluster.Outcome(plan.done, None)
     if plan.tasks:
         assert plan.campaign.cluster is not None
         with DaskPool(plan.campaign.cluster) as pool, _writer(order, plan, arguments) as writer:
@@ -217,7 +216,7 @@ def _measure_on_cluster(order: _Order, fmt: Format, arguments: Sequence[str]) ->
     _show(outcome.results, (), fmt)
     if outcome.interrupted is not None:
         warn(_how_to_go_on(outcome, plan, order.output))
-        return INTERRUPTED
+        return FAILED if outcome.broken else INTERRUPTED
     return max(order.status, _status(outcome.results, order.campaign))
 
 

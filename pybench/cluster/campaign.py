@@ -16,12 +16,11 @@ from typing import Final, Protocol
 from msgspec import structs
 
 from pybench.cluster.unit import Unit, result_from_bytes
-from pybench.driver import assemble
-from pybench.driver.campaign import Outcome
+from pybench.driver import assemble, campaign
 from pybench.driver.interrupts import InterruptError, Interrupts
 from pybench.driver.plan import Completed, Plan, Task
 from pybench.driver.progress import Reporter
-from pybench.errors import PybenchError, ServerError
+from pybench.errors import ServerError
 from pybench.result import Result
 from pybench.result.file import ResultWriter
 from pybench.spec import Cell
@@ -34,6 +33,14 @@ ERRORS: Final = 2
 """So many rounds on end may a worker have no result of; then it is to blame."""
 
 Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(campaign.Outcome):
+    """What came of it. interrupted: the signal, or what else ended it early.  broken: whether that
+    was nobody's wish."""
+
+    broken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,10 @@ class Pool(Protocol):
 
     def drop(self, name: str) -> None:
         """No longer want a unit: its worker has gone, or the campaign ends."""
+
+
+class NobodyError(Exception):
+    """All workers that are there have been tried in vain."""
 
 
 class _Blocks:
@@ -130,7 +141,7 @@ class _Run:
         able = [worker for worker in alive if worker not in self._broken]
         if not able and alive and not self._flying:
             why = "; ".join(f"{worker}: {self._broken[worker]}" for worker in alive)
-            raise PybenchError(f"no worker of the cluster can measure: {why}")
+            raise NobodyError(f"no worker of the cluster can measure: {why}")
         self._say_who_is_missing(bool(able))
         for worker in able:
             if worker not in self._flying and (task := self._blocks.next_for(worker)) is not None:
@@ -203,7 +214,7 @@ def run(
     """Measure what is left to do, each result written when it is there, in the order of coming.
 
     notify: hears what the user should know of the machines.
-    Raises ServerError when the scheduler is lost, PybenchError when no worker can measure.
+    A scheduler that is lost, and that no worker can measure, end it; nothing is raised.
     """
     results, completed = list(plan.done), Completed(plan.done)
     one = _Run(plan, pool, notify)
@@ -228,10 +239,9 @@ def run(
         except InterruptError as exc:
             one.drop_all()
             return Outcome(tuple(results), exc.signal_name)
-        except ServerError as exc:
-            raise ServerError(
-                exc.code, f"{exc}; {len(results)} rounds are measured, --resume goes on"
-            ) from exc
+        except (ServerError, NobodyError) as exc:
+            one.drop_all()
+            return Outcome(tuple(results), str(exc), broken=True)
     return Outcome(tuple(results), None)
 
 

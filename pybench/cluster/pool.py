@@ -7,6 +7,7 @@ retries would run it wherever there is room, and its stealing would tear blocks 
 
 import logging
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,13 @@ from pybench.errors import ServerError, UsageError
 
 RESOURCE: Final = "pybench"
 CONNECT_TIMEOUT_S: Final = 10
+
+
+def _quiet() -> None:
+    """Errors are said once, by us. Dask gives some of its loggers a level and a way out each."""
+    for name in list(logging.Logger.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 class DaskPool:
@@ -32,14 +40,17 @@ class DaskPool:
             raise UsageError(
                 f"--cluster: distributed is not there ({exc}): pip install distributed"
             ) from exc
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # errors are said once, by us
+        _quiet()
         self._dask = distributed
         self._scheduler = scheduler
         self._futures: dict[str, Any] = {}
         try:
-            self._client = distributed.Client(
-                scheduler, timeout=CONNECT_TIMEOUT_S, set_as_default=False, name="pybench"
-            )
+            with warnings.catch_warnings():
+                # Of other versions of libraries that Dask knows; ours is compared by each unit.
+                warnings.simplefilter("ignore")
+                self._client = distributed.Client(
+                    scheduler, timeout=CONNECT_TIMEOUT_S, set_as_default=False, name="pybench"
+                )
         except (OSError, TimeoutError, distributed.TimeoutError, ValueError) as exc:
             raise ServerError(
                 "unreachable", f"no scheduler at {scheduler}: {exc or 'no answer'} (dask scheduler)"
@@ -77,10 +88,14 @@ class DaskPool:
         """Have the worker call a function of `remote.py`, while it measures nothing else.
 
         The key says who was asked: elsewhere it is another task, with nothing left of the first.
+        The function travels as a text: a Dask worker that cannot import what it is sent to run ends
+        itself, and with a nanny begins anew; this way the task fails, and says what is missing.
         """
         self._futures[name] = self._client.submit(
-            function,
-            data,
+            eval,
+            f"__import__('importlib').import_module({function.__module__!r})"
+            f".{function.__name__}(data)",
+            {"data": data},
             key=f"{name}@{worker}",
             workers=[worker],
             resources={RESOURCE: 1},

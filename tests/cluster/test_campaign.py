@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from pybench.cli import main
 from pybench.cluster import campaign as on_cluster
-from pybench.cluster.campaign import Answer
+from pybench.cluster import pool
+from pybench.cluster.campaign import Answer, Outcome
 from pybench.cluster.unit import Unit
-from pybench.driver.campaign import Outcome, header, load_unfinished
+from pybench.driver.campaign import header, load_unfinished
 from pybench.driver.plan import plan_elsewhere
 from pybench.driver.progress import SilentReporter
-from pybench.errors import PybenchError, ServerError, UsageError
+from pybench.errors import ServerError, UsageError
 from pybench.result import Machine, Result
 from pybench.result.file import ResultWriter, read_sections
 from pybench.spec import Campaign
@@ -198,8 +200,9 @@ def test_a_worker_that_cannot_measure_gets_nothing_more() -> None:
 def test_nobody_can_measure() -> None:
     pool = FakePool("a")
     pool.errors["a"] = "it is another version"
-    with pytest.raises(PybenchError, match="no worker of the cluster can measure: a: it is ano"):
-        measure(pool)
+    outcome, _ = measure(pool)
+    assert outcome.broken and outcome.results == ()
+    assert outcome.interrupted == "no worker of the cluster can measure: a: it is another version"
 
 
 def test_the_file_has_every_round_once_after_a_kill(tmp_path: Path) -> None:
@@ -246,12 +249,13 @@ def test_ctrl_c_lets_go_of_what_flies() -> None:
     assert len(pool.dropped) == 2
 
 
-def test_a_lost_scheduler_is_said_with_how_to_go_on() -> None:
+def test_a_lost_scheduler_loses_nothing_that_was_measured() -> None:
     def lose(pool: FakePool) -> None:
         raise ServerError("unreachable", "lost the scheduler at tcp://x:1: gone")
 
-    with pytest.raises(ServerError, match="gone; 4 rounds are measured, --resume goes on"):
-        measure(FakePool("a", "b", script={3: lose}))
+    outcome, _ = measure(FakePool("a", "b", script={3: lose}))
+    assert outcome.broken and outcome.interrupted == "lost the scheduler at tcp://x:1: gone"
+    assert len(outcome.results) == 4
 
 
 @pytest.mark.parametrize(
@@ -275,3 +279,49 @@ def test_races_and_explanations_are_of_one_machine(
     done = invoke("--func", "selector", "--conns", "5", "--cluster", "tcp://127.0.0.1:1", *option)
     assert done.returncode == 2  # type: ignore[attr-defined]
     assert f"{option[0]} and --cluster exclude" in done.stderr  # type: ignore[attr-defined]
+
+
+class FakeDask(FakePool):
+    """In place of `DaskPool`."""
+
+    def __enter__(self) -> "FakeDask":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+
+COMMAND = ("--func", "selector", "--conns", "5", "--rounds", "3", "--cluster", "tcp://there:8786")
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Runs the command line in an empty folder, with a pool that is given."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(workers: FakeDask, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(pool, "DaskPool", lambda scheduler: workers)
+        return main(list(arguments)), *capsys.readouterr()
+
+    return call
+
+
+def test_the_command_runs_shows_and_resumes(run: Callable[..., tuple[int, str, str]]) -> None:
+    def lose(pool: FakePool) -> None:
+        raise ServerError("unreachable", "lost the scheduler at tcp://there:8786: gone")
+
+    status, out, err = run(FakeDask("a", script={4: lose}), *COMMAND, "--output", "r.jsonl")
+    assert status == 1 and "selector" in out, "what was measured is shown"
+    assert "3 rounds on 1 worker of tcp://there:8786 to measure" in err
+    assert "[1/3] selector, 5 connections (round 1/3) on a: " in err
+    assert "interrupted (lost the scheduler at tcp://there:8786: gone): 2 of 3 rounds" in err
+    assert "to go on: pybench --resume r.jsonl" in err
+    again = FakeDask("b")
+    status, _, err = run(again, "--resume", "r.jsonl", "--cluster", "tcp://elsewhere:8786")
+    assert status == 0 and len(again.started) == 1
+    assert "1 round on 1 worker of tcp://elsewhere:8786 to measure" in err
+    assert "[1/1] selector, 5 connections (round 3/3) on b: " in err
+    status, out, _ = run(FakeDask("b"), "--resume", "r.jsonl")
+    assert status == 0 and "selector" in out, "nothing is left to do"
