@@ -10,7 +10,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,10 +79,14 @@ def _lock_file(path: Path) -> int:
     """Any user's file does: a lock needs no right to write. In a folder that all may write to, the
     kernel lets nobody create over a stranger's file (fs.protected_regular), so it is opened first.
     """
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    while True:
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            with suppress(FileExistsError):  # somebody else was as quick
+                fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+                os.fchmod(fd, 0o644)  # whatever the umask
+                return fd
 
 
 def _locked(fd: int) -> bool:

@@ -25,7 +25,7 @@ from tests.support import ROOT
 _PROMPT = re.compile(r"^(?:here|there)?\$ +")
 _SPAN = re.compile(r"`((?:pybench|pybench-server|make) [^`\n]+)`")
 _ASSIGNED = re.compile(r"[A-Z_]+=")
-_COMMAND = re.compile(r"pybench [a-z-]+")
+_COMMAND = re.compile(r"pybench [a-z][a-z-]*")
 _OURS = ("pybench", "pybench-server", "make", "pytest", "python", "pip")
 _UNKNOWN_HERE = ("python",)  # interpreters of the reader's machine
 _INSTALLED = {"my_echo,thread": "my_echo:serve,thread"}  # rows that a page has installed before
