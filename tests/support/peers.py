@@ -121,7 +121,7 @@ def _serve(spec: dict[str, Any], writer: Writer) -> Facts:
         try:
             serve = load(Row(**spec["row"]))
             if listener.family == socket.AF_UNIX:
-                writer.send(Listening(0, name=address[1:].decode()))
+                writer.send(Listening(0, names=(address[1:].decode(),)))
             else:
                 writer.send(Listening(address[1]))
             step = "raised"
@@ -295,7 +295,7 @@ class Call:
         match event:
             case Listening():
                 self.port = event.port
-                self.addr = f"unix:@{event.name}" if event.name else self.addr
+                self.addr = f"unix:@{event.names[0]}" if event.names else self.addr
             case Ready():
                 self.ready = True
             case Done():
