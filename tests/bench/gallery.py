@@ -3,11 +3,11 @@
     python tests/bench/gallery.py [--python NAME=PATH] [--transport NAME,...] [--total SECONDS]
                                   [--write] [--list]
 
-Each cell is a race by an environment of its own, build/gallery/NAME, and stays in docs/gallery as
-a results file without its histograms. docs/gallery.md has the rankings, the README a table; both
-are made of the files, and a test says so. Interpreters are those of pyenv and of the PATH; the
-free-threaded one is $PYBENCH_FREETHREADED. What is not there is said and left out, and so is its
-old file when all are measured.
+Each cell is a race whose workers run in an environment of its own, build/gallery/NAME; it stays in
+docs/gallery as a results file without its histograms. docs/gallery.md has the rankings, the README
+a table; both are made of the files, and a test says so. Interpreters are those of pyenv and of the
+PATH; the free-threaded one is $PYBENCH_FREETHREADED. What is not there is said and left out, and so
+is its old file when all are measured.
 All races together take eight minutes at most, and want a machine on which nothing else runs.
 
 --write makes the texts anew from the files, and measures nothing.
@@ -15,7 +15,6 @@ All races together take eight minutes at most, and want a machine on which nothi
 
 import argparse
 import gzip
-import json
 import os
 import re
 import shlex
@@ -32,13 +31,17 @@ from typing import Final
 from docs_data import KEPT, small
 from msgspec import structs
 
+from pybench import backends
 from pybench.analysis.load import load_files
 from pybench.analysis.race import Contest, Standing, Standings, judge
+from pybench.driver.raceplan import unavailable
+from pybench.errors import PybenchError
 from pybench.report.document import write_document
 from pybench.report.ranking import ranking_document
 from pybench.report.text import MISSING, letters
+from pybench.result.campaign import CampaignRecord
 from pybench.result.file import ResultWriter, read_sections
-from pybench.spec.race import FACTORS, SHARED
+from pybench.spec.race import FACTORS, SHARED, Race
 
 ROOT: Final = Path(__file__).parent.parent.parent
 FILES: Final = ROOT / "docs" / "gallery"
@@ -78,19 +81,6 @@ server was the slower side of `{base}`'s figure (`generator_bound`), so that the
 smaller; the rankings below have the intervals.
 """
 
-_ASK: Final = """
-import json, sys
-from pybench import backends
-names, transport = sys.argv[1].split(","), sys.argv[2]
-def reason(name):
-    row = backends.ROWS[name]
-    if transport == "tcp":
-        return backends.unavailable(row)
-    return row.cannot(transport) or backends.unavailable(row, transport)
-print(json.dumps({name: reason(name) for name in names}))
-"""
-"""Asked of an environment: why each row cannot run there, null when it can."""
-
 
 @dataclass(frozen=True, slots=True)
 class Cell:
@@ -110,6 +100,18 @@ class Cell:
         free = self.python.endswith("t")
         version = self.python.removesuffix("t")
         return f"CPython {version}{' without the GIL' if free else ''}, {self.transport}"
+
+    @property
+    def label(self) -> str:
+        """What sets its rows apart, as `--python` is told."""
+        return f"py{self.python}"
+
+    def command(self, rows: Sequence[str], budget: str, python: Path | str) -> list[str]:
+        """The words of its race. python: path of the interpreter of the workers."""
+        words = ["pybench", "race", *rows, "--python", f"{self.label}={python}"]
+        words += ["--conns", str(CONNS)]
+        words += [] if self.transport == TRANSPORTS[0] else ["--transport", self.transport]
+        return [*words, "--budget", budget, "--output", f"{self.name}.jsonl"]
 
 
 def main() -> int:
@@ -210,10 +212,10 @@ def cells_of(found: Iterable[str], asked: str | None) -> Iterator[Cell]:
 
 @cache
 def environment(python: str, path: Path) -> Path | None:
-    """The Python of an environment with this tree and the libraries of the rows in it.
+    """The Python of an environment for workers: this tree, and what libraries of the rows go in.
 
-    One that has pybench is taken as it is; else it is made, extra by extra where not all go in.
-    None where it cannot be made, which is said.
+    One that has pybench is taken as it is. The driver's own libraries are not wanted there: not
+    every Python can have them. None where it cannot be made, which is said.
     """
     if _has_pybench(path):
         return path
@@ -223,10 +225,9 @@ def environment(python: str, path: Path) -> Path | None:
     try:
         if not made.exists():
             subprocess.run([path, "-m", "venv", PLACE / python], check=True)
-        if subprocess.run([*pip, f"{ROOT}[all]"], check=False, capture_output=True).returncode:
-            subprocess.run([*pip, str(ROOT)], check=True, capture_output=True)
-            for extra in ("uvloop", "aiofastnet", "gevent", "trio"):
-                subprocess.run([*pip, f"{ROOT}[{extra}]"], check=False, capture_output=True)
+        subprocess.run([*pip, "--no-deps", str(ROOT)], check=True, capture_output=True)
+        for library in sorted({lib for row in ROWS for lib in backends.ROWS[row].libraries}):
+            subprocess.run([*pip, library], check=False, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as exc:
         say(f"CPython {python}: {exc}")
         return None
@@ -234,8 +235,20 @@ def environment(python: str, path: Path) -> Path | None:
 
 
 def _has_pybench(python: Path) -> bool:
-    asked = [python, "-I", "-c", "import pybench.cli"]
+    asked = [python, "-I", "-c", "import pybench.backends"]
     return subprocess.run(asked, check=False, stderr=subprocess.DEVNULL).returncode == 0
+
+
+def rows_for(cell: Cell, python: Path) -> list[str]:
+    """Those that can run under it and over the transport; why not, is said of the others."""
+    given = {"python": [f"{cell.label}={python}"]}
+    given |= {} if cell.transport == TRANSPORTS[0] else {"transport": cell.transport}
+    contenders = Race.from_options(ROWS, given, lambda name: f"--{name}").contenders
+    reasons = {row: unavailable(one) for row, one in zip(ROWS, contenders, strict=True)}
+    for row, reason in reasons.items():
+        if reason is not None:
+            say(f"{cell.title}: without {row}: {reason}")
+    return [row for row, reason in reasons.items() if reason is None]
 
 
 def race(cell: Cell, interpreter: Path, seconds: int) -> bool:
@@ -243,34 +256,23 @@ def race(cell: Cell, interpreter: Path, seconds: int) -> bool:
     python = environment(cell.python, interpreter)
     if python is None:
         return False
-    asked = [python, "-I", "-c", _ASK, ",".join(ROWS), cell.transport]
-    answer = subprocess.run(asked, check=False, capture_output=True, text=True, cwd=away())
-    if answer.returncode:
-        say(f"{cell.title}: {answer.stderr.strip().splitlines()[-1]}")
+    try:
+        rows = rows_for(cell, python)
+    except PybenchError as exc:
+        say(f"{cell.title}: {exc}")
         return False
-    reasons = json.loads(answer.stdout)
-    rows = [row for row, reason in reasons.items() if reason is None]
-    for row, reason in reasons.items():
-        if reason is not None:
-            say(f"{cell.title}: without {row}: {reason}")
+    PLACE.mkdir(parents=True, exist_ok=True)
     raw = PLACE / f"{cell.name}.jsonl"
     raw.unlink(missing_ok=True)
-    words = ["race", *rows, "--conns", str(CONNS), "--budget", f"{seconds}s"]
-    words += [] if cell.transport == "tcp" else ["--transport", cell.transport]
     say(f"{cell.title}: {len(rows)} rows, {seconds} s")
-    run = [python, "-I", "-m", "pybench", *words, "--output", raw.name]
+    words = cell.command(rows, f"{seconds}s", python)
+    run = [sys.executable, "-m", *words]
     status = subprocess.run(run, check=False, cwd=PLACE, stdout=subprocess.DEVNULL).returncode
     if status not in (0, 1):  # 1: some pair was undecided at the end
         say(f"{cell.title}: the race ended with status {status}")
         return False
     keep(raw, FILES / f"{cell.name}.jsonl.gz")
     return True
-
-
-def away() -> Path:
-    """A folder where nothing of this tree is imported by chance."""
-    PLACE.mkdir(parents=True, exist_ok=True)
-    return PLACE
 
 
 def keep(raw: Path, kept: Path) -> None:
@@ -281,14 +283,23 @@ def keep(raw: Path, kept: Path) -> None:
     for section in read_sections(raw):
         if section.campaign is None:
             continue
-        env = {key: value for key, value in section.campaign.env.items() if key in KEPT}
-        writer = ResultWriter(slim, structs.replace(section.campaign, env=env))
+        writer = ResultWriter(slim, _public(section.campaign))
         for result in section.results:
             python = {k: v for k, v in result.python.items() if k != "executable"}
             writer.write(structs.replace(small(result), python=python))
         writer.close()
     kept.write_bytes(gzip.compress(slim.read_bytes(), mtime=0))
     slim.unlink()
+
+
+def _public(campaign: CampaignRecord) -> CampaignRecord:
+    """A header without what is true of one machine's folders only."""
+    return structs.replace(
+        campaign,
+        env={key: value for key, value in campaign.env.items() if key in KEPT},
+        command=tuple(re.sub(r"(^|=)/.*/", r"\1", word) for word in campaign.command),
+        pythons=tuple(structs.replace(p, path=Path(p.path).name) for p in campaign.pythons),
+    )
 
 
 # ---- the texts ----
@@ -329,9 +340,9 @@ def _about(cell: Cell, contest: Contest) -> Iterator[str]:
     first = contest.results[0]
     env = first.env
     link = f"gallery/{cell.name}.jsonl.gz"
-    words = ["pybench", "race", *contest.asked.contenders, "--conns", str(first.conns)]
-    words += [] if cell.transport == "tcp" else ["--transport", cell.transport]
-    words += ["--budget", f"{contest.asked.budget_s:g}s", "--output", f"{cell.name}.jsonl"]
+    names = row_names(contest)
+    rows = [names.get(label, label) for label in contest.asked.contenders]
+    words = cell.command(rows, f"{contest.asked.budget_s:g}s", f"python{cell.python}")
     yield from ("```", shlex.join(words), "```", "")
     version = first.python.get("version", cell.python)
     yield (
@@ -345,6 +356,11 @@ def _about(cell: Cell, contest: Contest) -> Iterator[str]:
     yield re.sub(r"^## ", "### ", text.getvalue().strip(), flags=re.MULTILINE)
 
 
+def row_names(contest: Contest) -> dict[str, str]:
+    """Label of a contender -> its row, without the interpreter."""
+    return {r.func: r.row or r.func for r in contest.results}
+
+
 def with_table(text: str, races: Mapping[Cell, Contest]) -> str:
     """The README with its table made anew."""
     block = "\n".join(table(races))
@@ -354,10 +370,11 @@ def with_table(text: str, races: Mapping[Cell, Contest]) -> str:
 def table(races: Mapping[Cell, Contest]) -> list[str]:
     """Rows by cells: the ratio to the base, and the letters of ties inside its column."""
     columns = {cell: _standings(contest) for cell, contest in races.items()}
+    names = {cell: row_names(contest) for cell, contest in races.items()}
     heads = ["", *(f"{cell.python} {cell.transport}" for cell in columns)]
     lines = [_line(heads), "|---" * len(heads) + "|"]
-    for row in _order(list(columns.values())):
-        cells = [_entry(one, row) for one in columns.values()]
+    for row in _order(columns, names):
+        cells = [_entry(one, row, names[cell]) for cell, one in columns.items()]
         lines.append(_line([f"`{row}`", *cells]))
     return lines
 
@@ -367,19 +384,19 @@ def _standings(contest: Contest) -> Standings:
     return found
 
 
-def _order(columns: Sequence[Standings]) -> list[str]:
+def _order(columns: Mapping[Cell, Standings], names: Mapping[Cell, Mapping[str, str]]) -> list[str]:
     """By the first column, then what only others have."""
-    rows = [s.runner.label for standings in columns for s in standings.each]
+    rows = [names[cell][s.runner.label] for cell, one in columns.items() for s in one.each]
     return list(dict.fromkeys(rows))
 
 
-def _entry(standings: Standings, row: str) -> str:
+def _entry(standings: Standings, row: str, names: Mapping[str, str]) -> str:
     """`0.86 b`; `≤` where a bound opens the lower end, as of a base that the load server held."""
-    found = [s for s in standings.each if s.runner.label == row]
+    found = [s for s in standings.each if names[s.runner.label] == row]
     if not found or not found[0].runner.good:
         return MISSING
     ties = "".join(letters(group) for group in found[0].groups)
-    if row == standings.base:
+    if found[0].runner.label == standings.base:
         return f"1 {ties}"
     return f"{_bound(found[0])} {ties}"
 
