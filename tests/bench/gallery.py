@@ -214,8 +214,9 @@ def cells_of(found: Iterable[str], asked: str | None) -> Iterator[Cell]:
 def environment(python: str, path: Path) -> Path | None:
     """The Python of an environment for workers: this tree, and what libraries of the rows go in.
 
-    One that has pybench is taken as it is. The driver's own libraries are not wanted there: not
-    every Python can have them. None where it cannot be made, which is said.
+    One that has pybench is taken as it is. Libraries without a wheel for it are left out. The
+    driver's own are not wanted there: not every Python can have them.
+    None where it cannot be made, which is said.
     """
     if _has_pybench(path):
         return path
@@ -227,7 +228,10 @@ def environment(python: str, path: Path) -> Path | None:
             subprocess.run([path, "-m", "venv", PLACE / python], check=True)
         subprocess.run([*pip, "--no-deps", str(ROOT)], check=True, capture_output=True)
         for library in sorted({lib for row in ROWS for lib in backends.ROWS[row].libraries}):
-            subprocess.run([*pip, library], check=False, capture_output=True)
+            # built from source here it would be another library than what users have, and slow
+            subprocess.run(
+                [*pip, "--only-binary", ":all:", library], check=False, capture_output=True
+            )
     except (OSError, subprocess.CalledProcessError) as exc:
         say(f"CPython {python}: {exc}")
         return None
