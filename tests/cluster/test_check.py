@@ -2,7 +2,11 @@
 
 import io
 import json
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -16,11 +20,13 @@ from pybench.cluster.remote import MachineError, clean, run_unit
 from pybench.cluster.survey import survey, survey_machines
 from pybench.cluster.unit import Unit, result_from_bytes
 from pybench.machine import calibration
+from pybench.machine.identity import LOCK_FOLDER, machine_id, measuring_alone
 from pybench.report.cluster import check_document
 from pybench.report.document import write_document
 from pybench.result import Machine
 from pybench.spec import Campaign
 from tests.machine.test_calibrate import KNOWN
+from tests.support import processes
 
 ASKED = {"func": "c_epoll", "conns": "5", "runtime": "50ms", "warmup": "0"}
 CAMPAIGN = Campaign.from_options(ASKED, str)
@@ -137,6 +143,29 @@ def test_a_unit_is_measured_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPa
     assert result.ok or "no echo" in result.error  # its window is short
     assert (result.func, result.round, result.campaign_id) == ("c_epoll", 3, CAMPAIGN.id)
     assert result.machine is not None and result.machine.name == "alone here"
+
+
+def test_a_unit_waits_until_nobody_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYBENCH_MACHINE", f"held by {os.getpid()}")
+    lock = LOCK_FOLDER / f"pybench-{machine_id()}.lock"
+
+    def waits() -> bool:
+        child = processes.child_called(os.getpid(), "pybench.cluster.measure")
+        files = Path(f"/proc/{child}/fd")
+        with suppress(OSError):  # it may open and close others meanwhile
+            return any(file.readlink() == lock for file in files.iterdir())
+        return False
+
+    unit = Unit.of(CAMPAIGN, CAMPAIGN.cells[0], 1).to_bytes()
+    with ThreadPoolExecutor(1) as pool:
+        with measuring_alone():
+            running = pool.submit(run_unit, unit)
+            processes.wait_for("a unit at the lock", waits, 30)
+            released = datetime.now(timezone.utc)
+        result = result_from_bytes(running.result(60))
+    lock.unlink()
+    assert datetime.fromisoformat(result.started_at) >= released - timedelta(milliseconds=1)
+    assert result.machine is not None and result.machine.id == machine_id()
 
 
 def test_what_dask_sets_for_its_workers_is_not_measured_with() -> None:
