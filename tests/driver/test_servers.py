@@ -16,12 +16,13 @@ import pytest
 
 from pybench.analysis.model import server_name
 from pybench.backends import ROWS
+from pybench.driver import plan
 from pybench.driver.control import LOST_CAUSES, Corrected, Measurement, Slice, tokens
 from pybench.driver.loadserver import LoadServer
 from pybench.driver.merge import merge
 from pybench.driver.progress import outcome
 from pybench.driver.servers import Servers, dealt_out
-from pybench.errors import UsageError
+from pybench.errors import PreflightError, UsageError
 from pybench.spec import Campaign, Cell, HostPort
 from tests.conftest import environment
 from tests.support.fakeserver import AWAIT_LINE, CONNECT, fake_server
@@ -59,6 +60,22 @@ def test_what_cannot_be_dealt_out_is_refused(given: dict[str, str], said: str) -
     asked = {"func": "selector", "conns": "10", "server": "a:1,b:2"} | given
     with pytest.raises(UsageError, match=said):
         Campaign.from_options(asked, lambda name: f"--{name}")
+
+
+def test_servers_that_see_two_addresses_need_to_be_told_which(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = {"func": "selector", "conns": "10", "server": "a:1,b:2"}
+    seen = {"a": "10.0.0.1", "b": "10.0.0.1"}
+    monkeypatch.setattr(plan, "local_address_towards", lambda server: seen[server.host])
+    assert plan.make_plan(Campaign.from_options(asked, str)).bind == "10.0.0.1"
+    seen["b"] = "10.9.0.1"
+    with pytest.raises(
+        PreflightError, match=r"10\.0\.0\.1 by a:1, 10\.9\.0\.1 by b:2\): --bind one"
+    ):
+        plan.make_plan(Campaign.from_options(asked, str))
+    told = Campaign.from_options(asked | {"bind": "10.9.0.1"}, str)
+    assert plan.make_plan(told).bind == "10.9.0.1"
 
 
 def test_they_survive_the_header_of_a_file() -> None:
