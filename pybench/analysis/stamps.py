@@ -444,8 +444,8 @@ def frequency(result: Result) -> Stamp | None:
 
 
 def backlog(result: Result) -> Stamp | None:
-    """Connections met a full listen queue while the test connected."""
-    found = result.disturbance
+    """Connections met a full listen queue while the test connected. What is counted is TCP's."""
+    found = result.disturbance if result.transport != "unix" else None
     if found is None or not (found.listen_overflows or found.listen_drops):
         return None
     return Stamp(

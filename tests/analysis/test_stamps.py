@@ -141,6 +141,22 @@ def test_generator_bound_names_ceiling_source_and_what_helps() -> None:
     assert warning is not None and "--engine" not in warning.remedy
 
 
+def test_over_tls_no_engine_helps_and_no_ceiling_is_known() -> None:
+    env = {"calibration": {"ceiling_mps": {"epoll": 176_000}}}
+    warning = stamps.generator_bound(
+        structs.replace(FULL, server_queue=0.5, env=env, transport="tls")
+    )
+    assert warning is not None and "176,000" not in warning.text
+    assert "uring" not in warning.remedy and "--server-cpus" in warning.remedy
+
+
+def test_a_full_listen_queue_of_tcp_says_nothing_of_unix_sockets() -> None:
+    assert FULL.disturbance is not None
+    full = structs.replace(FULL, disturbance=structs.replace(FULL.disturbance, listen_drops=4))
+    assert stamps.backlog(full) is not None
+    assert stamps.backlog(structs.replace(full, transport="unix")) is None
+
+
 def test_a_short_latency_is_not_the_fault_of_an_idle_generator() -> None:
     paced = structs.replace(FULL, server_queue=0.4, rate=1000)
     for idle in (paced, structs.replace(paced, rate=0, think_us=(5, 9))):
