@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec import structs
 
 from pybench.analysis import stamps
-from pybench.result import Disturbance, Result, Series, Stamp
+from pybench.result import Disturbance, ListenerShare, Result, Series, Stamp
 from tests.support import synthetic
 
 _QUIET: Final = Disturbance(steal=0.0, other=0.0, taken=0.0)
@@ -59,6 +59,17 @@ EXAMPLES: Final[Mapping[str, Callable[[], Stamp]]] = {
     "overloaded": _with("overloaded", rate=60_000, late=48_000, unsent=2300),
     "client_idle": _with("client_idle", "client", user_s=0.4, sys_s=0.5),
     "littles_law": _with("littles_law", mps=31_000.0, window_s=2.0),
+    "idle_lost": _with("idle_lost", idle=1000, idle_lost=3),
+    "few_cpus": _with("few_cpus", env={"placement": {"worker_cpus": [0, 0]}}),
+    "uneven": _with(
+        "uneven",
+        "client",
+        shares=(
+            ListenerShare(worker=1, loop=1, conns=500, messages=52_000),
+            ListenerShare(worker=2, loop=1, conns=500, messages=28_000),
+        ),
+    ),
+    "gil_on": _with("gil_on", "client", gil=True, also={"python": {"gil_disabled_build": True}}),
     "unfair": _with("unfair", "per_conn", jain=0.713, starved=38),
     "shared_core": _with("shared_core", env={"placement": {"shared_cpus": [0]}}),
     "steal": _with("steal", "disturbance", steal=0.08),

@@ -188,6 +188,8 @@ def _report_scaling(scales: Sequence[Scale], args: argparse.Namespace) -> int:
             "--table scaling: no row was measured with several numbers of workers or loops;"
             " measure with --workers 1,2 or --loops 1,2"
         )
+    if args.format in EXPORTS:
+        raise UsageError(f"--table scaling is a table: --format {args.format} has none")
     write_document(scaling_document(scales), args.format, sys.stdout)
     return 0
 

@@ -18,6 +18,7 @@ from pybench.driver.plan import LOOPBACK
 from pybench.errors import PybenchError
 from pybench.machine import calibration, environment
 from pybench.machine.identity import measuring_alone, this_machine
+from pybench.machine.placement import place
 from pybench.result import Machine
 from pybench.result.calibration import Calibration
 from pybench.result.campaign import CampaignRecord
@@ -77,7 +78,7 @@ def look(question: Question) -> Finding:
         version=pybench.__version__,
         python=f"{platform.python_implementation()} {platform.python_version()}",
         obstacles=tuple(obstacles),
-        notes=tuple(preflight.notes(campaign)),
+        notes=tuple(preflight.notes(campaign, place(campaign))),
         calibration=found,
     )
 
