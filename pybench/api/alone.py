@@ -31,11 +31,8 @@ _owner: int | None = None
 
 
 def not_in_worker(called: str) -> None:
-    """Raise UsageError in a worker, which imports its row's file and would start another worker.
-
-    `driver/workerprocess.py` starts it by `python -c`.
-    """
-    if sys.argv[0] == "-c" and "pybench.worker.__main__" in sys.modules:
+    """Raise UsageError in a worker, which imports its row's file and would start another worker."""
+    if getattr(sys.modules.get("pybench.worker.__main__"), "is_this_process", False):
         raise UsageError(
             f"{called}: a worker imports this file for the row in it: call it below"
             " if __name__ == '__main__':"

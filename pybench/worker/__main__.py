@@ -35,6 +35,9 @@ from pybench.worker.tree import end_tree
 if TYPE_CHECKING:
     from pybench.backends.tls import TlsContext
 
+is_this_process = False
+"""Whether this process is a worker: others may have imported this."""
+
 MAX_BACKLOG = 65535  # the kernel lowers it to net.core.somaxconn
 
 
@@ -127,6 +130,8 @@ def _abstract_name(listener: socket.socket) -> str:
 
 def main() -> None:
     """Run, and leave at once: ten thousand objects need not be torn down one by one."""
+    global is_this_process
+    is_this_process = True
     spec = json.loads(sys.argv[1])
     die_with_driver(spec["lifeline_fd"])
     status = run(spec, Writer(spec["events_fd"]))

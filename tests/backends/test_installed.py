@@ -3,6 +3,7 @@
 import sys
 import zipfile
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -15,8 +16,11 @@ METADATA = "Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n"
 
 
 @pytest.fixture(autouse=True)
-def ask_anew() -> Iterator[None]:
-    """What is installed is asked once in a process: not so here."""
+def ask_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is installed is asked once in a process: not so here, and finders that a library has
+    brought meanwhile are none of ours."""
+    plain = [finder for finder in sys.meta_path if not hasattr(finder, "find_distributions")]
+    monkeypatch.setattr(sys, "meta_path", [*plain, PathFinder])
     plugins.installed.cache_clear()
     yield
     plugins.installed.cache_clear()

@@ -270,6 +270,17 @@ def test_the_one_that_fails_is_named(
     assert said.format(fake.address) in result.error
 
 
+def test_listeners_are_dealt_out_over_all_servers(measure: Measure) -> None:
+    """Seven connections and three idle ones for two workers: five for each, whoever connects."""
+    shared = replace(cell("selector", conns=7), workers=2, idle=3)
+    with LoadServer() as other:
+        result = measure(shared, more_servers=(other.address,))
+    assert result.ok, result.error
+    assert [part.conns for part in result.server.parts] == [4, 3]
+    assert [share.messages > 0 for share in result.client.shares] == [True, True]
+    assert sum(share.messages for share in result.client.shares) == result.messages
+
+
 def test_nobody_is_ready_before_all_are_connected() -> None:
     up, late = b"connected n=5 elapsed_ns=1\n", b"connected n=5 elapsed_ns=9000000000\n"
     with (
@@ -278,7 +289,7 @@ def test_nobody_is_ready_before_all_are_connected() -> None:
         fake_server([AWAIT_LINE, CONNECT, late], hold=True) as other,
         Servers((one.address, other.address)) as servers,
     ):
-        servers.request("127.0.0.1", peer.port, CELL, FREE, seed=1, slice_ms=0)
+        servers.request("127.0.0.1", [peer.port], CELL, FREE, pin="", seed=1, slice_ms=0)
         assert select.select([servers], [], [], 20)[0]
         servers.receive()
         assert not servers.connected

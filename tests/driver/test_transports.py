@@ -123,7 +123,7 @@ class _Elsewhere:
 
     local = False
 
-    def __init__(self, server: HostPort) -> None:
+    def __init__(self, server: HostPort, secret: str | None = None) -> None:
         self.server = server
 
     def __enter__(self) -> "_Elsewhere":
