@@ -16,14 +16,17 @@ METADATA = "Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n"
 
 
 @pytest.fixture(autouse=True)
-def ask_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is installed is asked once in a process: not so here, and finders that a library has
-    brought meanwhile are none of ours."""
-    plain = [finder for finder in sys.meta_path if not hasattr(finder, "find_distributions")]
-    monkeypatch.setattr(sys, "meta_path", [*plain, PathFinder])
+def ask_anew() -> Iterator[None]:
+    """What is installed is asked once in a process: not so here."""
     plugins.installed.cache_clear()
     yield
     plugins.installed.cache_clear()
+
+
+@pytest.fixture
+def python_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the finders that a library has brought: importlib_metadata puts its own in place."""
+    monkeypatch.setattr(sys, "meta_path", [PathFinder])
 
 
 @pytest.mark.parametrize(
@@ -54,6 +57,7 @@ def test_a_zip_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "mine" in {row.name for row in plugins.installed()}
 
 
+@pytest.mark.usefixtures("python_alone")
 def test_a_finder_of_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     class Finder:
         find_distributions = None
@@ -63,6 +67,7 @@ def test_a_finder_of_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plugins._found_elsewhere()
 
 
+@pytest.mark.usefixtures("python_alone")
 def test_without_any_importlib_metadata_is_not_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
