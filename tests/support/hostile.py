@@ -250,7 +250,8 @@ class _Client:
         if self.plan.step != step:
             return
         if self.plan.cut == "half":
-            self._socket.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # whoever was thrown out is not connected any more
+                self._socket.shutdown(socket.SHUT_WR)
             self._read_to_end()
             self.whole = False
         elif self.plan.cut == "reset":
