@@ -87,7 +87,8 @@ def _accepted(address: object) -> int:
     count = 0
     for fd, kind in _open_descriptors().items():
         if kind.startswith("socket:"):
-            with socket.socket(fileno=os.dup(fd)) as sock, contextlib.suppress(OSError):
+            # one that is no connection, or whose peer has left meanwhile and which is closed
+            with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as sock:
                 sock.getpeername()
                 count += sock.getsockname() == address
     return count
