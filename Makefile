@@ -126,6 +126,13 @@ $(VENV)/.for-docs: $(BIN)/python $(SOURCES)
 	$(BIN)/python -m pip install -qq --editable '.[test,docs]'
 	touch $@
 
+# those three at once, for .ci/run: each would build the extensions anew
+$(VENV)/.for-checks: $(BIN)/python $(SOURCES)
+	.ci/system-packages lint
+	.ci/system-packages fuzz
+	$(BIN)/python -m pip install -qq --editable '.[test,lint,fuzz,docs]'
+	touch $(VENV)/.for-lint $(VENV)/.for-fuzz $(VENV)/.for-docs $@
+
 $(VENV)/.for-lint: $(BIN)/python pyproject.toml
 	.ci/system-packages lint
 	$(BIN)/python -m pip install -qq --editable '.[test,lint]'
