@@ -59,7 +59,8 @@ def test_a_guess_that_does_not_wait_for_its_answer_holds_up_the_next(guarded):
         with guarded.client() as client:
             client.request(9, conns=1, token="guess")
     assert code_of(guarded, token="guess") == "forbidden"
-    assert time.monotonic() - began >= 0.6
+    # 0.1 s each; a client that goes before its request is read has made no guess
+    assert time.monotonic() - began >= 0.3
 
 
 @pytest.mark.parametrize("request_words", [{"engine": "warp"}, {"addr": "10.202.77.99"}])
