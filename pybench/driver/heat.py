@@ -103,7 +103,8 @@ def run(entrants: Sequence[Entrant], number: int, heat: int, context: HeatContex
     rng = random.Random(f"{context.seed}:{entrants[0].cell.conns}:{number}:{heat}")
     with ExitStack() as stack:
         eyes = stack.enter_context(_Eyes(context.interrupts))
-        seats = [stack.enter_context(_Seat(one, number, context, eyes)) for one in entrants]
+        placed = seat_order(len(entrants), number, rng)
+        seats = [stack.enter_context(_Seat(entrants[i], number, context, eyes)) for i in placed]
         for seat in seats:  # all at once: what one waits for is another's time to work
             seat.start()
         eyes.all_of(seats, _Seat.listens, timeouts.listen, "did not listen after its start")
@@ -131,7 +132,21 @@ def run(entrants: Sequence[Entrant], number: int, heat: int, context: HeatContex
     ):
         raise gone
     shared = Turns(heat=heat, start_s=round(first - begun, 6), turns_s=round(last - first, 6))
-    return [seat.result(shared) for seat in seats]
+    in_place = dict(zip(placed, seats, strict=True))
+    return [in_place[i].result(shared) for i in range(len(entrants))]
+
+
+def seat_order(contenders: int, number: int, rng: random.Random) -> list[int]:
+    """Who is started, connected and tried first in a round, and who next, as indices from 0.
+
+    Whoever always came first would have the emptier machine each time. Two change places
+    from round to round; more come in a fresh random order.
+    """
+    order = list(range(contenders))
+    if contenders == 2:
+        return order if number % 2 else order[::-1]
+    rng.shuffle(order)
+    return order
 
 
 def turn_order(

@@ -87,6 +87,15 @@ def test_more_than_two_come_in_a_fresh_order_each_block() -> None:
     assert order == list(turn_order(5, 20, random.Random(1)))
 
 
+def test_nobody_is_always_started_first() -> None:
+    rng = random.Random(1)
+    pairs = [heat.seat_order(2, number, rng) for number in range(1, 5)]
+    assert pairs == [[0, 1], [1, 0], [0, 1], [1, 0]]
+    orders = [heat.seat_order(5, number, rng) for number in range(1, 41)]
+    assert all(sorted(order) == [0, 1, 2, 3, 4] for order in orders)
+    assert {order[0] for order in orders} == {0, 1, 2, 3, 4}
+
+
 def pace(settle_us: int, window_us: int) -> Pace:
     return Pace(settle_us=settle_us, window_us=window_us)
 
