@@ -3,6 +3,8 @@
 #include "clients.h"
 
 #include "clock.h"
+#include "reply.h"
+#include "request.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
-/* control.h - the control protocol, versions 2 and 1: bytes to requests, outcomes to bytes.
+/* control.h - the control protocol, versions 2 and 1, and its limits.
  *
- * control.c is the only file that knows the wire format. It owns no socket, reads no clock and
- * keeps no state: callers hand it a buffer and send what it writes. Threads: any.
+ * Three files know the wire format, one for each kind of what is said: request.c and command.c read
+ * what a control client sends, reply.c writes what it is answered. None owns a socket: talk.c does
+ * the talking.
  *
  * The text below is the protocol; a control client can be written from it alone.
  * tests/server/test_protocol_text.py holds it against the server and the driver.
@@ -293,15 +294,6 @@
 #ifndef PYBENCH_CONTROL_H
 #define PYBENCH_CONTROL_H
 
-#include "address.h"
-#include "failure.h"
-#include "outcome.h"
-#include "transport.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 enum {
     CONTROL_LINE_MAX = 4096, /* bytes of a line, newline included */
     CONTROL_V1_MAX = 1024,   /* bytes of a version 1 request */
@@ -312,90 +304,5 @@ enum {
     CONTROL_THREADS_MAX = 64,
     CONTROL_SLICES_MAX = 1000,
 };
-
-struct request {
-    int version;                 /* 2 or 1 */
-    struct address_list targets; /* one or more; connection i goes to the one of number i modulo
-                                    their count, from 0 */
-    uint32_t conns;
-    uint32_t msize;
-    uint32_t inflight; /* pings on each connection, >= 1 */
-    uint32_t idle;     /* further connections, never pinged */
-    uint64_t warmup_ns;
-    uint64_t runtime_ns;
-    uint64_t think_min_ns;
-    uint64_t think_max_ns; /* 0: no thinking */
-    uint64_t rate;         /* pings per second over all connections; 0: closed loop */
-    bool poisson;          /* they arrive at random times; else evenly */
-    uint64_t seed;         /* of these times */
-    uint64_t busy_poll_ns; /* look for echoes that long before sleeping; 0: sleep at once */
-    uint64_t slice_ns;     /* the window is cut into pieces of this length; 0: it is not */
-    bool kernel_times;     /* ask the kernel when each echo arrived */
-    bool turns;            /* pings in turns, each with its own times: none of the above */
-    unsigned threads;      /* 0: as the server was told */
-    char engine[16];       /* empty: the default */
-    char token[CONTROL_TOKEN_MAX + 1];
-    /* whether the connections are over TLS, and what certificate it must meet then */
-    bool tls;
-    uint8_t pin[TLS_PIN_BYTES];
-};
-
-/* What a client has sent so far. */
-enum control_shape {
-    CONTROL_PARTIAL, /* may become a request: read on */
-    CONTROL_WHOLE,   /* a request, or something that never will be one: parse it */
-};
-
-/* Look at the first length bytes that a client sent (length > 0). On CONTROL_WHOLE *used is the
- * number of bytes that belong to the request; what lies behind is the client's next line. */
-enum control_shape control_shape(const char *bytes, size_t length, size_t *used);
-
-/* Whether text is what a request may have for a text: 1 to longest characters of printable ASCII,
- * none of them a blank. */
-bool control_is_text(const char *text, size_t longest);
-
-/* The version of a request, 2 of one that is no request at all: its failures are answered so. */
-int control_version(const char *bytes, size_t length);
-
-/* Whether a request asks for turns; not one that is no request at all. */
-bool control_takes_turns(const char *bytes, size_t length);
-
-/* Parse a whole request. Returns 0, or -EINVAL with fail filled; *out is untouched then. */
-int control_parse(struct request *out, const char *bytes, size_t length, struct failure *fail);
-
-/* A line that follows a request. */
-enum control_command { COMMAND_NONE, COMMAND_READY, COMMAND_STOP, COMMAND_TURN, COMMAND_UNKNOWN };
-
-/* The first line of the length bytes that a client sent after its request; *used is the number of
- * bytes that it takes, 0 with COMMAND_NONE: it is not whole yet. What is CONTROL_LINE_MAX bytes
- * long and has no end is COMMAND_UNKNOWN. */
-enum control_command control_command(const char *bytes, size_t length, size_t *used);
-
-/* What a `turn` line asks for. */
-struct turn {
-    uint64_t settle_ns; /* pinging before the window, not counted */
-    uint64_t window_ns;
-};
-
-/* Parse a line that is a COMMAND_TURN. Returns 0, or -EINVAL with fail filled; *out is untouched
- * then. */
-int control_turn(struct turn *out, const char *bytes, size_t length, struct failure *fail);
-
-/* What the server sends, and whoever has it frees. */
-struct reply {
-    char *text;    /* malloc'ed; NULL: memory ran out */
-    size_t length; /* bytes, without the zero byte behind them */
-};
-
-struct reply control_connected(uint32_t conns, uint64_t elapsed_ns);
-struct reply control_mark(uint64_t since_ns);
-struct reply control_progress(uint64_t since_ns, uint64_t messages, uint64_t alive);
-struct reply control_turned(const struct turn_outcome *outcome);
-struct reply control_busy(void);
-struct reply control_result(const struct request *request, const struct outcome *outcome);
-struct reply control_error(const struct failure *fail);
-
-/* As control_error, in the format of a request's version: to version 1 it is an empty result. */
-struct reply control_refusal(int version, const struct failure *fail);
 
 #endif

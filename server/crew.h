@@ -11,11 +11,12 @@
 #ifndef PYBENCH_CREW_H
 #define PYBENCH_CREW_H
 
+#include "command.h"
 #include "connect.h"
-#include "control.h"
 #include "engine.h"
 #include "failure.h"
 #include "pinger.h"
+#include "request.h"
 
 #include <pthread.h>
 #include <stdbool.h>

@@ -2,8 +2,10 @@
 #define _GNU_SOURCE
 #include "options.h"
 
+#include "control.h"
 #include "engine.h"
 #include "transport.h"
+#include "words.h"
 
 #include <getopt.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* outcome.h - what a test measured: the counters of a ping thread, and the outcome of all.
  *
  * Place: the engines count into a pinger's own (pinger.h); turns.c adds them up when a turn has
- * ended, session.c when the threads have, and control.c writes the outcome to the wire. Plain data.
+ * ended, session.c when the threads have, and reply.c writes the outcome to the wire. Plain data.
  * Threads: one owner each.
  *
  * Counts and times are of the window unless they say otherwise; a time is in nanoseconds.

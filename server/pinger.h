@@ -11,9 +11,9 @@
 #define PYBENCH_PINGER_H
 
 #include "clock.h"
-#include "control.h"
 #include "message.h"
 #include "outcome.h"
+#include "request.h"
 #include "timers.h"
 #include "transport.h"
 

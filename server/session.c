@@ -1,7 +1,8 @@
 /* session.c - one test from request to result. Read run_stages first: it is the table of contents.
  *
- * Place: main.c starts a session when a request has come; the session calls control.c for the wire
- * format, talk.c to speak with its client, crew.c for the connections and turns.c for the pinging.
+ * Place: sessions.c starts a session when a request has come; the session calls request.c and
+ * reply.c for the wire format, permission.c, talk.c to speak with its client, crew.c for the
+ * connections and turns.c for the pinging.
  * Threads: runs in the session's thread; the ping threads that it starts are crew.c's.
  */
 #define _GNU_SOURCE
@@ -11,21 +12,19 @@
 #include "connect.h"
 #include "crew.h"
 #include "engine.h"
+#include "permission.h"
+#include "request.h"
 #include "turns.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 static const uint64_t CONNECT_STALL_NS = 30 * NS_PER_S;
 static const uint64_t READY_NS = 120 * NS_PER_S;
 static const uint64_t READY_PER_CONN_NS = 20 * NS_PER_MS; /* a thread each, on a slow machine */
-
-enum { WRONG_TOKEN_MS = 100 };
 
 /* One test while it runs. */
 struct test {
@@ -62,86 +61,9 @@ static int read_request(struct test *test, struct failure *fail)
     return 0;
 }
 
-/* Takes as long whichever byte is the first that differs. given is padded with zeros. */
-static bool same_token(const char *known, const char given[CONTROL_TOKEN_MAX + 1])
-{
-    char padded[CONTROL_TOKEN_MAX + 1] = {0};
-    volatile unsigned differing = 0;
-
-    snprintf(padded, sizeof padded, "%s", known); /* not longer: see options.c */
-    for (size_t i = 0; i < sizeof padded; i++)
-        differing |= (unsigned)(padded[i] ^ given[i]);
-    return differing == 0;
-}
-
-static int check_token(const struct test *test, struct failure *fail)
-{
-    struct session *session = test->session;
-    struct pollfd stop = {.fd = session->talk.stop_fd, .events = POLLIN};
-
-    if (!session->config->token || same_token(session->config->token, test->request.token))
-        return 0;
-    if (*test->request.token) /* a guess, ten a second at most: nobody else is heard meanwhile */
-        poll(&stop, 1, WRONG_TOKEN_MS);
-    return failure_set(fail, "forbidden", EACCES,
-                       "this server asks for a token: set PYBENCH_TOKEN as it has it");
-}
-
-/* A Unix socket is of this host, and so must be who names it. */
-static int check_unix(const struct test *test, const struct address *peer,
-                      const struct address *target, struct failure *fail)
-{
-    char from[ADDRESS_TEXT], to[ADDRESS_TEXT];
-
-    address_print(peer, false, from);
-    address_print(target, false, to);
-    if (!address_is_loopback(peer))
-        return failure_set(fail, "bad_request", EINVAL,
-                           "addr=%s: a Unix socket is for a control client on loopback, and this "
-                           "one is at %s; use an address and a port",
-                           to, from);
-    if (test->session->config->sources.count > 0)
-        return failure_set(fail, "bad_request", EINVAL,
-                           "addr=%s: there is nothing to connect from to a Unix socket; start the "
-                           "server without --source",
-                           to);
-    return 0;
-}
-
-/* A load generator that connects wherever a stranger says is a weapon: see address_may_target. */
-static int check_target(const struct test *test, const struct address *peer, struct address *target,
-                        struct failure *fail)
-{
-    char from[ADDRESS_TEXT], to[ADDRESS_TEXT];
-
-    if (address_is_unix(target))
-        return check_unix(test, peer, target, fail);
-    if (test->request.version == 1 && address_is_any(target))
-        address_set_host(target, peer); /* it told us what it binds to */
-    address_complete(target, peer);
-    if (address_may_target(peer, target, &test->session->config->allow))
-        return 0;
-    return failure_set(fail, "forbidden", EACCES,
-                       "a client at %s may not have connections opened to %s; start the server "
-                       "with --allow %s to permit it",
-                       address_print(peer, false, from), address_print(target, false, to), to);
-}
-
 static int check_permission(struct test *test, struct failure *fail)
 {
-    struct address_list *targets = &test->request.targets;
-    struct address peer = {.len = sizeof peer.sa};
-    int err;
-
-    if ((err = check_token(test, fail)) < 0)
-        return err;
-    if (getpeername(test->session->talk.fd, (struct sockaddr *)&peer.sa, &peer.len) < 0)
-        return -ECANCELED;
-    address_unmap(&peer);
-    for (unsigned i = 0; i < targets->count; i++)
-        if ((err = check_target(test, &peer, &targets->items[i], fail)) < 0)
-            return err;
-    return 0;
+    return permission_check(&test->request, test->session->config, &test->session->talk, fail);
 }
 
 /* This client may have what it wants. */

@@ -7,21 +7,11 @@
 #ifndef PYBENCH_SESSION_H
 #define PYBENCH_SESSION_H
 
-#include "address.h"
+#include "config.h"
 #include "talk.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stddef.h>
-
-/* What the server was told at its start; the same for every session, read-only. */
-struct session_config {
-    unsigned threads; /* ping threads unless a request says otherwise, >= 1 */
-    struct address_list sources;
-    struct network_list allow;
-    const char *token;  /* a request must carry it; NULL: none is asked for */
-    const char *engine; /* name of the engine of a request that names none */
-};
 
 /* Where a session is, for whoever started it. */
 enum session_state {

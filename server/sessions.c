@@ -4,6 +4,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "request.h"
 
 #include <errno.h>
 #include <poll.h>

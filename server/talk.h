@@ -1,13 +1,15 @@
 /* talk.h - what a session says to its control client, and hears: replies out, lines in.
  *
- * Place: control.c makes the replies and reads the lines; here they are sent and waited for.
+ * Place: reply.c makes the replies, command.c reads the lines; here they are sent and waited for.
  * Threads: the session's. Nothing blocks without a bound, nor when the server is told to end.
  */
 #ifndef PYBENCH_TALK_H
 #define PYBENCH_TALK_H
 
+#include "command.h"
 #include "control.h"
 #include "failure.h"
+#include "reply.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,7 +24,7 @@ struct talk {
     char input[CONTROL_LINE_MAX];
 };
 
-/* Send a reply of control.c and free it. Returns 0, or -ECANCELED when the client is gone, or has
+/* Send a reply of reply.c and free it. Returns 0, or -ECANCELED when the client is gone, or has
  * not read all of it within 5 s, or there was no memory for it. */
 int talk_send(struct talk *talk, struct reply reply);
 

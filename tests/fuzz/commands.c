@@ -1,6 +1,6 @@
 /* What follows a request: each line is one command, wherever the segments were cut; a turn that is
  * taken keeps its bounds, one that is not leaves everything as it was. */
-#include "control.h"
+#include "command.h"
 #include "must.h"
 
 #include <errno.h>

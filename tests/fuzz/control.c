@@ -1,8 +1,9 @@
 /* Requests as bytes: what is taken keeps its bounds, what is not leaves everything as it was and is
  * answered with one clean line. */
-#include "control.h"
-
 #include "must.h"
+#include "reply.h"
+#include "request.h"
+#include "words.h"
 
 #include <errno.h>
 #include <stdlib.h>

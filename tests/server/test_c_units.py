@@ -20,6 +20,8 @@ PINGER = (
     "transport_tls.c",
 )
 
+WIRE = ("request.c", "command.c", "reply.c", "words.c")
+
 # sources beside the test itself, and arguments
 UNITS: dict[str, tuple[list[str], list[str]]] = {
     "test_histogram": (["histogram.c"], [str(GOLDEN)]),
@@ -34,7 +36,7 @@ UNITS: dict[str, tuple[list[str], list[str]]] = {
         ["connect.c", "sources.c", "failure.c", "address.c", "transport_tls.c"],
         [],
     ),
-    "test_control": (["control.c", "histogram.c", "failure.c", "address.c"], []),
+    "test_control": ([*WIRE, "histogram.c", "failure.c", "address.c"], []),
 }
 
 

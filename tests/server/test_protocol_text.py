@@ -127,7 +127,7 @@ def complaint(server, request: dict[str, str]) -> str:
 
 
 def test_request_keys_are_those_of_the_server():
-    source = (SERVER / "control.c").read_text()
+    source = (SERVER / "request.c").read_text()
     table = source.partition("V2_KEYS[] = {")[2].partition("};")[0]
     assert keys("> test") == re.findall(r'(?:NUMBER|TEXT)\("(\w+)"', table)
 
@@ -214,7 +214,7 @@ def test_reply_keys_of_a_turn_are_those_of_the_server(turns):
 
 
 def test_keys_of_the_turn_command_are_those_of_the_server(server):
-    source = (SERVER / "control.c").read_text()
+    source = (SERVER / "command.c").read_text()
     table = source.partition("TURN_KEYS[] = {")[2].partition("};")[0]
     assert keys("> turn") == re.findall(r'"(\w+)"', table)
     with Peer() as peer:

@@ -2,7 +2,9 @@
 #define _GNU_SOURCE /* RTLD_NEXT */
 #include "check.h"
 #include "clock.h"
-#include "control.h"
+#include "command.h"
+#include "reply.h"
+#include "request.h"
 
 #include <dlfcn.h>
 #include <errno.h>
