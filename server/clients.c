@@ -79,8 +79,8 @@ void clients_dismiss(struct clients *clients, int fd)
 void clients_refuse(struct clients *clients, unsigned index, const struct failure *fail)
 {
     struct client *client = &clients->items[index];
-    int version = control_version(client->input, client->length);
-    struct reply reply = control_refusal(version, fail);
+    int version = request_version(client->input, client->length);
+    struct reply reply = reply_refusal(version, fail);
 
     if (reply.text)
         (void)!send(client->fd, reply.text, reply.length, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -131,7 +131,7 @@ void clients_read(struct clients *clients, unsigned index)
     }
     client->length += (size_t)n;
     if (client->state == CLIENT_TALKING &&
-        control_shape(client->input, client->length, &used) == CONTROL_WHOLE) {
+        request_shape(client->input, client->length, &used) == REQUEST_WHOLE) {
         client->state = CLIENT_WAITING;
         client->deadline_ns = clock_now_ns() + WAIT_NS;
     }

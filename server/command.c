@@ -22,7 +22,7 @@ static const struct key TURN_KEYS[] = {
 
 enum { TURN_KEY_COUNT = sizeof TURN_KEYS / sizeof *TURN_KEYS };
 
-enum control_command control_command(const char *bytes, size_t length, size_t *used)
+enum command command_read(const char *bytes, size_t length, size_t *used)
 {
     const char *newline = length ? memchr(bytes, '\n', length) : NULL;
 
@@ -40,7 +40,7 @@ enum control_command control_command(const char *bytes, size_t length, size_t *u
     return COMMAND_UNKNOWN;
 }
 
-int control_turn(struct turn *out, const char *bytes, size_t length, struct failure *fail)
+int turn_parse(struct turn *out, const char *bytes, size_t length, struct failure *fail)
 {
     static const struct keys keys = {TURN_KEYS, TURN_KEY_COUNT};
     struct turn_draft draft = {0};
@@ -54,10 +54,10 @@ int control_turn(struct turn *out, const char *bytes, size_t length, struct fail
         return failure_set(fail, "bad_request", EINVAL, "a turn is a line of text");
     memcpy(text, bytes, length);
     text[length] = '\0';
-    count = split_words(text, words);
+    count = words_split(text, words);
     if (count > WORDS_MAX)
         return failure_set(fail, "bad_request", EINVAL, "a turn has at most %d words", WORDS_MAX);
-    if ((err = parse_pairs(&draft, &keys, seen, words, count, fail)) < 0)
+    if ((err = words_store(&draft, &keys, seen, words, count, fail)) < 0)
         return err;
     *out = (struct turn){
         .settle_ns = draft.settle * NS_PER_US,

@@ -12,12 +12,12 @@
 #include <stdint.h>
 
 /* A line that follows a request. */
-enum control_command { COMMAND_NONE, COMMAND_READY, COMMAND_STOP, COMMAND_TURN, COMMAND_UNKNOWN };
+enum command { COMMAND_NONE, COMMAND_READY, COMMAND_STOP, COMMAND_TURN, COMMAND_UNKNOWN };
 
 /* The first line of the length bytes that a client sent after its request; *used is the number of
  * bytes that it takes, 0 with COMMAND_NONE: it is not whole yet. What is CONTROL_LINE_MAX bytes
  * long and has no end is COMMAND_UNKNOWN. */
-enum control_command control_command(const char *bytes, size_t length, size_t *used);
+enum command command_read(const char *bytes, size_t length, size_t *used);
 
 /* What a `turn` line asks for. */
 struct turn {
@@ -27,6 +27,6 @@ struct turn {
 
 /* Parse a line that is a COMMAND_TURN. Returns 0, or -EINVAL with fail filled; *out is untouched
  * then. */
-int control_turn(struct turn *out, const char *bytes, size_t length, struct failure *fail);
+int turn_parse(struct turn *out, const char *bytes, size_t length, struct failure *fail);
 
 #endif

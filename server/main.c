@@ -190,7 +190,7 @@ static bool accept_without_files(struct server *server)
         close(server->spare_fd);
     fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
     failure_set(&fail, "busy", EMFILE, "the load server has no open files left");
-    reply = control_error(&fail);
+    reply = reply_error(&fail);
     if (fd >= 0 && reply.text)
         (void)!send(fd, reply.text, reply.length, MSG_NOSIGNAL | MSG_DONTWAIT);
     free(reply.text);

@@ -228,7 +228,7 @@ static void parse_token(struct options *options)
 
     if (!token || !*token)
         return;
-    if (!control_is_text(token, CONTROL_TOKEN_MAX))
+    if (!word_is_text(token, CONTROL_TOKEN_MAX))
         usage_error("PYBENCH_TOKEN: expected 1 to %d printable ASCII characters without a blank",
                     CONTROL_TOKEN_MAX); /* and not what it is: it is a secret */
     options->session.token = token;

@@ -47,18 +47,18 @@ static struct reply reply_format(const char *format, ...)
     return n < 0 ? (struct reply){0} : (struct reply){text, (size_t)n};
 }
 
-struct reply control_connected(uint32_t conns, uint64_t elapsed_ns)
+struct reply reply_connected(uint32_t conns, uint64_t elapsed_ns)
 {
     return reply_format("connected n=%u elapsed_ns=%llu\n", (unsigned)conns,
                         (unsigned long long)elapsed_ns);
 }
 
-struct reply control_mark(uint64_t since_ns)
+struct reply reply_mark(uint64_t since_ns)
 {
     return reply_format("mark t_ns=%llu\n", (unsigned long long)since_ns);
 }
 
-struct reply control_progress(uint64_t since_ns, uint64_t messages, uint64_t alive)
+struct reply reply_progress(uint64_t since_ns, uint64_t messages, uint64_t alive)
 {
     return reply_format("progress t_ms=%llu messages=%llu alive=%llu\n",
                         (unsigned long long)(since_ns / NS_PER_MS), (unsigned long long)messages,
@@ -81,7 +81,7 @@ static void put_quoted(FILE *out, const char *key, const char *text)
     fputc('"', out);
 }
 
-struct reply control_busy(void)
+struct reply reply_busy(void)
 {
     return reply_format("busy\n");
 }
@@ -107,7 +107,7 @@ static void write_turn(FILE *out, const void *argument)
     fputc('\n', out);
 }
 
-struct reply control_turned(const struct turn_outcome *outcome)
+struct reply reply_turned(const struct turn_outcome *outcome)
 {
     return reply_build(write_turn, outcome);
 }
@@ -300,7 +300,7 @@ static void write_result_v1(FILE *out, const void *argument)
         fprintf(out, " %llu", (unsigned long long)outcome->fairness.percentiles[i]);
 }
 
-struct reply control_result(const struct request *request, const struct outcome *outcome)
+struct reply reply_result(const struct request *request, const struct outcome *outcome)
 {
     const struct result result = {.request = request, .outcome = outcome};
 
@@ -324,15 +324,15 @@ static void write_error(FILE *out, const void *argument)
     fputc('\n', out);
 }
 
-struct reply control_error(const struct failure *fail)
+struct reply reply_error(const struct failure *fail)
 {
     return reply_build(write_error, fail);
 }
 
-struct reply control_refusal(int version, const struct failure *fail)
+struct reply reply_refusal(int version, const struct failure *fail)
 {
     static const struct request v1 = {.version = 1};
     static const struct outcome nothing;
 
-    return version == 1 ? control_result(&v1, &nothing) : control_error(fail);
+    return version == 1 ? reply_result(&v1, &nothing) : reply_error(fail);
 }

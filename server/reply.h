@@ -19,15 +19,15 @@ struct reply {
     size_t length; /* bytes, without the zero byte behind them */
 };
 
-struct reply control_connected(uint32_t conns, uint64_t elapsed_ns);
-struct reply control_mark(uint64_t since_ns);
-struct reply control_progress(uint64_t since_ns, uint64_t messages, uint64_t alive);
-struct reply control_turned(const struct turn_outcome *outcome);
-struct reply control_busy(void);
-struct reply control_result(const struct request *request, const struct outcome *outcome);
-struct reply control_error(const struct failure *fail);
+struct reply reply_connected(uint32_t conns, uint64_t elapsed_ns);
+struct reply reply_mark(uint64_t since_ns);
+struct reply reply_progress(uint64_t since_ns, uint64_t messages, uint64_t alive);
+struct reply reply_turned(const struct turn_outcome *outcome);
+struct reply reply_busy(void);
+struct reply reply_result(const struct request *request, const struct outcome *outcome);
+struct reply reply_error(const struct failure *fail);
 
-/* As control_error, in the format of a request's version: to version 1 it is an empty result. */
-struct reply control_refusal(int version, const struct failure *fail);
+/* As reply_error, in the format of a request's version: to version 1 it is an empty result. */
+struct reply reply_refusal(int version, const struct failure *fail);
 
 #endif

@@ -3,6 +3,7 @@
 #include "request.h"
 
 #include "clock.h"
+#include "targets.h"
 #include "words.h"
 
 #include <ctype.h>
@@ -14,7 +15,7 @@
 
 static const uint64_t MAX_TIME_MS = 24 * 3600 * 1000; /* every load is bounded in time */
 
-enum control_shape control_shape(const char *bytes, size_t length, size_t *used)
+enum request_shape request_shape(const char *bytes, size_t length, size_t *used)
 {
     static const char verb[] = V2_VERB " ";
     size_t common = length < sizeof verb - 1 ? length : sizeof verb - 1;
@@ -22,19 +23,19 @@ enum control_shape control_shape(const char *bytes, size_t length, size_t *used)
 
     *used = length;
     if (memcmp(bytes, verb, common) != 0)
-        return CONTROL_WHOLE; /* version 1: the segment is the request */
+        return REQUEST_WHOLE; /* version 1: the segment is the request */
     newline = memchr(bytes, '\n', length);
     if (newline) {
         *used = (size_t)(newline - bytes) + 1;
-        return CONTROL_WHOLE;
+        return REQUEST_WHOLE;
     }
-    return length < CONTROL_LINE_MAX ? CONTROL_PARTIAL : CONTROL_WHOLE;
+    return length < CONTROL_LINE_MAX ? REQUEST_PARTIAL : REQUEST_WHOLE;
 }
 
 /* A request under construction: address and ports come as two words, times in units of the wire. */
 struct draft {
-    char addr[CONTROL_LINE_MAX];      /* of Unix sockets several */
-    char ports[6 * ADDRESS_LIST_MAX]; /* of version 2; version 1 has one, a number */
+    char addr[CONTROL_LINE_MAX];    /* of Unix sockets several */
+    char ports[TARGETS_PORTS_TEXT]; /* of version 2; version 1 has one, a number */
     uint64_t version, port, conns, msize, warmup, runtime, think_min, think_max, rate, threads;
     uint64_t seed, busy_poll, turns, slice, inflight, idle;
     char arrivals[16];
@@ -53,7 +54,6 @@ struct draft {
     }
 
 enum {
-    MAX_PORT = 65535,
     MAX_CONNS = 1000000,
     MAX_THINK_US = 1000000000,
     MAX_RATE = 1000000000,
@@ -89,7 +89,7 @@ static const struct key V2_KEYS[] = {
 /* Version 1 has the same words without names, in this order, in its own units. */
 static const struct key V1_WORDS[] = {
     TEXT("IP", addr, true),
-    NUMBER("PORT", port, 1, MAX_PORT, true),
+    NUMBER("PORT", port, 1, TARGETS_PORT_MAX, true),
     NUMBER("CONNS", conns, 1, MAX_CONNS, true),
     NUMBER("RUNTIME_S", runtime, 1, MAX_TIME_MS / 1000, true),
     NUMBER("MIN_TIMEOUT_NS", think_min, 0, MAX_THINK_US *NS_PER_US, true),
@@ -109,15 +109,15 @@ static int check_words(const struct draft *draft, struct failure *fail)
 
     if (*draft->timestamps && strcmp(draft->timestamps, "kernel") != 0)
         return failure_set(fail, "bad_request", EINVAL, "timestamps=%s: there is only kernel",
-                           quoted(draft->timestamps, shown));
+                           word_quote(draft->timestamps, shown));
     if (*draft->transport && strcmp(draft->transport, "plain") != 0 &&
         strcmp(draft->transport, "tls") != 0)
         return failure_set(fail, "bad_request", EINVAL, "transport=%s: there are plain and tls",
-                           quoted(draft->transport, shown));
+                           word_quote(draft->transport, shown));
     if (*draft->arrivals && strcmp(draft->arrivals, "poisson") != 0 &&
         strcmp(draft->arrivals, "even") != 0)
         return failure_set(fail, "bad_request", EINVAL, "arrivals=%s: there are even and poisson",
-                           quoted(draft->arrivals, shown));
+                           word_quote(draft->arrivals, shown));
     return 0;
 }
 
@@ -214,59 +214,6 @@ static int check_unix(const struct draft *draft, struct failure *fail)
     return 0;
 }
 
-/* The address with that port, or the Unix socket, becomes one target more. */
-static int add_target(struct address_list *targets, const char *addr, uint64_t port, int version,
-                      struct failure *fail)
-{
-    struct address *next = &targets->items[targets->count];
-    char shown[QUOTED_BYTES];
-    int err;
-
-    if (targets->count == ADDRESS_LIST_MAX)
-        return failure_set(fail, "bad_request", EINVAL, "%s: at most %d %s",
-                           address_means_unix(addr) ? "addr" : "port", ADDRESS_LIST_MAX,
-                           address_means_unix(addr) ? "Unix sockets" : "ports");
-    if (version == 2 && address_means_unix(addr)) {
-        if (address_parse_unix(next, addr) < 0)
-            return failure_set(fail, "bad_request", EINVAL,
-                               "addr=%s: expected unix:/PATH or unix:@NAME, of at most 107 "
-                               "characters from / or @ on and without a comma",
-                               quoted(addr, shown));
-    } else if ((err = address_parse(next, addr, (uint16_t)port)) == -ENOMEM) {
-        return failure_set(fail, "internal", ENOMEM, "getaddrinfo: %s", strerror(ENOMEM));
-    } else if (err < 0) {
-        return failure_set(fail, "bad_request", EINVAL,
-                           "addr=%s: expected a numeric IPv4 or IPv6 address%s",
-                           quoted(addr, shown), version == 2 ? ", unix:/PATH or unix:@NAME" : "");
-    }
-    targets->count++;
-    return 0;
-}
-
-/* A target for each word of a text that has commas between: of Unix sockets, or of ports. */
-static int add_targets(struct address_list *targets, const struct draft *draft,
-                       struct failure *fail)
-{
-    bool is_unix = address_means_unix(draft->addr);
-    char text[sizeof draft->addr];
-    char *rest = text;
-    char *word;
-    uint64_t port = 0;
-    int err;
-
-    snprintf(text, sizeof text, "%s", is_unix ? draft->addr : draft->ports);
-    while ((word = strsep(&rest, ","))) {
-        if (is_unix && !address_means_unix(word))
-            return failure_set(fail, "bad_request", EINVAL,
-                               "addr: Unix sockets with commas between, each unix:...");
-        if (!is_unix && (err = parse_number(&port, "port", word, 1, MAX_PORT, fail)) < 0)
-            return err;
-        if ((err = add_target(targets, is_unix ? word : draft->addr, port, 2, fail)) < 0)
-            return err;
-    }
-    return 0;
-}
-
 /* The listeners that are to be connected to. Version 1 knows one, of an IP address. */
 static int draft_targets(struct address_list *targets, const struct draft *draft, int version,
                          struct failure *fail)
@@ -274,12 +221,12 @@ static int draft_targets(struct address_list *targets, const struct draft *draft
     int err;
 
     if (version == 1)
-        return add_target(targets, draft->addr, draft->port, version, fail);
+        return targets_one(targets, draft->addr, draft->port, fail);
     if (!address_means_unix(draft->addr) && !*draft->ports)
         return failure_set(fail, "bad_request", EINVAL, "port is missing");
     if (address_means_unix(draft->addr) && (err = check_unix(draft, fail)) < 0)
         return err;
-    if ((err = add_targets(targets, draft, fail)) < 0)
+    if ((err = targets_parse(targets, draft->addr, draft->ports, fail)) < 0)
         return err;
     if (draft->conns < targets->count)
         return failure_set(fail, "bad_request", EINVAL,
@@ -350,7 +297,7 @@ static int parse_v2(struct request *out, char *words[], unsigned count, struct f
     bool seen[V2_KEY_COUNT] = {false};
     int err;
 
-    if ((err = parse_pairs(&draft, &keys, seen, words, count, fail)) < 0 ||
+    if ((err = words_store(&draft, &keys, seen, words, count, fail)) < 0 ||
         (err = check_times(&draft, seen, fail)) < 0)
         return err;
     return draft_finish(out, &draft, 2, fail);
@@ -366,14 +313,14 @@ static int parse_v1(struct request *out, char *words[], unsigned count, struct f
         return failure_set(fail, "bad_request", EINVAL,
                            "'%s': expected 'test v=2 addr=... port=...', or the 7 words of version "
                            "1, but got %u words",
-                           count ? quoted(words[0], shown) : "", count);
+                           count ? word_quote(words[0], shown) : "", count);
     for (unsigned i = 0; i < V1_WORD_COUNT; i++)
-        if ((err = draft_set(&draft, &V1_WORDS[i], words[i], fail)) < 0)
+        if ((err = word_store(&draft, &V1_WORDS[i], words[i], fail)) < 0)
             return err;
     return draft_finish(out, &draft, 1, fail);
 }
 
-int control_parse(struct request *out, const char *bytes, size_t length, struct failure *fail)
+int request_parse(struct request *out, const char *bytes, size_t length, struct failure *fail)
 {
     bool v2 = length >= sizeof V2_VERB && memcmp(bytes, V2_VERB " ", sizeof V2_VERB) == 0;
     size_t limit = v2 ? CONTROL_LINE_MAX : CONTROL_V1_MAX;
@@ -387,27 +334,27 @@ int control_parse(struct request *out, const char *bytes, size_t length, struct 
         return failure_set(fail, "bad_request", EINVAL, "a request is text: it has a zero byte");
     memcpy(text, bytes, length);
     text[length] = '\0';
-    count = split_words(text, words);
+    count = words_split(text, words);
     if (count > WORDS_MAX)
         return failure_set(fail, "bad_request", EINVAL, "a request has at most %d words",
                            WORDS_MAX);
     return v2 ? parse_v2(out, words, count, fail) : parse_v1(out, words, count, fail);
 }
 
-int control_version(const char *bytes, size_t length)
+int request_version(const char *bytes, size_t length)
 {
     struct request request = {.version = 2}; /* untouched by a failure */
     struct failure ignored;
 
-    (void)control_parse(&request, bytes, length, &ignored);
+    (void)request_parse(&request, bytes, length, &ignored);
     return request.version;
 }
 
-bool control_takes_turns(const char *bytes, size_t length)
+bool request_takes_turns(const char *bytes, size_t length)
 {
     struct request request = {.turns = false}; /* likewise */
     struct failure ignored;
 
-    (void)control_parse(&request, bytes, length, &ignored);
+    (void)request_parse(&request, bytes, length, &ignored);
     return request.turns;
 }

@@ -44,22 +44,22 @@ struct request {
 };
 
 /* What a client has sent so far. */
-enum control_shape {
-    CONTROL_PARTIAL, /* may become a request: read on */
-    CONTROL_WHOLE,   /* a request, or something that never will be one: parse it */
+enum request_shape {
+    REQUEST_PARTIAL, /* may become a request: read on */
+    REQUEST_WHOLE,   /* a request, or something that never will be one: parse it */
 };
 
-/* Look at the first length bytes that a client sent (length > 0). On CONTROL_WHOLE *used is the
+/* Look at the first length bytes that a client sent (length > 0). On REQUEST_WHOLE *used is the
  * number of bytes that belong to the request; what lies behind is the client's next line. */
-enum control_shape control_shape(const char *bytes, size_t length, size_t *used);
+enum request_shape request_shape(const char *bytes, size_t length, size_t *used);
 
 /* The version of a request, 2 of one that is no request at all: its failures are answered so. */
-int control_version(const char *bytes, size_t length);
+int request_version(const char *bytes, size_t length);
 
 /* Whether a request asks for turns; not one that is no request at all. */
-bool control_takes_turns(const char *bytes, size_t length);
+bool request_takes_turns(const char *bytes, size_t length);
 
 /* Parse a whole request. Returns 0, or -EINVAL with fail filled; *out is untouched then. */
-int control_parse(struct request *out, const char *bytes, size_t length, struct failure *fail);
+int request_parse(struct request *out, const char *bytes, size_t length, struct failure *fail);
 
 #endif

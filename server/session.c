@@ -53,8 +53,8 @@ static int read_request(struct test *test, struct failure *fail)
     size_t used;
     int err;
 
-    control_shape(session->talk.input, session->talk.length, &used);
-    if ((err = control_parse(&test->request, session->talk.input, used, fail)) < 0)
+    request_shape(session->talk.input, session->talk.length, &used);
+    if ((err = request_parse(&test->request, session->talk.input, used, fail)) < 0)
         return err;
     talk_drop(&session->talk, used);
     session->talk.deaf = test->request.version == 1;
@@ -141,7 +141,7 @@ static int await_ready(struct test *test, struct failure *fail)
     if (test->request.version == 1)
         return 0;
     if ((err = talk_send(&session->talk,
-                         control_connected(test->request.conns, test->crew->connect_ns))) < 0)
+                         reply_connected(test->request.conns, test->crew->connect_ns))) < 0)
         return err;
     for (;;) {
         switch (talk_next(&session->talk)) {
@@ -244,7 +244,7 @@ static int send_result(struct test *test, struct failure *fail)
     o->handshake_busy_ns = test->crew->handshakes.busy_ns;
     o->handshake_sum_ns = test->crew->handshakes.sum_ns;
     o->cipher = test->tls ? tls_context_cipher(test->tls) : NULL;
-    return talk_send(&test->session->talk, control_result(&test->request, o));
+    return talk_send(&test->session->talk, reply_result(&test->request, o));
 }
 
 /* ---- the session -------------------------------------------------------------------------- */
@@ -306,12 +306,12 @@ static bool is_readable(int fd)
 
 static void refuse_for_memory(struct session *session)
 {
-    int version = control_version(session->talk.input, session->talk.length);
+    int version = request_version(session->talk.input, session->talk.length);
     struct failure fail;
 
     failure_set(&fail, "internal", ENOMEM, "no memory for a test");
     snprintf(session->summary, sizeof session->summary, "%s", fail.msg);
-    talk_send(&session->talk, control_refusal(version, &fail));
+    talk_send(&session->talk, reply_refusal(version, &fail));
 }
 
 static void run_test(struct session *session, struct test *test)
@@ -327,7 +327,7 @@ static void run_test(struct session *session, struct test *test)
     version = test->request.version;
     test_free(test);
     if (err < 0 && fail.code)
-        talk_send(&session->talk, control_refusal(version, &fail));
+        talk_send(&session->talk, reply_refusal(version, &fail));
 }
 
 void session_run(struct session *session)

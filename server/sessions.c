@@ -127,7 +127,7 @@ static void refuse_busy(struct sessions *sessions, unsigned index, const struct 
 {
     const struct client *client = &sessions->clients->items[index];
 
-    if (!sessions->quiet && control_version(client->input, client->length) == 1)
+    if (!sessions->quiet && request_version(client->input, client->length) == 1)
         log_line("a client of version 1 was answered 0 messages: %s", busy->msg);
     clients_refuse(sessions->clients, index, busy);
 }
@@ -143,7 +143,7 @@ static void start_waiting(struct sessions *sessions)
         if (first < 0)
             return;
         client = &sessions->clients->items[first];
-        turns = control_takes_turns(client->input, client->length);
+        turns = request_takes_turns(client->input, client->length);
         if (!may_start(sessions, turns))
             return;
         start_session(sessions, (unsigned)first, turns);

@@ -54,10 +54,10 @@ void talk_drop(struct talk *talk, size_t used)
     memmove(talk->input, talk->input + used, talk->length);
 }
 
-enum control_command talk_next(struct talk *talk)
+enum command talk_next(struct talk *talk)
 {
     size_t used;
-    enum control_command command = control_command(talk->input, talk->length, &used);
+    enum command command = command_read(talk->input, talk->length, &used);
 
     talk_drop(talk, used);
     return command;

@@ -32,7 +32,7 @@ int talk_send(struct talk *talk, struct reply reply);
 void talk_drop(struct talk *talk, size_t used);
 
 /* Take the next whole line out of the input. */
-enum control_command talk_next(struct talk *talk);
+enum command talk_next(struct talk *talk);
 
 /* Wait until then_ns for the client, the server's end, or extra_fd (-1: none); not at all when a
  * line is there already: several may come in one segment. Sets *extra (NULL: nobody asks) when

@@ -79,16 +79,16 @@ static int ping_turn(struct turns *turns, const struct turn *asked, struct turn_
 
 /* The next line of the client. Returns its command, COMMAND_NONE with *err set when there is none.
  */
-static enum control_command await_command(struct talk *talk, struct turn *turn, int *err,
-                                          struct failure *fail)
+static enum command await_command(struct talk *talk, struct turn *turn, int *err,
+                                  struct failure *fail)
 {
     uint64_t deadline_ns = clock_now_ns() + TURN_DEADLINE_NS;
 
     for (;;) {
         size_t used;
-        enum control_command command = control_command(talk->input, talk->length, &used);
+        enum command command = command_read(talk->input, talk->length, &used);
 
-        *err = command == COMMAND_TURN ? control_turn(turn, talk->input, used, fail) : 0;
+        *err = command == COMMAND_TURN ? turn_parse(turn, talk->input, used, fail) : 0;
         talk_drop(talk, used);
         if (*err < 0)
             return COMMAND_NONE;
@@ -111,7 +111,7 @@ static int take_turn(struct turns *turns, const struct turn *asked, struct failu
     int err;
 
     if (atomic_exchange(turns->pinging, true))
-        return talk_send(turns->talk, control_busy());
+        return talk_send(turns->talk, reply_busy());
     err = ping_turn(turns, asked, &outcome, fail);
     if (err < 0)
         crew_abandon(turns->crew);
@@ -122,7 +122,7 @@ static int take_turn(struct turns *turns, const struct turn *asked, struct failu
         turns->stopped = true;
         return 0;
     }
-    return talk_send(turns->talk, control_turned(&outcome));
+    return talk_send(turns->talk, reply_turned(&outcome));
 }
 
 /* Turn by turn as the client says, until it says stop. */

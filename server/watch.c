@@ -30,7 +30,7 @@ static int send_progress(const struct watch *watch, uint64_t now)
         messages += atomic_load_explicit(&pinger->echoes, memory_order_relaxed);
         alive += atomic_load_explicit(&pinger->alive, memory_order_relaxed);
     }
-    return talk_send(watch->talk, control_progress(now - watch->plan->began_ns, messages, alive));
+    return talk_send(watch->talk, reply_progress(now - watch->plan->began_ns, messages, alive));
 }
 
 /* The next boundary of the plan or progress line after now. */
@@ -68,7 +68,7 @@ static int send_mark(struct watch *watch, uint64_t now)
         return 0;
     for (uint64_t then_ns; (then_ns = next_mark(watch)) <= now;)
         watch->marked_ns = then_ns;
-    return talk_send(watch->talk, control_mark(watch->marked_ns - watch->plan->window_begin_ns));
+    return talk_send(watch->talk, reply_mark(watch->marked_ns - watch->plan->window_begin_ns));
 }
 
 static int obey_command(struct watch *watch, struct failure *fail)

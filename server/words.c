@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-bool control_is_text(const char *text, size_t longest)
+bool word_is_text(const char *text, size_t longest)
 {
     size_t length = 0;
 
@@ -16,7 +16,7 @@ bool control_is_text(const char *text, size_t longest)
     return length >= 1 && length <= longest && !text[length];
 }
 
-const char *quoted(const char *word, char buf[QUOTED_BYTES])
+const char *word_quote(const char *word, char buf[QUOTED_BYTES])
 {
     size_t n = 0;
 
@@ -26,8 +26,8 @@ const char *quoted(const char *word, char buf[QUOTED_BYTES])
     return buf;
 }
 
-int parse_number(uint64_t *out, const char *name, const char *text, uint64_t low, uint64_t high,
-                 struct failure *fail)
+int word_number(uint64_t *out, const char *name, const char *text, uint64_t low, uint64_t high,
+                struct failure *fail)
 {
     char shown[QUOTED_BYTES];
     uint64_t value = 0;
@@ -36,20 +36,20 @@ int parse_number(uint64_t *out, const char *name, const char *text, uint64_t low
     for (; *at >= '0' && *at <= '9' && value <= high; at++)
         value = value * 10 + (uint64_t)(*at - '0');
     if (at == text || *at || value < low || value > high)
-        return failure_set(fail, "bad_request", EINVAL,
-                           "%s=%s: expected a whole number from %llu to %llu", name,
-                           quoted(text, shown), (unsigned long long)low, (unsigned long long)high);
+        return failure_set(
+            fail, "bad_request", EINVAL, "%s=%s: expected a whole number from %llu to %llu", name,
+            word_quote(text, shown), (unsigned long long)low, (unsigned long long)high);
     *out = value;
     return 0;
 }
 
 /* A text of printable ASCII: it may be quoted in a message, a log or a terminal. */
-static int parse_text(char *out, size_t size, const char *name, const char *text,
-                      struct failure *fail)
+static int word_text(char *out, size_t size, const char *name, const char *text,
+                     struct failure *fail)
 {
     if (!*text)
         return failure_set(fail, "bad_request", EINVAL, "%s= has no value", name);
-    if (!control_is_text(text, size - 1))
+    if (!word_is_text(text, size - 1))
         return failure_set(fail, "bad_request", EINVAL,
                            "%s: expected 1 to %zu printable ASCII characters without a blank", name,
                            size - 1);
@@ -57,13 +57,13 @@ static int parse_text(char *out, size_t size, const char *name, const char *text
     return 0;
 }
 
-int draft_set(void *draft, const struct key *key, const char *value, struct failure *fail)
+int word_store(void *draft, const struct key *key, const char *value, struct failure *fail)
 {
     char *field = (char *)draft + key->offset;
 
     if (key->text_size)
-        return parse_text(field, key->text_size, key->name, value, fail);
-    return parse_number((uint64_t *)(void *)field, key->name, value, key->low, key->high, fail);
+        return word_text(field, key->text_size, key->name, value, fail);
+    return word_number((uint64_t *)(void *)field, key->name, value, key->low, key->high, fail);
 }
 
 static const struct key *find_key(const struct keys *keys, const char *name, size_t length)
@@ -74,7 +74,7 @@ static const struct key *find_key(const struct keys *keys, const char *name, siz
     return NULL;
 }
 
-int parse_pairs(void *draft, const struct keys *keys, bool *seen, char *words[], unsigned count,
+int words_store(void *draft, const struct keys *keys, bool *seen, char *words[], unsigned count,
                 struct failure *fail)
 {
     char shown[QUOTED_BYTES];
@@ -87,15 +87,15 @@ int parse_pairs(void *draft, const struct keys *keys, bool *seen, char *words[],
 
         if (!equals)
             return failure_set(fail, "bad_request", EINVAL, "'%s': expected key=value",
-                               quoted(words[i], shown));
+                               word_quote(words[i], shown));
         *equals = '\0';
         if (!key)
             return failure_set(fail, "bad_request", EINVAL, "unknown key '%s'",
-                               quoted(words[i], shown));
+                               word_quote(words[i], shown));
         if (seen[key - keys->items])
             return failure_set(fail, "bad_request", EINVAL, "%s is given twice", key->name);
         seen[key - keys->items] = true;
-        if ((err = draft_set(draft, key, equals + 1, fail)) < 0)
+        if ((err = word_store(draft, key, equals + 1, fail)) < 0)
             return err;
     }
     for (unsigned i = 0; i < keys->count; i++)
@@ -104,7 +104,7 @@ int parse_pairs(void *draft, const struct keys *keys, bool *seen, char *words[],
     return 0;
 }
 
-unsigned split_words(char *text, char *words[WORDS_MAX])
+unsigned words_split(char *text, char *words[WORDS_MAX])
 {
     unsigned count = 0;
     char *rest = text;

@@ -39,25 +39,25 @@ struct keys {
 
 /* Whether text is what a line may have for a text: 1 to longest characters of printable ASCII, none
  * of them a blank. */
-bool control_is_text(const char *text, size_t longest);
+bool word_is_text(const char *text, size_t longest);
 
 /* The peer's own words for a message: unprintable bytes become '?', long ones are cut. */
-const char *quoted(const char *word, char buf[QUOTED_BYTES]);
+const char *word_quote(const char *word, char buf[QUOTED_BYTES]);
 
 /* A whole decimal number in [low, high], digits only. Returns 0, or -EINVAL with fail filled. */
-int parse_number(uint64_t *out, const char *name, const char *text, uint64_t low, uint64_t high,
-                 struct failure *fail);
+int word_number(uint64_t *out, const char *name, const char *text, uint64_t low, uint64_t high,
+                struct failure *fail);
 
 /* Cut text into words at blanks, in place. Returns their number, at most WORDS_MAX + 1. */
-unsigned split_words(char *text, char *words[WORDS_MAX]);
+unsigned words_split(char *text, char *words[WORDS_MAX]);
 
 /* Put a value where its key says. draft: the struct that the key's table is of. Returns 0, or
  * -EINVAL with fail filled. */
-int draft_set(void *draft, const struct key *key, const char *value, struct failure *fail);
+int word_store(void *draft, const struct key *key, const char *value, struct failure *fail);
 
 /* Put words[1..count) into draft, and whether each key was there into seen. Returns 0, or -EINVAL
  * with fail filled: a key that is not known, or comes twice, or is needed and does not come. */
-int parse_pairs(void *draft, const struct keys *keys, bool *seen, char *words[], unsigned count,
+int words_store(void *draft, const struct keys *keys, bool *seen, char *words[], unsigned count,
                 struct failure *fail);
 
 #endif

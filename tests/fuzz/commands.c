@@ -8,15 +8,15 @@
 #include <string.h>
 
 /* The first command of bytes must be the same when they arrive one by one. */
-static void check_pieces(const char *bytes, size_t used, enum control_command whole)
+static void check_pieces(const char *bytes, size_t used, enum command whole)
 {
     size_t taken;
 
     for (size_t part = 0; part < used; part += 1 + used / 16) {
-        MUST(control_command(bytes, part, &taken) == COMMAND_NONE);
+        MUST(command_read(bytes, part, &taken) == COMMAND_NONE);
         MUST(taken == 0);
     }
-    MUST(control_command(bytes, used, &taken) == whole && taken == used);
+    MUST(command_read(bytes, used, &taken) == whole && taken == used);
 }
 
 static void check_turn(const char *bytes, size_t used)
@@ -25,7 +25,7 @@ static void check_turn(const char *bytes, size_t used)
     struct turn turn = {.settle_ns = 1, .window_ns = 0};
     struct failure fail;
 
-    if (control_turn(&turn, bytes, used, &fail) == 0) {
+    if (turn_parse(&turn, bytes, used, &fail) == 0) {
         MUST(turn.settle_ns <= most_ns && turn.settle_ns % 1000 == 0);
         MUST(turn.window_ns >= 1000 && turn.window_ns <= most_ns);
         return;
@@ -41,11 +41,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t length = size < CONTROL_LINE_MAX ? size : CONTROL_LINE_MAX;
     size_t at = 0, used;
     char *bytes = malloc(length + 1);
-    enum control_command command;
+    enum command command;
 
     memcpy(bytes, data, length);
     bytes = realloc(bytes, length ? length : 1);
-    while ((command = control_command(bytes + at, length - at, &used)) != COMMAND_NONE) {
+    while ((command = command_read(bytes + at, length - at, &used)) != COMMAND_NONE) {
         MUST(used >= 1 && used <= length - at);
         MUST((command == COMMAND_READY) == (used == 6 && !memcmp(bytes + at, "ready\n", 6)));
         MUST((command == COMMAND_STOP) == (used == 5 && !memcmp(bytes + at, "stop\n", 5)));

@@ -11,7 +11,7 @@
 
 static void check_clean(const struct failure *fail, int version)
 {
-    struct reply line = control_refusal(version, fail);
+    struct reply line = reply_refusal(version, fail);
 
     MUST(line.text && line.length > 0 && line.length < CONTROL_LINE_MAX);
     for (size_t i = 0; i + 1 < line.length; i++)
@@ -41,8 +41,8 @@ static void check_request(const struct request *r)
     MUST(!r->seed || r->poisson);
     MUST(r->rate <= 1000000000 && r->busy_poll_ns <= 1000000000);
     MUST(r->threads <= CONTROL_THREADS_MAX);
-    MUST(!*r->engine || control_is_text(r->engine, sizeof r->engine - 1));
-    MUST(!*r->token || control_is_text(r->token, sizeof r->token - 1));
+    MUST(!*r->engine || word_is_text(r->engine, sizeof r->engine - 1));
+    MUST(!*r->token || word_is_text(r->token, sizeof r->token - 1));
     MUST(!r->tls || (r->version == 2 && !r->kernel_times));
     MUST(r->targets.count >= 1 && r->targets.count <= ADDRESS_LIST_MAX);
     MUST(r->targets.count == 1 || r->targets.count <= r->conns);
@@ -66,16 +66,16 @@ static void check_parse(const char *bytes, size_t length)
 
     memset(&before, 0xa5, sizeof before);
     memcpy(&request, &before, sizeof request);
-    if (control_parse(&request, bytes, length, &fail) == 0) {
+    if (request_parse(&request, bytes, length, &fail) == 0) {
         check_request(&request);
-        MUST(control_version(bytes, length) == request.version);
-        MUST(control_takes_turns(bytes, length) == request.turns);
+        MUST(request_version(bytes, length) == request.version);
+        MUST(request_takes_turns(bytes, length) == request.turns);
         return;
     }
     MUST(memcmp(&request, &before, sizeof request) == 0);
     MUST(strcmp(fail.code, "bad_request") == 0 && fail.err == EINVAL);
-    MUST(control_version(bytes, length) == 2);
-    MUST(!control_takes_turns(bytes, length));
+    MUST(request_version(bytes, length) == 2);
+    MUST(!request_takes_turns(bytes, length));
     check_clean(&fail, 2);
     check_clean(&fail, 1);
 }
@@ -90,12 +90,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     bytes = malloc(length); /* of this size and no more, so that ASan sees who reads on */
     memcpy(bytes, data, length);
-    if (control_shape(bytes, length, &used) == CONTROL_WHOLE) {
+    if (request_shape(bytes, length, &used) == REQUEST_WHOLE) {
         MUST(used >= 1 && used <= length);
         check_parse(bytes, used);
     } else {
         for (size_t part = 1; part < length; part += 1 + length / 16)
-            MUST(control_shape(bytes, part, &ignored) == CONTROL_PARTIAL);
+            MUST(request_shape(bytes, part, &ignored) == REQUEST_PARTIAL);
     }
     free(bytes);
     return 0;

@@ -20,7 +20,7 @@ PINGER = (
     "transport_tls.c",
 )
 
-WIRE = ("request.c", "command.c", "reply.c", "words.c")
+WIRE = ("request.c", "targets.c", "command.c", "reply.c", "words.c")
 
 # sources beside the test itself, and arguments
 UNITS: dict[str, tuple[list[str], list[str]]] = {

@@ -28,7 +28,7 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 
 static int parse(struct request *out, const char *text, struct failure *fail)
 {
-    return control_parse(out, text, strlen(text), fail);
+    return request_parse(out, text, strlen(text), fail);
 }
 
 static void check_shapes(void)
@@ -36,16 +36,16 @@ static void check_shapes(void)
     size_t used = 0;
     char longest[CONTROL_LINE_MAX];
 
-    CHECK(control_shape("t", 1, &used) == CONTROL_PARTIAL);
-    CHECK(control_shape("test", 4, &used) == CONTROL_PARTIAL);
-    CHECK(control_shape("test v=2", 8, &used) == CONTROL_PARTIAL);
-    CHECK(control_shape("test v=2\nready\n", 15, &used) == CONTROL_WHOLE && used == 9);
-    CHECK(control_shape("tea", 3, &used) == CONTROL_WHOLE && used == 3);
-    CHECK(control_shape("1.2.3.4 5", 9, &used) == CONTROL_WHOLE && used == 9);
+    CHECK(request_shape("t", 1, &used) == REQUEST_PARTIAL);
+    CHECK(request_shape("test", 4, &used) == REQUEST_PARTIAL);
+    CHECK(request_shape("test v=2", 8, &used) == REQUEST_PARTIAL);
+    CHECK(request_shape("test v=2\nready\n", 15, &used) == REQUEST_WHOLE && used == 9);
+    CHECK(request_shape("tea", 3, &used) == REQUEST_WHOLE && used == 3);
+    CHECK(request_shape("1.2.3.4 5", 9, &used) == REQUEST_WHOLE && used == 9);
     memset(longest, 'x', sizeof longest);
     memcpy(longest, "test ", 5);
-    CHECK(control_shape(longest, sizeof longest - 1, &used) == CONTROL_PARTIAL);
-    CHECK(control_shape(longest, sizeof longest, &used) == CONTROL_WHOLE);
+    CHECK(request_shape(longest, sizeof longest - 1, &used) == REQUEST_PARTIAL);
+    CHECK(request_shape(longest, sizeof longest, &used) == REQUEST_WHOLE);
 }
 
 static void check_requests(void)
@@ -114,12 +114,12 @@ static void check_turns(void)
     CHECK(parse(&r, "test v=2 addr=::1 port=80 conns=7 msize=64 turns=0\n", &fail) < 0);
     CHECK(parse(&r, "test v=2 addr=::1 port=80 conns=7 msize=64\n", &fail) < 0);
     CHECK(strcmp(fail.msg, "warmup_ms is missing") == 0);
-    CHECK(control_command(line, strlen(line), &used) == COMMAND_TURN && used == strlen(line));
-    CHECK(control_command(line, 10, &used) == COMMAND_NONE && used == 0);
-    CHECK(control_command("turn\n", 5, &used) == COMMAND_UNKNOWN && used == 5);
-    CHECK(control_command("turning \n", 9, &used) == COMMAND_UNKNOWN);
-    CHECK(control_turn(&turn, "turn window_us=1\n", 17, &fail) < 0 && turn.window_ns == 5);
-    CHECK(control_turn(&turn, line, strlen(line), &fail) == 0);
+    CHECK(command_read(line, strlen(line), &used) == COMMAND_TURN && used == strlen(line));
+    CHECK(command_read(line, 10, &used) == COMMAND_NONE && used == 0);
+    CHECK(command_read("turn\n", 5, &used) == COMMAND_UNKNOWN && used == 5);
+    CHECK(command_read("turning \n", 9, &used) == COMMAND_UNKNOWN);
+    CHECK(turn_parse(&turn, "turn window_us=1\n", 17, &fail) < 0 && turn.window_ns == 5);
+    CHECK(turn_parse(&turn, line, strlen(line), &fail) == 0);
     CHECK(turn.settle_ns == 0 && turn.window_ns == 40 * NS_PER_MS);
 }
 
@@ -169,7 +169,7 @@ static void check_error_line(void)
         .up = 3,
         .msg = "say \"hi\" \\ \n bye",
     };
-    char *line = control_error(&fail).text;
+    char *line = reply_error(&fail).text;
 
     CHECK(line && strcmp(line, "error code=refused call=connect addr=127.0.0.1:9 "
                                "reason=\"Connection refused\" up=3 "
@@ -189,7 +189,7 @@ static void check_full_result(void)
     outcome.engine = "epoll";
     for (unsigned i = 0; i < HIST_BUCKETS; i++)
         outcome.latency.counts[i] = UINT64_MAX;
-    reply = control_result(&request, &outcome);
+    reply = reply_result(&request, &outcome);
     CHECK(reply.text && reply.length == strlen(reply.text));
     rest = reply.text;
     while ((line = strsep(&rest, "\n")) && *line) {
@@ -201,7 +201,7 @@ static void check_full_result(void)
     CHECK(buckets == HIST_BUCKETS);
     free(reply.text);
     request.version = 1;
-    reply = control_result(&request, &outcome);
+    reply = reply_result(&request, &outcome);
     CHECK(reply.text && !strchr(reply.text, '\n'));
     free(reply.text);
 }
