@@ -3,7 +3,7 @@
 #include "pinger.h"
 
 #include "arrivals.h"
-#include "pipeline.h"
+#include "pipelines.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -311,7 +311,7 @@ static void count_unsent_after(struct pinger *pinger, const struct conn *conn)
 uint32_t conn_out(const struct pinger *pinger, const struct conn *conn)
 {
     if (conn->state == CONN_PIPELINED)
-        return conn_pipeline(pinger, conn)->out;
+        return pinger->pipelines->all[conn - pinger->conns].out;
     return conn->state == CONN_FLYING;
 }
 
@@ -322,7 +322,8 @@ static void count_all_open(struct pinger *pinger, struct conn *conn, uint64_t un
 
     for (uint32_t i = 0; i < out; i++) {
         if (conn->state == CONN_PIPELINED)
-            conn->sent_at_ns = pipeline_begun_ns(pinger, conn, i);
+            conn->sent_at_ns =
+                *pipelines_begun_ns(pinger->pipelines, (size_t)(conn - pinger->conns), i);
         count_open(pinger, conn, until_ns);
     }
 }

@@ -1,49 +1,11 @@
 /* pipeline.c - see pipeline.h. */
 #include "pipeline.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-
-int pipelines_init(struct pipelines **out, uint32_t conns, uint32_t depth)
-{
-    struct pipelines *pipelines = calloc(1, sizeof *pipelines);
-
-    if (!pipelines)
-        return -ENOMEM;
-    pipelines->depth = depth;
-    pipelines->all = calloc(conns, sizeof *pipelines->all);
-    pipelines->begun_ns = calloc((size_t)conns * depth, sizeof *pipelines->begun_ns);
-    if (!pipelines->all || !pipelines->begun_ns) {
-        pipelines_free(pipelines);
-        return -ENOMEM;
-    }
-    *out = pipelines;
-    return 0;
-}
-
-void pipelines_free(struct pipelines *pipelines)
-{
-    if (!pipelines)
-        return;
-    free(pipelines->all);
-    free(pipelines->begun_ns);
-    free(pipelines);
-}
 
 static uint64_t *begun_at(const struct pinger *pinger, const struct conn *conn, uint32_t index)
 {
-    const struct pipelines *pipelines = pinger->pipelines;
-    uint32_t place = conn_pipeline(pinger, conn)->oldest + index;
-
-    if (place >= pipelines->depth) /* index <= depth, oldest < depth */
-        place -= pipelines->depth;
-    return &pipelines->begun_ns[(size_t)(conn - pinger->conns) * pipelines->depth + place];
-}
-
-uint64_t pipeline_begun_ns(const struct pinger *pinger, const struct conn *conn, uint32_t index)
-{
-    return *begun_at(pinger, conn, index);
+    return pipelines_begun_ns(pinger->pipelines, (size_t)(conn - pinger->conns), index);
 }
 
 void pipeline_fill(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
@@ -65,7 +27,7 @@ static void take_echo(struct pinger *pinger, struct conn *conn, uint64_t now_ns)
     struct pipeline *pipeline = conn_pipeline(pinger, conn);
 
     conn->echoed = 0;
-    conn->sent_at_ns = pipeline_begun_ns(pinger, conn, 0);
+    conn->sent_at_ns = *begun_at(pinger, conn, 0);
     pipeline->out--;
     if (++pipeline->oldest == pinger->pipelines->depth)
         pipeline->oldest = 0;

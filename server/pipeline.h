@@ -1,8 +1,7 @@
 /* pipeline.h - connections with several pings in flight: inflight of a request above 1.
  *
- * A stream keeps the order of what is sent on it: echoes come back oldest first. So a connection
- * needs, beside struct conn, only how many are out and when each of them began. Each ping has a
- * sequence number of its own, and each echo is checked against that of the oldest one.
+ * What is out is in pipelines.h. Each ping has a sequence number of its own, and each echo is
+ * checked against that of the oldest one.
  *
  * Whoever pings this way is CONN_PIPELINED while something is out, a state that the hot calls of
  * pinger.h do not know: with one in flight they are as they would be without this file. Then in
@@ -20,37 +19,15 @@
 #define PYBENCH_PIPELINE_H
 
 #include "pinger.h"
+#include "pipelines.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-/* What a connection has beside its struct conn. */
-struct pipeline {
-    uint32_t out;    /* pings in flight, at most the request's inflight */
-    uint32_t unsent; /* of these, the last so many of which the kernel has not all bytes yet */
-    uint32_t oldest; /* place of the oldest one's time: see pipeline_begun_ns */
-    uint32_t
-        pending; /* the engine's own; not 0: it cannot send now, and will be told when it can */
-};
-
-/* All of a thread's. */
-struct pipelines {
-    uint32_t depth;       /* the request's inflight */
-    struct pipeline *all; /* one a connection; owned */
-    uint64_t *begun_ns;   /* depth of them a connection, a ring; owned */
-};
-
-/* Returns 0 or -ENOMEM. */
-int pipelines_init(struct pipelines **out, uint32_t conns, uint32_t depth);
-void pipelines_free(struct pipelines *pipelines); /* may be NULL */
 
 static inline struct pipeline *conn_pipeline(const struct pinger *pinger, const struct conn *conn)
 {
     return &pinger->pipelines->all[conn - pinger->conns];
 }
-
-/* When the index-th ping in flight began, the oldest one being 0. */
-uint64_t pipeline_begun_ns(const struct pinger *pinger, const struct conn *conn, uint32_t index);
 
 /* Begin pings at now_ns until all that may be are in flight; none of them is sent yet. */
 void pipeline_fill(struct pinger *pinger, struct conn *conn, uint64_t now_ns);

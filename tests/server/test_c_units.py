@@ -16,8 +16,8 @@ SERVER = ROOT / "server"
 GOLDEN = DATA / "buckets.txt"
 
 PINGER = (
-    *("pinger.c", "pipeline.c", "arrivals.c", "timers.c", "message.c", "histogram.c"),
-    "transport_tls.c",
+    *("pinger.c", "pipeline.c", "pipelines.c", "arrivals.c", "timers.c", "message.c"),
+    *("histogram.c", "transport_tls.c"),
 )
 
 WIRE = ("request.c", "targets.c", "command.c", "reply.c", "words.c")
