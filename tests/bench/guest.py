@@ -1,6 +1,6 @@
 """Runs a command in a user-mode Linux guest, where nothing limits open files.
 
-    python tests/bench/guest.py [--mem 10G] [--timeout 1800] FOLDER COMMAND...
+    python tests/bench/guest.py [--mem 10G] [--timeout 1800] [--kernel linux.uml] FOLDER COMMAND...
 
 The guest (Debian: the package user-mode-linux) is a Linux of its own in one process, with one CPU
 and its own limits, all of them raised. Its root is this machine's, read-only: the command, its
@@ -10,7 +10,8 @@ not ended in time is killed, and the status is 124, as of timeout(1).
 
 It is slow: every system call of the guest is caught and done by another process. What works there
 works; how fast it is there says nothing. Each page of a guest's process is a mapping of one here,
-so that vm.max_map_count is raised while the guest runs; who may not do that is told.
+so that vm.max_map_count is raised while the guest runs; who may not do that is told. A kernel
+before 6.12 maps them all anew for each thread that starts: thousands of threads need a newer one.
 """
 
 import argparse
@@ -69,10 +70,10 @@ def script(folder: Path, command: Sequence[str]) -> str:
     )
 
 
-def boot(folder: Path, memory: str) -> list[str]:
+def boot(folder: Path, memory: str, kernel: str) -> list[str]:
     """The guest's command line. Its consoles are stdout and stderr; the kernel has another."""
     return [
-        KERNEL,
+        kernel,
         f"mem={memory}",
         *("rootfstype=hostfs", "rootflags=/", "ro", f"init={folder}/init"),
         *(f"uml_dir={folder}/uml", "con=null", "con1=null,fd:1", "con2=null,fd:2"),
@@ -102,9 +103,16 @@ def many_mappings() -> Iterator[None]:
         MAPPINGS_FILE.write_text(before)
 
 
-def missing() -> str | None:
+def missing(kernel: str) -> str | None:
     """Why there can be no guest here, with the remedy; None when there can."""
-    return None if shutil.which(KERNEL) else f"no {KERNEL} (Debian: apt install user-mode-linux)"
+    return None if shutil.which(kernel) else f"no {kernel} (Debian: apt install user-mode-linux)"
+
+
+def version(kernel: str) -> tuple[int, int]:
+    """Of a guest's kernel, which is there: (6, 12)."""
+    said = subprocess.run([kernel, "--version"], capture_output=True, text=True, check=True).stdout
+    major, minor, *_ = said.strip().split(".")
+    return int(major), int(minor)
 
 
 def run(
@@ -113,6 +121,7 @@ def run(
     *,
     memory: str,
     timeout_s: float,
+    kernel: str = KERNEL,
     output: TextIO | None = None,
 ) -> int:
     """Exit status of the command. The folder exists, and holds the guest's script afterwards.
@@ -125,7 +134,7 @@ def run(
     status.unlink(missing_ok=True)
     with many_mappings():
         guest = subprocess.Popen(
-            boot(folder, memory),
+            boot(folder, memory, kernel),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -163,18 +172,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mem", default="10G", metavar="SIZE", help="memory of the guest")
     parser.add_argument("--timeout", type=float, default=1800.0, metavar="SECONDS")
+    parser.add_argument("--kernel", default=KERNEL, metavar="PROGRAM", help="of the guest")
     parser.add_argument("folder", type=Path, help="the only one that can be written to")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()
     if not args.command:
         parser.error("no command")
-    if (why := missing()) is not None:
+    if (why := missing(args.kernel)) is not None:
         print(f"guest.py: {why}", file=sys.stderr)
         return NO_GUEST
     leave_on_sigterm()
     args.folder.mkdir(parents=True, exist_ok=True)
     folder = args.folder.resolve()
-    return run(folder, args.command, memory=args.mem, timeout_s=args.timeout)
+    return run(folder, args.command, memory=args.mem, timeout_s=args.timeout, kernel=args.kernel)
 
 
 if __name__ == "__main__":
