@@ -7,6 +7,7 @@ protocol alone, without a socket. Nothing here waits without a limit: the socket
 connected.
 """
 
+import contextlib
 import dataclasses
 import ipaddress
 import os
@@ -745,6 +746,23 @@ class ControlConnection:
     def stop(self) -> None:
         """Ask the server to end the test now; a result still comes."""
         self._send(b"stop\n")
+
+    def leave(self) -> None:
+        """Have the server end the test, for which nobody waits any more; see `has_ended`."""
+        with contextlib.suppress(OSError):  # it has gone
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def has_ended(self) -> bool:
+        """Whether the server has ended the test that was left; it is busy until then. What it still
+        says is thrown away, without waiting."""
+        try:
+            while self._socket.recv(1 << 16):
+                pass
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # it has gone
+        return True
 
     def receive(self) -> None:
         """Take in what has arrived, without waiting."""

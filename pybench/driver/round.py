@@ -5,8 +5,8 @@ workers' processes in `workers.py` and `workerprocess.py`, the protocol in `cont
 """
 
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -38,9 +38,10 @@ class Timeouts:
 
     listen: the worker's start and imports.  connect: all connections up; the server gives up
     itself when no further one comes up.  ready: the backend's last accept after that.  silence:
-    between two progress lines.  finish: the worker's end after the test's.  per_conn: more for
-    everything that is done to each connection: ten thousand threads that end one by one on a busy
-    machine are not hung, nor is a server that connects, or closes, sixty thousand.
+    between two progress lines.  finish: the worker's end after the test's.  close: the server's end
+    of a test that was given up.  per_conn: more for everything that is done to each connection: ten
+    thousand threads that end one by one on a busy machine are not hung, nor is a server that
+    connects, or closes, sixty thousand.
     """
 
     listen: float = 60.0
@@ -48,6 +49,7 @@ class Timeouts:
     ready: float = 60.0
     silence: float = 15.0
     finish: float = 20.0
+    close: float = 15.0
     per_conn: float = 0.004
 
     def for_all(self, step: float, cell: Cell) -> float:
@@ -168,7 +170,7 @@ def _run_once(
             _await_listening(watch, workers, timeouts)
             observer.attach(workers.each[0].pid)  # of several there is no observer: see cli/run.py
             blank = assemble.with_interpreter(blank, workers.python)
-            control = stack.enter_context(Servers((context.server, *context.more_servers)))
+            control = stack.enter_context(_sessions(context, cell))
             watch.add(control)
             monitor.connecting()
             meters = Meters(worker.pids for worker in workers.each)
@@ -208,6 +210,21 @@ def _run_once(
     result = assemble.with_series(result, measurement, used, slice_ms)
     worker_s = sum(usage.user_s + usage.sys_s for usage in usages)
     return assemble.with_stamps(result, monitor, worker_s=worker_s, local_server=control.local)
+
+
+@contextmanager
+def _sessions(context: RoundContext, cell: Cell) -> Iterator[Servers]:
+    """A session with each load server. When the round is given up the end of its test is awaited,
+    so that the next one finds a server that is free."""
+    with Servers((context.server, *context.more_servers)) as control:
+        try:
+            yield control
+        except (WorkerError, ServerError, ProtocolError) as exc:
+            close_s = context.timeouts.for_all(context.timeouts.close, cell)
+            if not control.leave(close_s, context.interrupts):
+                late = f"{close_s:.3g} s after that the load server had not ended its test"
+                exc.args = (f"{exc}; {late}",)  # its class knows more than the message
+            raise
 
 
 def _mark(meters: Meters, memory: MemoryGauge, t_ns: int) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from pybench.driver.control import ControlConnection, Measurement, Progress, tokens
+from pybench.driver.interrupts import Interrupts
 from pybench.driver.merge import merge
 from pybench.errors import ProtocolError, ServerError
 from pybench.machine.placement import Placement
@@ -168,6 +169,28 @@ class Servers:
         for one in self._each:
             with self._named(one):
                 one.control.stop()
+
+    def leave(self, timeout_s: float, interrupts: Interrupts) -> bool:
+        """Give the tests of all up, and wait until the servers have ended them: one that has many
+        connections to close would tell the next client that it is busy.
+
+        Whether all have within timeout_s. Raises InterruptError on Ctrl-C.
+        """
+        deadline = time.monotonic() + timeout_s
+        for one in self._each:
+            one.control.leave()
+        left = {one.control for one in self._each if not one.control.has_ended()}
+        with selectors.DefaultSelector() as selector:
+            selector.register(interrupts, selectors.EVENT_READ)
+            for control in left:
+                selector.register(control, selectors.EVENT_READ)
+            while left and (patience_s := deadline - time.monotonic()) > 0:
+                selector.select(patience_s)
+                interrupts.check()
+                for control in [one for one in left if one.has_ended()]:
+                    selector.unregister(control)
+                    left.remove(control)
+        return not left
 
     def receive(self) -> None:
         """Take in what has arrived, without waiting."""

@@ -363,6 +363,22 @@ def test_silent_server_is_given_up(measure: Measure) -> None:
         assert "fell silent" in result.error
 
 
+def test_the_server_has_ended_a_test_that_was_given_up_before_the_next(measure: Measure) -> None:
+    """While it still closes tens of thousands of connections it tells the next that it is busy."""
+    with fake_server([CONNECT, HELLO, AWAIT_LINE], hold=True, closing_s=0.2) as fake:
+        result = measure(cell("selector", 2), server=fake.address, timeouts=HASTY)
+        assert fake.ended
+    assert result.error.endswith("fell silent: nothing for 1 s")
+
+
+def test_a_server_that_does_not_end_a_test_is_not_awaited_for_ever(measure: Measure) -> None:
+    brief = dataclasses.replace(HASTY, close=0.05, per_conn=0.0)
+    with fake_server([CONNECT, HELLO, AWAIT_LINE], hold=True, closing_s=0.6) as fake:
+        result = measure(cell("selector", 2), server=fake.address, timeouts=brief)
+        assert not fake.ended
+    assert result.error.endswith("; 0.05 s after that the load server had not ended its test")
+
+
 def test_a_server_that_closes_many_connections_is_not_silent(measure: Measure) -> None:
     """It answers when all are closed; so does one that has many to open."""
     hasty = Timeouts(connect=0.05, silence=0.05, per_conn=10.0)

@@ -18,6 +18,7 @@ from pybench.analysis.model import server_name
 from pybench.backends import ROWS
 from pybench.driver import plan
 from pybench.driver.control import LOST_CAUSES, Corrected, Measurement, Slice, tokens
+from pybench.driver.interrupts import InterruptError, Interrupts
 from pybench.driver.loadserver import LoadServer
 from pybench.driver.merge import merge
 from pybench.driver.progress import outcome
@@ -300,6 +301,17 @@ def test_nobody_is_ready_before_all_are_connected() -> None:
         assert servers.connected
         assert servers.connect_s == 9
     assert " conns=5 " in one.lines[0] and " conns=5 " in other.lines[0]
+
+
+def test_ctrl_c_is_heard_while_a_server_ends_its_test() -> None:
+    with (
+        Interrupts() as interrupts,
+        fake_server([], hold=True, closing_s=0.2) as fake,
+        Servers((fake.address,)) as servers,
+    ):
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(InterruptError, match="SIGINT"):
+            servers.leave(20, interrupts)
 
 
 @pytest.mark.alone

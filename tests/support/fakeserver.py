@@ -23,22 +23,27 @@ Step = bytes | float | object
 
 @dataclass
 class FakeServer:
-    """Where it listens, and the lines it was sent."""
+    """Where it listens, the lines it was sent, and whether its test has ended: until then it would
+    tell another client that it is busy."""
 
     address: HostPort
     lines: list[str] = field(default_factory=list)
+    ended: bool = False
 
 
 @contextmanager
-def fake_server(script: Sequence[Step], *, hold: bool = False) -> Iterator[FakeServer]:
+def fake_server(
+    script: Sequence[Step], *, hold: bool = False, closing_s: float = 0.0
+) -> Iterator[FakeServer]:
     """Serves one control client by the script, after its request; then closes.
 
     hold: keep the connection open in silence instead, until the client leaves.
+    closing_s: how long it then takes to end the test.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(20)
         fake = FakeServer(HostPort(*listener.getsockname()[:2]))
-        thread = threading.Thread(target=_serve, args=(listener, fake, script, hold))
+        thread = threading.Thread(target=_serve, args=(listener, fake, script, hold, closing_s))
         thread.start()
         try:
             yield fake
@@ -46,7 +51,13 @@ def fake_server(script: Sequence[Step], *, hold: bool = False) -> Iterator[FakeS
             thread.join()
 
 
-def _serve(listener: socket.socket, fake: FakeServer, script: Sequence[Step], hold: bool) -> None:
+def _serve(
+    listener: socket.socket,
+    fake: FakeServer,
+    script: Sequence[Step],
+    hold: bool,
+    closing_s: float,
+) -> None:
     control, _ = listener.accept()
     control.settimeout(20)
     connections: list[socket.socket] = []
@@ -67,6 +78,8 @@ def _serve(listener: socket.socket, fake: FakeServer, script: Sequence[Step], ho
                 pass
         except OSError:  # the driver had enough
             pass
+        time.sleep(closing_s)
+        fake.ended = True
     for connection in connections:
         connection.close()
 
