@@ -1,6 +1,8 @@
 """The tree keeps its shape. The layers themselves are contracts of `make lint` (pyproject.toml)."""
 
+import graphlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -117,3 +119,14 @@ def test_the_package_is_folders() -> None:
     """What stands beside them is for everybody, and little."""
     files = [file.name for file in PACKAGE.iterdir() if file.suffix in (".py", ".typed")]
     assert len(files) <= 6, sorted(files)
+
+
+@pytest.mark.parametrize("folder", ["server", "ext"])
+def test_no_circle_in_c(folder: str) -> None:
+    """A subject is a source and its header; none includes one that includes it."""
+    includes: dict[str, set[str]] = {}
+    for path in (ROOT / folder).glob("*.[ch]"):
+        named = re.findall(r'^#include "(\w+)\.h"', path.read_text(), re.MULTILINE)
+        includes.setdefault(path.stem, set()).update(set(named) - {path.stem})
+    assert len(includes) > 5
+    graphlib.TopologicalSorter(includes).prepare()  # a CycleError names the circle
