@@ -99,9 +99,13 @@ class MachineRatio:
 
 @dataclass(frozen=True, slots=True)
 class MachineRatios:
-    """Of one setting, whatever kinds its machines are of. group: one of its groups, for words."""
+    """Of one setting, whatever kinds its machines are of, or of a race.
 
-    group: Group
+    axis: what a column is a number of, `connections`.  open_loop: whether columns are rates.
+    """
+
+    axis: str
+    open_loop: bool
     base: str
     metric: Metric
     ratios: tuple[MachineRatio, ...]
@@ -128,7 +132,8 @@ def by_machine(
         rows = fastest_first(family)
         against = base if base in rows else rows[0] if rows else ""
         if ratios := tuple(_ratios(family, against, metric, margin)):
-            found.append(MachineRatios(family[0], against, metric, ratios))
+            one = family[0]
+            found.append(MachineRatios(one.axis, one.open_loop, against, metric, ratios))
     return found
 
 

@@ -16,7 +16,7 @@ from pybench.analysis.legacy import LegacyRound, LegacyTime
 from pybench.analysis.stats import Summary, merge_histograms, summarize
 from pybench.analysis.steadiness import Mode, modes
 from pybench.backends.names import family, row_order
-from pybench.result import Resident, Result, Series, ServerUsage, Stamp
+from pybench.result import Machine, Resident, Result, Series, ServerUsage, Stamp
 from pybench.result.campaign import CampaignRecord
 from pybench.spec import OPTIONS, axes, row_label
 from pybench.units import NS_PER_US, count_label, format_duration, printable
@@ -410,6 +410,11 @@ def server_name(address: str) -> str:
     return LOCAL if loopback else host
 
 
+def machine_label(of: Machine) -> str:
+    """A machine of a cluster as tables name it: two may have one name."""
+    return printable(f"{of.name} ({of.id[:4]})")
+
+
 def machine_name(env: Mapping[str, Any]) -> str:
     """The machine in an environment record, `Example CPU, 2 CPUs`; empty when it names none."""
     parts = [str(env[key]) for key in ("hostname", "cpu_model") if env.get(key)]
@@ -494,7 +499,7 @@ def _round_of_result(
         started_at=result.started_at,
         series=result.series,
         window_s=result.window_s,
-        machine="" if of is None else printable(f"{of.name} ({of.id[:4]})"),
+        machine="" if of is None else machine_label(of),
     )
 
 

@@ -1,7 +1,8 @@
 """What a race says: ratios of contenders, each from the rounds in which both were alive.
 
 Inside a round the ratio is the median over blocks, over rounds of fresh workers their geometric
-mean (`ratio.py`); what may be said of it is decided in `verdict.py`. Two of different heats are set
+mean (`ratio.py`), over machines of a cluster a mean with random effects (`machines.py`); what may
+be said of it is decided in `verdict.py`. Two of different heats are set
 against each other by way of a third that was in both. While a race runs and when its file is read
 again it is the same function that judges: `judge`. Neither prints nor measures.
 """
@@ -9,12 +10,13 @@ again it is the same function that judges: `judge`. Neither prints nor measures.
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
 from typing import Final, Literal
 
-from pybench.analysis.model import memory_values
+from pybench.analysis.machines import MachineRatio, MachineRatios, estimate_over_machines
+from pybench.analysis.model import machine_label, memory_values
 from pybench.analysis.ratio import Estimate, Share, add_up, estimate_of_logs, round_log_ratio
 from pybench.analysis.stats import percentile_ns
 from pybench.analysis.verdict import (
@@ -101,6 +103,7 @@ class Runner:
     """One contender at one number of connections.
 
     results: its lines; several a round where it was in several heats.
+    Figures of machines of several kinds are not mixed: there it has ratios and no figures.
     """
 
     label: str
@@ -117,6 +120,14 @@ class Runner:
         return len({r.round for r in self.good})
 
     @cached_property
+    def kinds(self) -> frozenset[str]:
+        """Of the machines of a cluster that measured it; none where it was the driver's own."""
+        return frozenset(r.machine.kind for r in self.good if r.machine is not None)
+
+    def _median(self, values: Iterable[float]) -> float | None:
+        return None if len(self.kinds) > 1 else _median(values)
+
+    @cached_property
     def turns(self) -> tuple[Turn, ...]:
         """All its turns."""
         return tuple(t for r in self.good if r.turns is not None for t in r.turns.each)
@@ -124,17 +135,17 @@ class Runner:
     @property
     def mps(self) -> float | None:
         """Messages per second inside the windows, the median of its rounds."""
-        return _median(r.mps for r in self.good)
+        return self._median(r.mps for r in self.good)
 
     @property
     def cpu_us_per_msg(self) -> float | None:
         """CPU time that a message cost its worker, the median of its rounds, in us."""
-        return _median(cpu / per / 1000 for r in self.good for cpu, per in [_cpu(r)] if per)
+        return self._median(cpu / per / 1000 for r in self.good for cpu, per in [_cpu(r)] if per)
 
     def kib_per_conn(self, when: Literal["idle", "busy"]) -> float | None:
         """Memory that a connection cost its worker, the median of its rounds, in KiB."""
         quantity = f"{when}_kib_per_conn"
-        return _median(
+        return self._median(
             values[quantity]
             for r in self.good
             if r.client is not None
@@ -147,7 +158,7 @@ class Runner:
             return self.mps
         if metric.name == "cpu_us_per_msg":
             return self.cpu_us_per_msg
-        return _median(v for r in self.good if (v := _percentile(r, metric)) is not None)
+        return self._median(v for r in self.good if (v := _percentile(r, metric)) is not None)
 
     @property
     def empty(self) -> int:
@@ -180,12 +191,14 @@ class Standing:
     """A contender against the first one. estimate: as measured; the verdict's may have open ends.
 
     Both are None for one that was in no round with the first, and for the first itself.
+    machines: of several machines of a cluster, each one's own ratio by its name.
     """
 
     runner: Runner
     estimate: Estimate | None
     verdict: Verdict | None
     groups: tuple[int, ...]
+    machines: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +228,23 @@ class Standings:
     def rounds(self) -> int:
         """How many rounds there have been."""
         return len({r.round for s in self.each for r in s.runner.results})
+
+    @property
+    def by_machine(self) -> MachineRatios | None:
+        """Every ratio on each machine of a cluster; None where they are of one machine."""
+        ratios = tuple(
+            MachineRatio(s.runner.label, self.conns, s.machines, s.verdict)
+            for s in self.pairs
+            if s.verdict is not None and s.machines
+        )
+        return (
+            MachineRatios("connections", False, self.base, self.metric, ratios) if ratios else None
+        )
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Of the machines of a cluster that took part."""
+        return frozenset(kind for s in self.each for kind in s.runner.kinds)
 
     @property
     def decided(self) -> bool:
@@ -289,13 +319,17 @@ class _Field:
         measured = [label for label, runner in self._runners.items() if runner.good]
         self.base = next(iter([*measured, *self._runners]))
         self._heats = _by_heat(r for label in measured for r in self._runners[label].good)
+        self._machines = {machine for machine, _, _ in self._heats}
         self._logs = {
             (a, b): logs for a, b in combinations(measured, 2) if (logs := self._rounds_of(a, b))
         }
-        self.to_base = {
-            label: estimate_of_logs([-d for d in self._logs[self.base, label]])
+        self._new_logs = {
+            label: {machine: [-d for d in of] for machine, of in found.items()}
             for label in measured
-            if (self.base, label) in self._logs
+            if (found := self._logs.get((self.base, label)))
+        }
+        self.to_base = {
+            label: estimate_over_machines(logs) for label, logs in self._new_logs.items()
         }
 
     def verdict(self, estimate: Estimate, new: str, base: str, confidence: float) -> Verdict:
@@ -331,11 +365,18 @@ class _Field:
                     estimate=self.to_base.get(label),
                     verdict=verdicts.get(label),
                     groups=groups.get(label, ()),
+                    machines=self._by_machine(label),
                 )
                 for label in order
             ),
             bound=tuple(sorted(frozenset.intersection(*shared))) if shared else (),
         )
+
+    def _by_machine(self, label: str) -> dict[str, Estimate]:
+        logs = self._new_logs.get(label, {})
+        if len(self._machines) < 2:
+            return {}
+        return {machine: estimate_of_logs(of) for machine, of in sorted(logs.items())}
 
     def _bounds(self, label: str) -> frozenset[str]:
         return frozenset(c for c in self._runners[label].stamps if c in self._metric.bounds)
@@ -351,7 +392,7 @@ class _Field:
 
     def _tie_groups(self, order: Sequence[str]) -> dict[str, tuple[int, ...]]:
         """From all pairs, which are a family too. Who is not known to differ is in one group."""
-        estimates = {pair: estimate_of_logs(logs) for pair, logs in self._logs.items()}
+        estimates = {pair: estimate_over_machines(logs) for pair, logs in self._logs.items()}
         levels = _levels(list(estimates.values()))
         differ = {
             frozenset(pair): self.verdict(estimate, *pair, level).differs
@@ -359,16 +400,16 @@ class _Field:
         }
         return tie_groups(order, lambda a, b: differ.get(frozenset((a, b)), False))
 
-    def _rounds_of(self, a: str, b: str) -> list[float]:
-        """log(a / b) of each round that tells it."""
-        found = []
-        for number in sorted({number for number, _ in self._heats}):
-            heats = [of for (n, _), of in self._heats.items() if n == number]
+    def _rounds_of(self, a: str, b: str) -> dict[str, list[float]]:
+        """Machine -> log(a / b) of each of its rounds that tells it."""
+        found: dict[str, list[float]] = {}
+        for machine, number in sorted({(machine, number) for machine, number, _ in self._heats}):
+            heats = [of for key, of in self._heats.items() if key[:2] == (machine, number)]
             log = self._direct(heats, a, b)
             if log is None:
                 log = self._by_way_of_another(heats, a, b)
             if log is not None:
-                found.append(log)
+                found.setdefault(machine, []).append(log)
         return found
 
     def _direct(self, heats: Sequence[Mapping[str, Result]], a: str, b: str) -> float | None:
@@ -391,12 +432,14 @@ class _Field:
         return None
 
 
-def _by_heat(results: Iterable[Result]) -> dict[tuple[int, int], dict[str, Result]]:
-    """(round, heat) -> label -> its line; a line that stands there twice counts once."""
-    found: dict[tuple[int, int], dict[str, Result]] = {}
+def _by_heat(results: Iterable[Result]) -> dict[tuple[str, int, int], dict[str, Result]]:
+    """(machine, round, heat) -> label -> its line; a line that stands there twice counts once."""
+    found: dict[tuple[str, int, int], dict[str, Result]] = {}
     for result in results:
         if result.turns is not None:
-            found.setdefault((result.round, result.turns.heat), {}).setdefault(result.func, result)
+            machine = "" if result.machine is None else machine_label(result.machine)
+            key = machine, result.round, result.turns.heat
+            found.setdefault(key, {}).setdefault(result.func, result)
     return found
 
 

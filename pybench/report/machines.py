@@ -6,7 +6,7 @@ As JSON under `by_machine`: `[{"metric": NAME, "relative_to": ROW, "ratios": [{"
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pybench.analysis.machines import MachineRatio, MachineRatios
@@ -29,14 +29,34 @@ def machine_blocks(found: Sequence[MachineRatios]) -> list[Block]:
     """The tables for people."""
     blocks: list[Block] = [
         Grid(
-            title=f"{sentence_case(of.metric.what)}, relative to {of.base}, machine by machine",
-            heads=[*_HEADS[:1], of.group.axis.capitalize(), *_HEADS[1:]],
-            rows=[line for ratio in of.ratios for line in _lines(ratio)],
+            title=_title(of),
+            heads=_heads(of),
+            rows=_rows(of),
             fixed=3,
         )
         for of in found
     ]
     return [*blocks, Remarks([_REMARK])] if blocks else []
+
+
+def machine_sections(found: Sequence[MachineRatios]) -> list[dict[str, Any]]:
+    """The same for the page's template: title, remark, heads and rows of each table."""
+    return [
+        {"title": _title(of), "remark": _REMARK, "heads": _heads(of), "rows": _rows(of)}
+        for of in found
+    ]
+
+
+def _title(of: MachineRatios) -> str:
+    return f"{sentence_case(of.metric.what)}, relative to {of.base}, machine by machine"
+
+
+def _heads(of: MachineRatios) -> list[str]:
+    return [*_HEADS[:1], of.axis.capitalize(), *_HEADS[1:]]
+
+
+def _rows(of: MachineRatios) -> list[list[str]]:
+    return [line for ratio in of.ratios for line in _lines(ratio)]
 
 
 def _lines(ratio: MachineRatio) -> list[list[str]]:
@@ -63,7 +83,7 @@ def machine_records(found: Sequence[MachineRatios]) -> list[dict[str, Any]]:
         {
             "metric": of.metric.name,
             "relative_to": of.base,
-            "ratios": [_record(ratio, open_loop=of.group.open_loop) for ratio in of.ratios],
+            "ratios": [_record(ratio, open_loop=of.open_loop) for ratio in of.ratios],
         }
         for of in found
     ]
@@ -73,11 +93,16 @@ def _record(ratio: MachineRatio, *, open_loop: bool) -> dict[str, Any]:
     return {
         "func": ratio.row,
         "rate" if open_loop else "conns": ratio.column,
-        "machines": {name: _ratio_record(one) for name, one in sorted(ratio.each.items())},
+        "machines": each_machine(ratio.each),
         "all": _ratio_record(ratio.verdict.estimate),
         "verdict": ratio.verdict.kind,
         "reason": ratio.verdict.reason,
     }
+
+
+def each_machine(each: Mapping[str, Estimate]) -> dict[str, Any]:
+    """Machine -> its RATIO."""
+    return {name: _ratio_record(one) for name, one in sorted(each.items())}
 
 
 def _ratio_record(found: Estimate) -> dict[str, Any]:

@@ -13,7 +13,9 @@ As JSON:
 
 The best contender comes first. `ratio` is to the base, null for the base itself and for one that
 was in no round with it; an end of the interval is null where it is open. `groups` are numbers from
-0: two contenders that share one are not surely different. `value` is the metric's own figure.
+0: two contenders that share one are not surely different. `value` is the metric's own figure. Of
+several machines of a cluster a contender has `"machines": {NAME: RATIO}` besides, its ratio on
+each, as `machines.py` has them; figures of several kinds of machines are null.
 As CSV: one line per contender, number of connections and size of a message.
 """
 
@@ -34,6 +36,7 @@ from pybench.report.document import (
     Sentences,
     write_document,
 )
+from pybench.report.machines import each_machine, machine_blocks
 from pybench.report.text import (
     MISSING,
     duration_text,
@@ -99,7 +102,8 @@ def with_races(document: Document, contests: Sequence[Contest]) -> Document:
 def _blocks(standings: Standings) -> list[Block]:
     remarks = list(notes(standings))
     blocks: list[Block] = [grid_of(standings), Sentences([sentence(standings)])]
-    return [*blocks, Remarks(remarks)] if remarks else blocks
+    of_machines = [found] if (found := standings.by_machine) is not None else []
+    return [*blocks, *([Remarks(remarks)] if remarks else []), *machine_blocks(of_machines)]
 
 
 def grid_of(standings: Standings) -> Grid:
@@ -264,6 +268,8 @@ def notes(standings: Standings) -> Iterator[str]:
             yield f"{one.runner.label} is undecided{f': {told}' if told else ''}"
     for one in standings.each:
         yield from _troubles(one.runner)
+    if len(standings.kinds) > 1:
+        yield f"Machines are of {len(standings.kinds)} kinds, whose figures are not mixed"
     if standings.bound:
         codes = ", ".join(standings.bound)
         yield f"All are stamped {codes}: their ratios are nearer to 1 than they would be without"
@@ -329,7 +335,8 @@ def _record(contest: Contest, standings: Sequence[Standings]) -> dict[str, Any]:
 def _contender(standings: Standings, one: Standing) -> dict[str, Any]:
     runner, verdict = one.runner, one.verdict
     found = None if verdict is None else verdict.estimate
-    return {
+    machines = {"machines": each_machine(one.machines)} if one.machines else {}
+    return machines | {
         "name": runner.label,
         "rounds": runner.rounds,
         "failed": runner.failed,

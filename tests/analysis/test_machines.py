@@ -4,8 +4,10 @@ import io
 import json
 import math
 import random
+import re
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -191,3 +193,19 @@ def test_programs_read_the_same() -> None:
 def test_one_machine_has_no_such_table() -> None:
     assert "machine by machine" not in written(measured([ALIKE[0]]), "markdown")
     assert "by_machine" not in json.loads(written(measured([ALIKE[0]]), "json"))
+
+
+def test_the_page_has_the_table(tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    pytest.importorskip("plotly")
+    from pybench.api.results import results_of
+
+    page = results_of(measured(KINDS)).write_page(tmp_path / "x.html").read_text()
+    assert "Messages/s, relative to c_epoll, machine by machine</h2>" in page
+    rows = re.findall(r"<tr[^>]*><th scope=\"row\">selector</th>(.*?)</tr>", page)
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
+    assert [row[1] for row in cells if len(row) == 6] == [
+        "a (a-id)", "b (b-id)", "c (c-id)", "all 3"
+    ]  # fmt: skip
+    alone = results_of(measured([ALIKE[0]])).write_page(tmp_path / "y.html").read_text()
+    assert "machine by machine" not in alone

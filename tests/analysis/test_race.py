@@ -10,7 +10,7 @@ from msgspec import structs
 
 from pybench.analysis.race import Contest, contests_of_section, joined, judge
 from pybench.analysis.verdict import LOOKS
-from pybench.result import Result, Stamp, Turn, Turns
+from pybench.result import Machine, Result, Stamp, Turn, Turns
 from pybench.result.campaign import CampaignRecord, RaceRecord
 from tests.support.synthetic import make_failure, make_result
 
@@ -216,3 +216,44 @@ def test_a_row_against_itself_is_seldom_called_different() -> None:
         verdict = standings.of("b").verdict
         called += verdict is not None and verdict.differs
     assert called <= 4
+
+
+# ---- on the machines of a cluster ----
+
+
+def on(name: str, kind: str = "K") -> Machine:
+    return Machine(id=f"{name}-id", name=name, kind=kind)
+
+
+def test_a_ratio_is_of_a_machine_and_machines_are_what_is_replicated() -> None:
+    """One that is twice as fast as another says nothing of who is faster on either."""
+    results = [
+        line(func, number, [round(speed * share) + number % 3], machine=on(name))
+        for number, (name, speed, b) in enumerate(3 * [("one", 1000, 0.5), ("two", 9000, 0.4)], 1)
+        for func, share in (("a", 1), ("b", b))
+    ]
+    (standings,) = judge(asked("a", "b"), results)
+    (pair,) = standings.pairs
+    assert pair.estimate is not None and pair.verdict is not None
+    assert (pair.estimate.level, pair.estimate.rounds, pair.estimate.df) == ("machine", 2, 1)
+    assert pair.estimate.value == pytest.approx(math.sqrt(0.5 * 0.4), rel=0.01)
+    assert {name: round(e.value, 1) for name, e in pair.machines.items()} == {
+        "one (one-)": 0.5, "two (two-)": 0.4,
+    }  # fmt: skip
+    assert pair.verdict.kind == "undecided", "two machines say little of others"
+    alone = [r for r in results if r.machine == on("one")]
+    (pair,) = judge(asked("a", "b"), alone)[0].pairs
+    assert pair.verdict is not None and pair.verdict.kind == "slower" and pair.machines == {}
+
+
+def test_figures_of_machines_of_several_kinds_are_not_mixed() -> None:
+    results = [
+        line(func, number, [1000], machine=on(name, kind))
+        for number, (name, kind) in enumerate([("one", "Old"), ("two", "New")], 1)
+        for func in ("a", "b")
+    ]
+    (standings,) = judge(asked("a", "b"), results)
+    assert [s.runner.mps for s in standings.each] == [None, None]
+    assert standings.kinds == {"Old", "New"}
+    (standings,) = judge(asked("a", "b"), results[:2])
+    assert all(s.runner.mps for s in standings.each)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pybench.analysis.race import Contest, judge
 from pybench.report.charts.intervals import Interval, Intervals, intervals_of, reach, ticks
+from pybench.report.machines import machine_sections
 from pybench.report.ranking import grid_of, notes, sentence, title
 from pybench.report.style import RowStyle, row_styles
 
@@ -24,7 +25,13 @@ def race_panels(contest: Contest) -> Iterator[dict[str, Any]]:
     styles = row_styles(contest.asked.contenders, families)
     for one, panel in zip(standings, panels, strict=True):
         grid = grid_of(one)
-        words = {"title": title(one), "sentence": sentence(one), "notes": list(notes(one))}
+        by_machine = [found] if (found := one.by_machine) is not None else []
+        words = {
+            "title": title(one),
+            "sentence": sentence(one),
+            "notes": list(notes(one)),
+            "machines": machine_sections(by_machine),
+        }
         table = {"heads": grid.heads, "lines": grid.rows}
         yield words | table | _picture(panel, reach(panels), styles)
 

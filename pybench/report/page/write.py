@@ -14,11 +14,13 @@ from markupsafe import Markup
 
 from pybench import __version__
 from pybench.analysis.bysize import side_by_side
+from pybench.analysis.machines import by_machine
 from pybench.analysis.model import Group
 from pybench.analysis.race import Contest
 from pybench.backends.names import by_family
 from pybench.errors import UsageError
 from pybench.report.charts import Charts
+from pybench.report.machines import machine_sections
 from pybench.report.metrics import METRICS
 from pybench.report.page import library
 from pybench.report.page.data import counts_of, page_data, row_order
@@ -94,6 +96,7 @@ def _content(charts: Sequence[Charts], references: Sequence[Reference | None]) -
             for number, family in enumerate(sizes)
         ],
         "scaling": scaling_sections(groups),
+        "machines": machine_sections(by_machine(groups)),
         "families": [
             {"name": name, "rows": own} for name, own in by_family(styles, families).items()
         ],
