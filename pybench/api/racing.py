@@ -11,6 +11,7 @@ from pybench.api.options import OF_RACE, RowLike, race_of, takes
 from pybench.api.races import RaceResult
 from pybench.driver import race as races
 from pybench.driver.control import token
+from pybench.driver.course import record
 from pybench.driver.raceplan import make_plan
 
 
@@ -45,7 +46,7 @@ def race(
     if outcome.broken is not None:
         notes.append(f"it ended early: {outcome.broken}")
         tell(Note(notes[-1]))
-    contest = Contest(id=asked.campaign.id, asked=races.record(asked), results=outcome.results)
+    contest = Contest(id=asked.campaign.id, asked=record(asked), results=outcome.results)
     found = RaceResult(contest, notes)
     if outcome.interrupted is not None:
         raise Interrupted(outcome.interrupted, found)

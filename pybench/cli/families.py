@@ -59,7 +59,7 @@ def run(
     results: of the campaign.  budget_ns: of all races.  measure_heat: as of `driver.race.run`.
     """
     from pybench.analysis.race import Contest
-    from pybench.driver import race as races
+    from pybench.driver.course import record
     from pybench.driver.progress import short_span
 
     measured = {(r.func, r.conns, *axes.key(r)) for r in results if r.ok}
@@ -73,7 +73,7 @@ def run(
         if raced is None:
             continue
         if raced.results:
-            asked = races.record(race)
+            asked = record(race)
             contests.append(Contest(id=race.campaign.id, asked=asked, results=raced.results))
         if raced.broken is not None:
             warn(f"error: {raced.broken}")

@@ -158,11 +158,10 @@ def _show(
 ) -> None:
     from pybench.analysis.race import Contest
     from pybench.driver import race as races
+    from pybench.driver.course import record
     from pybench.report.ranking import write_ranking
 
-    contest = Contest(
-        id=plan.race.campaign.id, asked=races.record(plan.race), results=outcome.results
-    )
+    contest = Contest(id=plan.race.campaign.id, asked=record(plan.race), results=outcome.results)
     write_ranking([contest], options.get("format", "table"), sys.stdout)
     if "html" in options:
         from pybench.report.page.write import write_page

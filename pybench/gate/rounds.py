@@ -20,10 +20,11 @@ from pybench.analysis.stamps import class_of
 from pybench.analysis.verdict import LOOKS, METRICS, side_stamps
 from pybench.driver import campaign
 from pybench.driver import race as races
+from pybench.driver.course import LEAST_ROUNDS, is_look
 from pybench.driver.interrupts import InterruptError, Interrupts
 from pybench.driver.plan import make_plan
 from pybench.driver.progress import SilentReporter
-from pybench.driver.race import LEAST_ROUNDS, MeasureHeat, is_look
+from pybench.driver.race import MeasureHeat
 from pybench.driver.raceplan import make_plan as make_race_plan
 from pybench.driver.raceplan import unavailable
 from pybench.errors import PybenchError, UsageError

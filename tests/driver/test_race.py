@@ -14,7 +14,7 @@ from rich.console import Console
 
 from pybench.cli import main
 from pybench.driver import race as races
-from pybench.driver.race import is_look
+from pybench.driver.course import is_look
 from pybench.driver.raceplan import make_plan
 from pybench.driver.raceprogress import LiveRaceReporter
 from pybench.result.file import read_sections
