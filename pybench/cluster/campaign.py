@@ -1,20 +1,19 @@
-"""A campaign over the machines of a cluster: who measures what, and results as they come.
+"""A campaign over the machines of a cluster: what is measured where, and results as they come.
 
 One round of all rows at one number of connections (and one size, rate, ...) is a block, and a
 block is measured on one machine: so rows are paired there, and their ratios are of that machine. A
 worker that goes gives the rest of its block to another; what it had measured is written already. No
-round is written twice. This talks to no Dask and measures nothing: `Pool` does, and the machines.
+round is written twice. Who gets what is next is `dispatch.py`'s; the machines measure.
 """
 
 import dataclasses
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Final, Protocol
 
 from msgspec import structs
 
+from pybench.cluster.dispatch import Came, Dispatcher, NobodyError, Notify, Pool
 from pybench.cluster.unit import Unit, result_from_bytes
 from pybench.driver import assemble, campaign
 from pybench.driver.interrupts import InterruptError, Interrupts
@@ -25,15 +24,6 @@ from pybench.result import Result
 from pybench.result.file import ResultWriter
 from pybench.spec import Cell
 
-LOOK_S: Final = 0.5
-"""How often it is looked who is there; a result that comes ends the wait."""
-DEATHS: Final = 3
-"""So many workers may go or err while they measure one and the same round; then it is to blame."""
-ERRORS: Final = 2
-"""So many rounds on end may a worker have no result of; then it is to blame."""
-
-Notify = Callable[[str], None]
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome(campaign.Outcome):
@@ -43,42 +33,13 @@ class Outcome(campaign.Outcome):
     broken: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What became of a unit: a result as bytes, or why there is none."""
-
-    name: str
-    data: bytes = b""
-    error: str = ""
-
-
-class Pool(Protocol):
-    """Workers that measure, one unit at a time each."""
-
-    def workers(self) -> Sequence[str]:
-        """Those that are there now, in an order that stays. Raises ServerError when nobody can
-        say any more."""
-
-    def start(self, unit: Unit, worker: str) -> None:
-        """Have the worker measure the unit."""
-
-    def answers(self, timeout_s: float) -> Sequence[Answer]:
-        """What has come; waits for the first, so long at most."""
-
-    def drop(self, name: str) -> None:
-        """No longer want a unit: its worker has gone, or the campaign ends."""
-
-
-class NobodyError(Exception):
-    """All workers that are there have been tried in vain."""
-
-
 class _Blocks:
     """What is left to do, by block; each block is its worker's for as long as that is there."""
 
-    def __init__(self, tasks: Iterable[Task]) -> None:
+    def __init__(self, plan: Plan) -> None:
+        self._campaign = plan.campaign
         apart: dict[tuple[object, ...], deque[Task]] = {}
-        for task in tasks:
+        for task in plan.tasks:
             apart.setdefault((task.number, *_column(task.cell)), deque()).append(task)
         self._free = deque(apart.values())
         self._of: dict[str, deque[Task]] = {}
@@ -106,106 +67,22 @@ class _Blocks:
 
     @property
     def owners(self) -> set[str]:
+        """Workers that have a block."""
         return set(self._of)
+
+    def unit(self, task: Task) -> Unit:
+        """The task as it travels."""
+        return Unit.of(self._campaign, task.cell, task.number)
+
+    def words(self, task: Task) -> str:
+        """`selector x 10, round 2`."""
+        return f"{task.cell}, round {task.number}"
 
 
 def _column(cell: Cell) -> tuple[object, ...]:
     """What cells have in common that are held against each other: all but the row."""
     row = ("row", "env", "python")
     return tuple(getattr(cell, f.name) for f in dataclasses.fields(cell) if f.name not in row)
-
-
-class _Run:
-    """One invocation. flying: worker -> its unit and task."""
-
-    def __init__(self, plan: Plan, pool: Pool, notify: Notify) -> None:
-        self._plan = plan
-        self._pool = pool
-        self._notify = notify
-        self._blocks = _Blocks(plan.tasks)
-        self._flying: dict[str, tuple[Unit, Task]] = {}
-        self._deaths: Counter[str] = Counter()
-        self._errors: Counter[str] = Counter()
-        self._lost: list[tuple[Task, str]] = []
-        self._broken: dict[str, str] = {}
-        self._waiting = False
-
-    @property
-    def over(self) -> bool:
-        return self._blocks.empty and not self._flying and not self._lost
-
-    def hand_out(self) -> None:
-        """Give work to whoever has none."""
-        alive = self._pool.workers()
-        self._take_from_gone(set(alive))
-        able = [worker for worker in alive if worker not in self._broken]
-        if not able and alive and not self._flying:
-            why = "; ".join(f"{worker}: {self._broken[worker]}" for worker in alive)
-            raise NobodyError(f"no worker of the cluster can measure: {why}")
-        self._say_who_is_missing(bool(able))
-        for worker in able:
-            if worker not in self._flying and (task := self._blocks.next_for(worker)) is not None:
-                unit = Unit.of(self._plan.campaign, task.cell, task.number)
-                self._flying[worker] = (unit, task)
-                self._pool.start(unit, worker)
-
-    def _take_from_gone(self, alive: set[str]) -> None:
-        for worker in (self._blocks.owners | self._flying.keys()) - alive:
-            flying = self._flying.pop(worker, None)
-            self._blocks.give_back(worker)
-            if flying is None:
-                continue
-            unit, task = flying
-            self._pool.drop(unit.name)
-            self._notify(f"{worker} has gone while it measured {task.cell}, round {task.number}")
-            self._try_elsewhere(unit, task, worker, "its worker went")
-
-    def _try_elsewhere(self, unit: Unit, task: Task, worker: str, why: str) -> None:
-        """A round has no result; it is somebody else's, unless that has been tried enough."""
-        self._deaths[unit.name] += 1
-        tries = self._deaths[unit.name]
-        if tries < DEATHS:
-            self._blocks.give_back(worker, task)
-            return
-        self._blocks.give_back(worker)
-        self._lost.append((task, f"tried {tries} times in vain: {why}"))
-
-    def _say_who_is_missing(self, somebody: bool) -> None:
-        if not somebody and not self._waiting:
-            self._notify(
-                "waiting for a machine: dask worker SCHEDULER --nthreads 1 --resources pybench=1"
-            )
-        self._waiting = not somebody
-
-    def take(self) -> list[tuple[Task, Result]]:
-        """What has come since, with the rounds that nobody could measure."""
-        found = [(task, _failed(task, why)) for task, why in self._lost]
-        self._lost.clear()
-        for answer in self._pool.answers(LOOK_S):
-            worker = next((w for w, (u, _) in self._flying.items() if u.name == answer.name), None)
-            if worker is None:
-                continue
-            unit, task = self._flying.pop(worker)
-            if answer.error:
-                self._complain(worker, answer.error)
-                self._try_elsewhere(unit, task, worker, answer.error)
-            else:
-                self._errors[worker] = 0
-                found.append((task, result_from_bytes(answer.data)))
-        return found
-
-    def _complain(self, worker: str, error: str) -> None:
-        self._errors[worker] += 1
-        ends = ""
-        if self._errors[worker] >= ERRORS:
-            self._broken[worker] = error
-            ends = "; it gets nothing more"
-        self._notify(f"{worker} has no result: {error}{ends}")
-
-    def drop_all(self) -> None:
-        """Nobody waits for what is still being measured."""
-        for unit, _ in self._flying.values():
-            self._pool.drop(unit.name)
 
 
 def run(
@@ -217,11 +94,13 @@ def run(
     A scheduler that is lost, and that no worker can measure, end it; nothing is raised.
     """
     results, completed = list(plan.done), Completed(plan.done)
-    one = _Run(plan, pool, notify)
+    dispatcher = Dispatcher(_Blocks(plan), pool, notify)
 
-    def keep(task: Task, result: Result) -> None:
+    def keep(came: Came[Task]) -> None:
+        task = came.task
         if completed.next_cell(task) is None:
             return
+        result = _failed(task, came.lost) if came.lost else result_from_bytes(came.data)
         result = structs.replace(result, campaign_id=plan.campaign.id)
         if writer is not None:
             writer.write(result)
@@ -231,16 +110,16 @@ def run(
 
     with Interrupts() as interrupts, reporter:
         try:
-            while not one.over:
+            while not dispatcher.over:
                 interrupts.check()
-                one.hand_out()
-                for task, result in one.take():
-                    keep(task, result)
+                dispatcher.hand_out()
+                for came in dispatcher.take():
+                    keep(came)
         except InterruptError as exc:
-            one.drop_all()
+            dispatcher.drop_all()
             return Outcome(tuple(results), exc.signal_name)
         except (ServerError, NobodyError) as exc:
-            one.drop_all()
+            dispatcher.drop_all()
             return Outcome(tuple(results), str(exc), broken=True)
     return Outcome(tuple(results), None)
 

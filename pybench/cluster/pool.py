@@ -1,7 +1,7 @@
 """The workers of a Dask cluster that measure: the only file that knows `distributed`.
 
 Those take part that offer the resource `pybench`. A unit goes to one of them by name and to no
-other: whether it is to run elsewhere when that one has gone is for `campaign.py` to say. Dask's own
+other: whether it is to run elsewhere when that one has gone is for `dispatch.py` to say. Dask's own
 retries would run it wherever there is room, and its stealing would tear blocks apart.
 """
 
@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from pybench.cluster import remote
-from pybench.cluster.campaign import Answer
-from pybench.cluster.unit import Unit
+from pybench.cluster.dispatch import Answer, Sendable
 from pybench.errors import ServerError, UsageError
 
 RESOURCE: Final = "pybench"
@@ -80,9 +79,9 @@ class DaskPool:
             if worker.get("resources", {}).get(RESOURCE, 0) >= 1
         )
 
-    def start(self, unit: Unit, worker: str) -> None:
+    def start(self, unit: Sendable, worker: str) -> None:
         """See Pool."""
-        self.call(unit.name, remote.run_unit, unit.to_bytes(), worker)
+        self.call(unit.name, unit.function, unit.to_bytes(), worker)
 
     def call(self, name: str, function: Callable[[bytes], bytes], data: bytes, worker: str) -> None:
         """Have the worker call a function of `remote.py`, while it measures nothing else.
@@ -129,7 +128,8 @@ class DaskPool:
             else:
                 exc = future.exception(timeout=CONNECT_TIMEOUT_S)
                 text = str(exc) if isinstance(exc, remote.MachineError) else repr(exc)
-                answer = Answer(name, error=" ".join(text.split()))
+                unfit = isinstance(exc, remote.UnfitError)
+                answer = Answer(name, error=" ".join(text.split()), unfit=unfit)
         except (TimeoutError, self._dask.TimeoutError, self._dask.CancelledError):
             return None
         self.drop(name)

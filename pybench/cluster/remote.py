@@ -18,13 +18,27 @@ OF_DASK: Final = (
 glibc gives memory back, and with that how fast some rows are."""
 
 
+UNFIT: Final = 3
+"""The exit status of a process that says why this machine cannot measure what it is asked for."""
+
+
 class MachineError(Exception):
     """There is no result, and that is the machine's fault and not the round's."""
+
+
+class UnfitError(MachineError):
+    """The machine cannot measure this at all, and says why."""
 
 
 def run_unit(unit: bytes) -> bytes:
     """Measure a unit here. Returns its result; raises MachineError when there is none."""
     return _run("pybench.cluster.measure", unit)
+
+
+def run_heat(unit: bytes) -> bytes:
+    """Race a round here. Returns its results; raises MachineError when there are none, UnfitError
+    where the race cannot run."""
+    return _run("pybench.cluster.heat", unit)
 
 
 def run_check(question: bytes) -> bytes:
@@ -49,5 +63,7 @@ def _run(module: str, data: bytes) -> bytes:
         return done.stdout
     said = done.stderr.decode(errors="replace").strip().splitlines()
     last = said[-1] if said else "it said nothing"
+    if done.returncode == UNFIT:
+        raise UnfitError(last)
     how = f"exit status {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
     raise MachineError(last if done.returncode == 1 else f"{last} ({how})")

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pybench.cluster import remote
-from pybench.cluster.campaign import LOOK_S, Answer
 from pybench.cluster.check import Finding, Question
+from pybench.cluster.dispatch import LOOK_S, Answer
 from pybench.result.campaign import CampaignRecord
 
 

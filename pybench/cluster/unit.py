@@ -4,11 +4,13 @@ Bytes of JSON both ways, of the types that results files are made of, so that no
 two Pythons pickle.
 """
 
+from collections.abc import Callable
 from typing import Annotated
 
 from msgspec import Struct
 
 import pybench
+from pybench.cluster import remote
 from pybench.errors import UsageError
 from pybench.result import Result
 from pybench.result.campaign import CampaignRecord
@@ -30,6 +32,11 @@ class Unit(Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The same for the same round of the same campaign, whoever asks."""
         return f"pybench-{self.campaign.id}-{self.cell}-{self.round}"
+
+    @property
+    def function(self) -> Callable[[bytes], bytes]:
+        """What a machine calls with it."""
+        return remote.run_unit
 
     def to_bytes(self) -> bytes:
         """As it travels."""
@@ -56,13 +63,18 @@ class Unit(Struct, frozen=True, kw_only=True):
         Raises UsageError when this is another version of pybench, ResultFormatError when the
         machine has no such row.
         """
-        if self.version != pybench.__version__:
-            raise UsageError(
-                f"pybench {pybench.__version__} here, {self.version} with the driver: install one"
-                " version everywhere"
-            )
+        check_version(self.version)
         campaign = Campaign.from_record(self.campaign)
         return campaign, campaign.cells[self.cell]
+
+
+def check_version(driver: str) -> None:
+    """Raise UsageError when the driver has another version of pybench than this machine."""
+    if driver != pybench.__version__:
+        raise UsageError(
+            f"pybench {pybench.__version__} here, {driver} with the driver: install one version"
+            " everywhere"
+        )
 
 
 def result_from_bytes(data: bytes) -> Result:

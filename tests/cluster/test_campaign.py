@@ -11,75 +11,21 @@ from msgspec import structs
 from pybench.cli import main
 from pybench.cluster import campaign as on_cluster
 from pybench.cluster import pool
-from pybench.cluster.campaign import Answer, Outcome
+from pybench.cluster.campaign import Outcome
+from pybench.cluster.dispatch import ERRORS, Answer
 from pybench.cluster.unit import Unit
 from pybench.driver.campaign import header, load_unfinished
 from pybench.driver.plan import plan_elsewhere
 from pybench.driver.progress import SilentReporter
 from pybench.errors import ServerError, UsageError
-from pybench.result import Machine, Result
+from pybench.result import Result
 from pybench.result.file import ResultWriter, read_sections
 from pybench.spec import Campaign
-from tests.support import synthetic
+from tests.support.fakepool import FakeDask, FakePool, measured
 
 ASKED = {"func": "selector,thread", "conns": "5,10", "rounds": "3", "seed": "1",
          "cluster": "tcp://127.0.0.1:1"}  # fmt: skip
 CAMPAIGN = Campaign.from_options(ASKED, str)
-
-
-class FakePool:
-    """Workers that answer at once, one unit a look each, unless they are told otherwise.
-
-    script: look number, from 1 -> what happens before it.
-    """
-
-    def __init__(
-        self, *workers: str, script: dict[int, Callable[["FakePool"], None]] | None = None
-    ) -> None:
-        self.there = list(workers)
-        self.errors: dict[str, str] = {}
-        self.silent: set[str] = set()
-        self.started: list[tuple[str, str]] = []
-        self.dropped: list[str] = []
-        self._script = script or {}
-        self._looks = 0
-        self._flying: dict[str, tuple[str, Unit]] = {}
-        self._late: list[Answer] = []
-
-    def workers(self) -> Sequence[str]:
-        self._looks += 1
-        self._script.get(self._looks, lambda pool: None)(self)
-        assert self._looks < 200, "it does not end"
-        return sorted(self.there)
-
-    def start(self, unit: Unit, worker: str) -> None:
-        assert worker in self.there
-        assert all(worker != busy for busy, _ in self._flying.values()), "one at a time"
-        self.started.append((worker, unit.name))
-        self._flying[unit.name] = worker, unit
-
-    def answers(self, timeout_s: float) -> Sequence[Answer]:
-        found, self._late = self._late, []
-        for name, (worker, unit) in list(self._flying.items()):
-            if worker not in self.there or worker in self.silent:
-                continue
-            del self._flying[name]
-            if worker in self.errors:
-                found.append(Answer(name, error=self.errors[worker]))
-            else:
-                found.append(Answer(name, data=measured(unit, worker).to_json().encode()))
-        return found
-
-    def drop(self, name: str) -> None:
-        self.dropped.append(name)
-        worker, unit = self._flying.pop(name)
-        self._late.append(Answer(name, data=measured(unit, worker).to_json().encode()))
-
-
-def measured(unit: Unit, worker: str) -> Result:
-    _, cell = unit.unpacked()
-    result = synthetic.make_result(cell.label, cell.conns, unit.round)
-    return structs.replace(result, machine=Machine(id=worker, name=worker, kind="Example"))
 
 
 def measure(
@@ -164,7 +110,7 @@ def test_a_round_that_workers_die_of_is_a_failed_one() -> None:
     def replace(pool: FakePool) -> None:
         poison = Unit.of(CAMPAIGN, CAMPAIGN.cells[0], 1).name
         for worker, name in pool.started:
-            if name == poison and worker in pool.there and name in pool._flying:
+            if name == poison and worker in pool.there and name in pool.flying:
                 pool.there.remove(worker)
                 pool.there.append(worker + "'")
 
@@ -173,10 +119,10 @@ def test_a_round_that_workers_die_of_is_a_failed_one() -> None:
 
     def but_poison(timeout_s: float) -> Sequence[Answer]:
         poison = Unit.of(CAMPAIGN, CAMPAIGN.cells[0], 1).name
-        held = pool._flying.pop(poison, None)
+        held = pool.flying.pop(poison, None)
         found = [one for one in answers(timeout_s) if one.name != poison]
         if held is not None:
-            pool._flying[poison] = held
+            pool.flying[poison] = held
         return found
 
     pool.answers = but_poison  # type: ignore[method-assign]
@@ -193,7 +139,7 @@ def test_a_worker_that_cannot_measure_gets_nothing_more() -> None:
     outcome, said = measure(pool)
     assert rounds(outcome.results) == EVERY
     assert all(r.ok for r in outcome.results)
-    assert [worker for worker, _ in pool.started].count("b") == on_cluster.ERRORS
+    assert [worker for worker, _ in pool.started].count("b") == ERRORS
     assert said[-1].endswith("No module named 'pybench'; it gets nothing more")
 
 
@@ -279,16 +225,6 @@ def test_races_and_explanations_are_of_one_machine(
     done = invoke("--func", "selector", "--conns", "5", "--cluster", "tcp://127.0.0.1:1", *option)
     assert done.returncode == 2  # type: ignore[attr-defined]
     assert f"{option[0]} and --cluster exclude" in done.stderr  # type: ignore[attr-defined]
-
-
-class FakeDask(FakePool):
-    """In place of `DaskPool`."""
-
-    def __enter__(self) -> "FakeDask":
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        pass
 
 
 COMMAND = ("--func", "selector", "--conns", "5", "--rounds", "3", "--cluster", "tcp://there:8786")

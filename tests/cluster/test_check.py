@@ -14,8 +14,8 @@ from msgspec import structs
 
 from pybench.cli import main
 from pybench.cluster import pool, remote
-from pybench.cluster.campaign import Answer
 from pybench.cluster.check import Finding, Question, look
+from pybench.cluster.dispatch import Answer
 from pybench.cluster.remote import MachineError, clean, run_unit
 from pybench.cluster.survey import survey, survey_machines
 from pybench.cluster.unit import Unit, result_from_bytes
