@@ -2,21 +2,24 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pybench.cli.common import FAILED, INTERRUPTED, OK, Format, Parser, warn
 from pybench.errors import UsageError
 from pybench.spec import OPTIONS, Option
-from pybench.spec.race import FACTORS, RACE_OPTIONS, SHARED, Race
+from pybench.spec.race import ELSEWHERE, FACTORS, RACE_OPTIONS, SHARED, Race
 from pybench.units import NS_PER_S
 
 if TYPE_CHECKING:
     from pybench.driver.race import MeasureHeat, Outcome
     from pybench.driver.raceplan import RacePlan
     from pybench.result.file import ResultWriter
+
+    Writing = Callable[[], AbstractContextManager[ResultWriter | None]]
 
 _RACE: Final = """\
 Who is faster, and by how much. All contenders are alive at once and take turns of some tens of
@@ -32,6 +35,7 @@ _HELP: Final = {
     "python": "each contender under this interpreter, which has a pybench of its own; may be"
     " repeated",
     "seed": "of the order of turns (default random)",
+    "cluster": "on the machines of a Dask cluster, by its scheduler: each round on one of them",
     "rate": "open loop: pings/s over all connections, for latencies",
     "engine": "of the load server, epoll or uring; of several, each contender with each",
     "transport": "what connections are made of: tcp, unix, tls; of several, each contender over"
@@ -72,7 +76,7 @@ def _parser() -> Parser:
         _add(parser, option)
     what = parser.add_argument_group("what to measure")
     where = parser.add_argument_group("where")
-    for name in (*SHARED, *FACTORS):
+    for name in (*SHARED, *ELSEWHERE, *FACTORS):
         _add(what if OPTIONS[name].group == "what" else where, OPTIONS[name])
     out = parser.add_argument_group("results")
     out.add_argument("--output", metavar="FILE", help="append every round as lines of JSON")
@@ -101,6 +105,20 @@ def _run(
     arguments: Sequence[str],
     measure_heat: "MeasureHeat | None",
 ) -> int:
+    command = ["pybench", "race", *arguments]
+    output = Path(options["output"]) if "output" in options else None
+    writing = partial(_writer, race, output, command)
+    if race.campaign.cluster is None:
+        outcome = _race_here(race, writing, measure_heat)
+    else:
+        outcome = _race_on_cluster(race, race.campaign.cluster, writing)
+    if outcome.results:
+        _show(race, outcome, options, command)
+    return _status(outcome)
+
+
+def _race_here(race: Race, writing: "Writing", measure_heat: "MeasureHeat | None") -> "Outcome":
+    """On this machine."""
     from pybench.driver import race as races
     from pybench.driver.control import token
     from pybench.driver.raceplan import make_plan
@@ -108,20 +126,28 @@ def _run(
 
     token()  # what cannot be one is said before anything starts
     plan = make_plan(race)
-    command = ["pybench", "race", *arguments]
-    output = Path(options["output"]) if "output" in options else None
-    with _writer(plan, output, command) as writer:
+    with writing() as writer:
         _announce(plan)
         reporter = make_race_reporter(race.budget_ns / NS_PER_S, sys.stderr)
-        outcome = races.run(plan, reporter, writer, measure_heat)
-    if outcome.results:
-        _show(plan, outcome, options, command)
-    return _status(outcome)
+        return races.run(plan, reporter, writer, measure_heat)
+
+
+def _race_on_cluster(race: Race, scheduler: str, writing: "Writing") -> "Outcome":
+    """On the machines of a cluster, which check by themselves what they can do."""
+    from pybench.cluster import race as on_cluster
+    from pybench.cluster.pool import DaskPool
+    from pybench.driver.raceplan import plan_elsewhere
+    from pybench.driver.raceprogress import ClusterRaceReporter
+
+    plan = plan_elsewhere(race)
+    with DaskPool(scheduler) as pool, writing() as writer:
+        _announce(plan, machines=len(pool.workers()))
+        return on_cluster.run(plan, pool, ClusterRaceReporter(sys.stderr), writer, warn)
 
 
 @contextmanager
 def _writer(
-    plan: "RacePlan", output: Path | None, command: Sequence[str]
+    race: Race, output: Path | None, command: Sequence[str]
 ) -> "Iterator[ResultWriter | None]":
     """Where results go; nowhere unless asked for."""
     from pybench.driver import race as races
@@ -130,12 +156,12 @@ def _writer(
     if output is None:
         yield None
         return
-    with closing(ResultWriter(output, races.header(plan.race, command))) as writer:
+    with closing(ResultWriter(output, races.header(race, command))) as writer:
         yield writer
 
 
-def _announce(plan: "RacePlan") -> None:
-    """What is to come, before it does."""
+def _announce(plan: "RacePlan", machines: int = 0) -> None:
+    """What is to come, before it does. machines: Dask workers, if any."""
     from pybench.driver.progress import short_span
     from pybench.units import count_label
 
@@ -147,27 +173,28 @@ def _announce(plan: "RacePlan") -> None:
     several = f" with messages of {sizes} bytes" if len(race.campaign.msize) > 1 else ""
     span = short_span(race.budget_ns / NS_PER_S)
     known = f"{100 * race.precision:g}%"
+    on = ""
+    if race.campaign.cluster is not None:
+        on = f" on {machines} worker{'' if machines == 1 else 's'} of {race.campaign.cluster}"
     warn(
-        f"{len(race.contenders)} contenders at {counts} connections{several}, until their"
+        f"{len(race.contenders)} contenders at {counts} connections{several}{on}, until their"
         f" ratios are known within {known} or for {span} (seed {race.campaign.seed})"
     )
 
 
-def _show(
-    plan: "RacePlan", outcome: "Outcome", options: dict[str, Any], command: Sequence[str]
-) -> None:
+def _show(race: Race, outcome: "Outcome", options: dict[str, Any], command: Sequence[str]) -> None:
     from pybench.analysis.race import Contest
     from pybench.driver import race as races
     from pybench.driver.course import record
     from pybench.report.ranking import write_ranking
 
-    contest = Contest(id=plan.race.campaign.id, asked=record(plan.race), results=outcome.results)
+    contest = Contest(id=race.campaign.id, asked=record(race), results=outcome.results)
     write_ranking([contest], options.get("format", "table"), sys.stdout)
     if "html" in options:
         from pybench.report.page.write import write_page
 
         path = Path(options["html"])
-        write_page([], [], [races.header(plan.race, command)], path, contests=[contest])
+        write_page([], [], [races.header(race, command)], path, contests=[contest])
         warn(f"wrote {path}")
 
 

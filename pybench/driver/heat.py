@@ -212,6 +212,13 @@ def find_passes(paces: Sequence[Pace], start_s: float, longest_s: float) -> int:
     return wanted
 
 
+def blank_of(entrant: Entrant, number: int, started_at: str, env: dict[str, Any]) -> Result:
+    """A contender's result before anything is measured. number: of the round, from 1."""
+    blank = assemble.empty_result(entrant.cell, number, started_at, env)
+    row = entrant.cell.row.name
+    return structs.replace(blank, func=entrant.label, row=row if row != entrant.label else "")
+
+
 class _Eyes:
     """Watches everybody in a heat at once, and the user's Ctrl-C. A context manager."""
 
@@ -287,11 +294,7 @@ class _Seat:
         env = context.env
         if "placement" in env:  # of this contender: another may have more workers
             env = env | {"placement": entrant.placement.to_record()}
-        blank = assemble.empty_result(entrant.cell, number, started_at, env)
-        row = entrant.cell.row.name
-        self._blank = structs.replace(
-            blank, func=entrant.label, row=row if row != entrant.label else ""
-        )
+        self._blank = blank_of(entrant, number, started_at, env)
 
     def __enter__(self) -> "_Seat":
         return self

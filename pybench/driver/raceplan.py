@@ -16,7 +16,7 @@ from pybench.driver import preflight
 from pybench.driver.control import local_address_towards, unsupported
 from pybench.driver.heat import Entrant
 from pybench.driver.loadserver import LoadServer, executable
-from pybench.driver.plan import LOOPBACK, check_transports
+from pybench.driver.plan import LOOPBACK, NOWHERE, check_transports
 from pybench.errors import PreflightError
 from pybench.machine import limits
 from pybench.machine.limits import Limit
@@ -69,6 +69,25 @@ def make_plan(race: Race) -> RacePlan:
         bind=bind,
         heats=heats,
         warnings=(*_split_notes(heats), *preflight.notes(campaign, placement)),
+    )
+
+
+def plan_elsewhere(race: Race) -> RacePlan:
+    """A race that other machines run; each of them checks by itself, and makes its own heats."""
+    return RacePlan(
+        race=race,
+        placement=NOWHERE,
+        bind=LOOPBACK,
+        heats={
+            field: (
+                tuple(
+                    Entrant(label=one.label, cell=race.cell(one, *field), placement=NOWHERE)
+                    for one in race.contenders
+                ),
+            )
+            for field in race.fields
+        },
+        warnings=(),
     )
 
 

@@ -74,10 +74,15 @@ def _named(msize: int) -> int | None:
     return None if msize == USUAL_MSIZE else msize
 
 
+def _on(result: Result) -> str:
+    """` on one`: the machine of a cluster that measured it."""
+    return "" if result.machine is None else f" on {result.machine.name}"
+
+
 def failures_of(results: Sequence[Result]) -> list[str]:
     """A line for each contender that the round has measured nothing of."""
     return [
-        f"{r.func}, {where_words(r.conns, _named(r.msize))} (round {r.round}):"
+        f"{r.func}, {where_words(r.conns, _named(r.msize))} (round {r.round}){_on(r)}:"
         f" {r.status}: {r.error}"
         for r in results
         if not r.ok
@@ -155,6 +160,22 @@ class PlainRaceReporter(SilentRaceReporter):
     def _print(self, lines: Iterable[str]) -> None:
         for line in lines:
             print(line, file=self._stream, flush=True)
+
+
+class ClusterRaceReporter(PlainRaceReporter):
+    """A line for each round as well, with the machine that measured it."""
+
+    def round_finished(
+        self, results: Sequence[Result], standings: Callable[[], list[Standings]], left_s: float
+    ) -> None:
+        super().round_finished(results, standings, left_s)
+        good = [r for r in results if r.ok]
+        if not good:
+            return
+        one = good[0]
+        where = f"[round {one.round}, {where_words(one.conns, _named(one.msize))}]{_on(one)}"
+        figures = ", ".join(f"{r.func} {r.mps:,.0f}" for r in good)
+        self._print([f"{where}: {figures} messages/s; {short_span(left_s)} left"])
 
 
 def out_text(label: str, where: str) -> str:

@@ -7,7 +7,7 @@ them of words and options; what all of a race have in common is a `Campaign` of 
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
@@ -32,6 +32,9 @@ SHARED: Final = (
     *("server", "bind", "server_threads", "cpu", "server_cpus", "no_pin"),
 )
 """The options of a campaign that a race has too, as they are there."""
+
+ELSEWHERE: Final = ("cluster",)
+"""Those of a campaign that say where a race runs, if not here."""
 
 FACTORS: Final = ("engine", "busy_poll")
 """Those of which a race takes a list: each value makes contenders of its own."""
@@ -133,6 +136,11 @@ class Race:
             engine=contender.engine,
         )
 
+    def only(self, labels: Collection[str]) -> "Race":
+        """The race of these contenders alone."""
+        kept = tuple(one for one in self.contenders if one.label in labels)
+        return dataclasses.replace(self, contenders=kept)
+
     @classmethod
     def from_options(
         cls, words: Sequence[str], given: Mapping[str, Any], names: Callable[[str], str]
@@ -144,7 +152,9 @@ class Race:
         Raises UsageError.
         """
         own = {o.name: o.value(given, names(o.name)) for o in RACE_OPTIONS.values()}
-        shared: dict[str, Any] = {"conns": "100"} | {k: given[k] for k in SHARED if k in given}
+        shared: dict[str, Any] = {"conns": "100"} | {
+            k: given[k] for k in (*SHARED, *ELSEWHERE) if k in given
+        }
         split = [_split(word) for word in words]
         engines, polls = (_factor(name, given, names(name)) for name in FACTORS)
         shared["func"] = [row for row, _ in split]

@@ -18,7 +18,7 @@ from pybench.driver.course import is_look
 from pybench.driver.raceplan import make_plan
 from pybench.driver.raceprogress import LiveRaceReporter
 from pybench.result.file import read_sections
-from pybench.spec.race import FACTORS, RACE_OPTIONS, SHARED, Race
+from pybench.spec.race import ELSEWHERE, FACTORS, RACE_OPTIONS, SHARED, Race
 from tests.support.fakeheats import FakeHeats, Invoke
 from tests.support.synthetic import make_result
 
@@ -265,7 +265,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["race", "--help"])
     text = capsys.readouterr().out
-    names = [*RACE_OPTIONS, *SHARED, *FACTORS, "output", "format", "html"]
+    names = [*RACE_OPTIONS, *SHARED, *ELSEWHERE, *FACTORS, "output", "format", "html"]
     assert [n for n in names if f"--{n.replace('_', '-')}" not in text] == []
 
 

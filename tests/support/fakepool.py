@@ -17,7 +17,8 @@ class FakePool:
     script: look number, from 1 -> what happens before it.  measure: what a worker sends of a unit,
     a round of a campaign unless told.
     started: worker and unit's name, in order.  errors, unfit: worker -> why it has no result.
-    silent: those that never answer.  dropped: names of units that nobody waits for any more.
+    silent: those that never answer.  dropped: names of units that nobody waits for any more;
+    answers_late: what they measured comes all the same.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class FakePool:
         self._measure = measure or round_of
         self._looks = 0
         self.flying: dict[str, tuple[str, Sendable]] = {}
+        self.answers_late = True
         self._late: list[Answer] = []
 
     def workers(self) -> Sequence[str]:
@@ -67,7 +69,8 @@ class FakePool:
     def drop(self, name: str) -> None:
         self.dropped.append(name)
         worker, unit = self.flying.pop(name)
-        self._late.append(Answer(name, data=self._measure(unit, worker)))
+        if self.answers_late:
+            self._late.append(Answer(name, data=self._measure(unit, worker)))
 
 
 class FakeDask(FakePool):
