@@ -1,31 +1,33 @@
 """`pybench`, or `pybench run`: measure a campaign, show its results, say how it ended."""
 
 import argparse
-import dataclasses
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pybench
-from pybench.cli import families, rows
+from pybench.cli import rows
 from pybench.cli.common import FAILED, INTERRUPTED, OK, Format, Parser, complain, warn
 from pybench.cli.main import COMMANDS
-from pybench.errors import ResultFormatError, UsageError
-from pybench.spec import OPTIONS, Campaign
-from pybench.spec.file import read_campaign_file
+from pybench.errors import UsageError
+from pybench.spec import OPTIONS
 from pybench.spec.race import RACES
-from pybench.units import parse_size
+from pybench.units import NS_PER_S, parse_size
 
 if TYPE_CHECKING:
     from pybench.analysis.race import Contest
+    from pybench.driver import families
     from pybench.driver.campaign import Measure, Outcome
+    from pybench.driver.order import Order
     from pybench.driver.plan import Plan
     from pybench.driver.race import MeasureHeat
+    from pybench.driver.race import Outcome as Raced
     from pybench.result.file import ResultWriter
+    from pybench.spec.race import Race
 
 
 def run(
@@ -39,6 +41,7 @@ def run(
     if options.pop("list", False):
         return rows.run([])
     order, fmt = _read_order(options), options.get("format", "table")
+    complain(order.errors)
     status = _measure(order, fmt, arguments, measure, measure_heat)
     if "explain" in options and status != INTERRUPTED:
         status = max(status, _explain(order, Path(options["explain"]), fmt, arguments))
@@ -98,62 +101,18 @@ def _add_results(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--version", action="version", version=f"pybench {pybench.__version__}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """What was asked for: a campaign, the results it already has, and where new ones go.
+def _read_order(options: dict[str, Any]) -> "Order":
+    from pybench.driver.order import read_order
 
-    races_ns: how long families race afterwards, or None.
-    status: the exit status if all goes well; its file may have lines that cannot be read.
-    """
-
-    campaign: Campaign
-    done: tuple[Any, ...] = ()
-    output: Path | None = None
-    resumed: bool = False
-    races_ns: int | None = None
-    status: int = OK
-
-
-def _read_order(options: dict[str, Any]) -> _Order:
-    from pybench.driver import campaign
-
-    given = {key: value for key, value in options.items() if key in OPTIONS}
-    if "resume" in options:
-        extra = sorted(key for key in options if key not in ("resume", "format", "cluster"))
-        if extra:
-            raise UsageError(
-                f"--resume takes everything from its file: without {_option(extra[0])}"
-            )
-        path = Path(options["resume"])
-        errors: list[ResultFormatError] = []
-        resumed, done = campaign.load_unfinished(path, errors.append)
-        if "cluster" in options:  # its scheduler may be elsewhere today
-            scheduler = OPTIONS["cluster"].value(options, "--cluster")
-            resumed = dataclasses.replace(resumed, cluster=scheduler)
-        return _Order(resumed, tuple(done), path, resumed=True, status=complain(errors))
-    from_file: dict[str, Any] = {}
-    file = options.get("campaign")
-    if file is not None:
-        from_file = read_campaign_file(file)
-
-    def names(key: str) -> str:
-        return f"{file}: {key}" if key in from_file and key not in options else _option(key)
-
-    output = Path(options["output"]) if "output" in options else None
-    asked = Campaign.from_options(from_file | given, names)
+    order = read_order(options, _option)
+    asked = order.campaign
     if "explain" in options and (max(asked.workers) > 1 or max(asked.loops) > 1):
         raise UsageError("--explain observes one worker of one loop: without --workers and --loops")
-    races_ns = RACES.value(from_file | options, names(RACES.name))
-    if races_ns is not None:
-        families.check(asked, names(RACES.name))
-    if asked.cluster is not None:
-        for key in (RACES.name, "explain"):
-            if key in options or (key == RACES.name and races_ns is not None):
-                raise UsageError(
-                    f"{names(key)} and {names('cluster')} exclude each other: a cluster measures"
-                    " rounds"
-                )
-    return _Order(asked, output=output, races_ns=races_ns)
+    if "explain" in options and asked.cluster is not None:
+        raise UsageError(
+            "--explain and --cluster exclude each other: a cluster measures, and does not observe"
+        )
+    return order
 
 
 def _option(key: str) -> str:
@@ -161,17 +120,18 @@ def _option(key: str) -> str:
 
 
 def _measure(
-    order: _Order,
+    order: "Order",
     fmt: Format,
     arguments: Sequence[str],
     measure: "Measure | None",
     measure_heat: "MeasureHeat | None",
 ) -> int:
     """Run the campaign, show its results, say how it ended."""
-    from pybench.driver import campaign
+    from pybench.driver import campaign, families
     from pybench.driver.control import tokens
     from pybench.driver.plan import make_plan
     from pybench.driver.progress import make_reporter
+    from pybench.driver.raceprogress import make_race_reporter
 
     if order.campaign.cluster is not None:
         return _measure_on_cluster(order, fmt, arguments)
@@ -183,46 +143,59 @@ def _measure(
         outcome = campaign.run(plan, reporter, writer, measure)
     raced = families.Outcome()
     if order.races_ns is not None and outcome.interrupted is None:
-        command = ["pybench", *arguments]
-        raced = families.run(
-            plan, outcome.results, order.races_ns, order.output, command, measure_heat
-        )
+
+        def race(race: "Race") -> "Raced | None":
+            reporter = make_race_reporter(race.budget_ns / NS_PER_S, sys.stderr)
+            writing = partial(_race_writer, order, arguments)
+            return families.race_here(race, reporter, writing, warn, measure_heat)
+
+        raced = families.run(plan, outcome.results, order.races_ns, race, warn)
     _show(outcome.results, raced.contests, fmt)
     if outcome.interrupted is not None:
         warn(_how_to_go_on(outcome, plan, order.output))
         return INTERRUPTED
-    if raced.interrupted is not None:
-        warn(f"interrupted ({raced.interrupted}): the races are not at their end")
-        return INTERRUPTED
-    of_races = FAILED if raced.broken else OK
-    return max(order.status, _status(outcome.results, order.campaign), of_races)
+    return max(_status(order, outcome.results), _status_of_races(raced))
 
 
-def _measure_on_cluster(order: _Order, fmt: Format, arguments: Sequence[str]) -> int:
+def _measure_on_cluster(order: "Order", fmt: Format, arguments: Sequence[str]) -> int:
     """As `_measure`, on the machines of a cluster, which check by themselves what they can do."""
     from pybench.cluster import campaign as on_cluster
+    from pybench.cluster import race as race_on_cluster
     from pybench.cluster.pool import DaskPool
+    from pybench.driver import families
+    from pybench.driver import raceplan as races
     from pybench.driver.plan import plan_elsewhere
     from pybench.driver.progress import PlainReporter
+    from pybench.driver.raceprogress import ClusterRaceReporter
 
     plan = plan_elsewhere(order.campaign, order.done)
     reporter = PlainReporter(len(plan.tasks), plan.campaign.rounds, sys.stderr)
-    outcome = on_cluster.Outcome(plan.done, None)
+    outcome, raced = on_cluster.Outcome(plan.done, None), families.Outcome()
     if plan.tasks:
         assert plan.campaign.cluster is not None
-        with DaskPool(plan.campaign.cluster) as pool, _writer(order, plan, arguments) as writer:
-            _announce(plan, arguments, machines=len(pool.workers()))
-            outcome = on_cluster.run(plan, pool, reporter, writer, warn)
-    _show(outcome.results, (), fmt)
+        with DaskPool(plan.campaign.cluster) as pool:
+            with _writer(order, plan, arguments) as writer:
+                _announce(plan, arguments, machines=len(pool.workers()))
+                outcome = on_cluster.run(plan, pool, reporter, writer, warn)
+            if order.races_ns is not None and outcome.interrupted is None:
+
+                def race(race: "Race") -> "Raced":
+                    reporter = ClusterRaceReporter(sys.stderr)
+                    with _race_writer(order, arguments, race) as writer:
+                        plan = races.plan_elsewhere(race)
+                        return race_on_cluster.run(plan, pool, reporter, writer, warn)
+
+                raced = families.run(plan, outcome.results, order.races_ns, race, warn)
+    _show(outcome.results, raced.contests, fmt)
     if outcome.interrupted is not None:
         warn(_how_to_go_on(outcome, plan, order.output))
         return FAILED if outcome.broken else INTERRUPTED
-    return max(order.status, _status(outcome.results, order.campaign))
+    return max(_status(order, outcome.results), _status_of_races(raced))
 
 
 @contextmanager
 def _writer(
-    order: _Order, plan: "Plan", arguments: Sequence[str]
+    order: "Order", plan: "Plan", arguments: Sequence[str]
 ) -> "Iterator[ResultWriter | None]":
     """Where results go: nowhere unless asked for, or when there is nothing to measure."""
     from pybench.driver import campaign
@@ -233,6 +206,22 @@ def _writer(
         return
     command = ["pybench", *arguments]
     record = campaign.header(order.campaign, command, resumed=order.resumed)
+    with closing(ResultWriter(order.output, record)) as writer:
+        yield writer
+
+
+@contextmanager
+def _race_writer(
+    order: "Order", arguments: Sequence[str], race: "Race"
+) -> "Iterator[ResultWriter | None]":
+    """Where a race behind a campaign goes: into the same file, as a section of its own."""
+    from pybench.driver import race as races
+    from pybench.result.file import ResultWriter
+
+    if order.output is None:
+        yield None
+        return
+    record = races.header(race, ["pybench", *arguments])
     with closing(ResultWriter(order.output, record)) as writer:
         yield writer
 
@@ -269,7 +258,7 @@ def _understood(given: Sequence[str]) -> str:
     return ", ".join(found)
 
 
-def _explain(order: _Order, folder: Path, fmt: Format, arguments: Sequence[str]) -> int:
+def _explain(order: "Order", folder: Path, fmt: Format, arguments: Sequence[str]) -> int:
     """Observe the campaign's cells; what programs read is in the folder, not on stdout."""
     from pybench.driver.plan import make_plan
     from pybench.explain import explain
@@ -299,7 +288,20 @@ def _how_to_go_on(outcome: "Outcome", plan: "Plan", output: Path | None) -> str:
     return f"{kept}; to go on: pybench --resume {shlex.quote(str(output))}"
 
 
-def _status(results: Sequence[Any], campaign: Campaign) -> int:
-    """Whether every cell is ok. Of `--func all` an unavailable row is only listed."""
-    passable = ("ok", "unavailable") if campaign.all_rows else ("ok",)
-    return OK if all(result.status in passable for result in results) else FAILED
+def _status(order: "Order", results: Sequence[Any]) -> int:
+    """Whether every cell is ok, and every line of a resumed file could be read. Of `--func all` an
+    unavailable row is only listed."""
+    passable = ("ok", "unavailable") if order.campaign.all_rows else ("ok",)
+    every = all(result.status in passable for result in results)
+    return FAILED if order.errors or not every else OK
+
+
+def _status_of_races(raced: "families.Outcome") -> int:
+    """Whatever ended them early is said."""
+    if raced.interrupted is not None:
+        warn(f"interrupted ({raced.interrupted}): the races are not at their end")
+        return INTERRUPTED
+    if raced.broken is not None:
+        warn(f"error: {raced.broken}")
+        return FAILED
+    return OK

@@ -159,11 +159,13 @@ def _run_cell(
 
 
 def load_unfinished(
-    path: Path, on_error: Callable[[ResultFormatError], object] = lambda error: None
+    path: Path,
+    on_error: Callable[[ResultFormatError], object] = lambda error: None,
+    called: str = "--resume",
 ) -> tuple[Campaign, list[Result]]:
     """The campaign that a results file began with, and what is done of it.
 
-    on_error: hears of each line that cannot be read.
+    on_error: hears of each line that cannot be read.  called: the option, for messages.
     A round counts as done when it is ok or unavailable, which a plan looks at again; other rounds
     are run again.
     Raises UsageError when the file is not one that can be resumed.
@@ -179,7 +181,7 @@ def load_unfinished(
             raise ResultFormatError("a race is not resumed: its rounds are short, run it again")
         campaign = Campaign.from_record(sections[0].campaign)
     except ResultFormatError as exc:
-        raise UsageError(f"--resume {path}: {exc}") from exc
+        raise UsageError(f"{called} {path}: {exc}") from exc
     done = [
         result
         for section in sections

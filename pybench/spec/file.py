@@ -15,9 +15,10 @@ else:
     import tomli as tomllib
 
 
-def read_campaign_file(name: str) -> dict[str, Any]:
+def read_campaign_file(name: str, called: str = "--campaign") -> dict[str, Any]:
     """The options in a campaign file: a path, or the bare name of one that comes with pybench.
 
+    called: the option, for messages.
     Raises UsageError when it cannot be read or has a key that is not an option.
     """
     from pybench.result.inputs import read_text  # its neighbours take a fifth of the time of --list
@@ -33,13 +34,13 @@ def read_campaign_file(name: str) -> dict[str, Any]:
             text = text.replace("\r", "\n")
         values = tomllib.loads(text)
     except OSError as exc:
-        raise UsageError(f"--campaign {name}: {exc.strerror}{_shipped_hint(exc)}") from exc
+        raise UsageError(f"{called} {name}: {exc.strerror}{_shipped_hint(exc)}") from exc
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise UsageError(f"--campaign {name}: not TOML: {' '.join(str(exc).split())}") from exc
+        raise UsageError(f"{called} {name}: not TOML: {' '.join(str(exc).split())}") from exc
     unknown = sorted(values.keys() - OPTIONS.keys() - {RACES.name})
     if unknown:
         known = " ".join(sorted((*OPTIONS, RACES.name)))
-        raise UsageError(f"--campaign {name}: unknown key {unknown[0]!r}; known are {known}")
+        raise UsageError(f"{called} {name}: unknown key {unknown[0]!r}; known are {known}")
     return values
 
 

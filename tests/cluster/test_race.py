@@ -16,6 +16,7 @@ from pybench.cluster import pool
 from pybench.cluster import race as on_cluster
 from pybench.cluster.dispatch import DEATHS
 from pybench.cluster.heatunit import HeatUnit, results_to_bytes
+from pybench.cluster.unit import Unit
 from pybench.driver.race import Outcome
 from pybench.driver.raceplan import plan_elsewhere
 from pybench.driver.raceprogress import SilentRaceReporter
@@ -24,7 +25,7 @@ from pybench.result import Machine, Result
 from pybench.result.file import read_sections
 from pybench.spec.race import Race
 from tests.support.fakeheats import FakeHeats
-from tests.support.fakepool import FakeDask, FakePool
+from tests.support.fakepool import FakeDask, FakePool, round_of
 
 ASKED = {"conns": "5", "seed": "1", "cluster": "tcp://127.0.0.1:1", "budget": "30s"}
 PAIR = ("c_epoll", "selector")
@@ -230,6 +231,31 @@ def test_the_command_runs_shows_and_writes(
     assert main(["report", "r.jsonl", "--format", "json"]) == 0
     (count,) = json.loads(capsys.readouterr().out)["counts"]
     assert count["contenders"][1]["machines"].keys() == {"a (a-id)", "b (b-id)"}
+
+
+def test_families_race_behind_a_campaign(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    heats = Machines()
+
+    def measure(unit: HeatUnit | Unit, worker: str) -> bytes:
+        return heats(unit, worker) if isinstance(unit, HeatUnit) else round_of(unit, worker)
+
+    monkeypatch.setattr(pool, "DaskPool", lambda scheduler: FakeDask("a", measure=measure))
+    rows = "selector,raw_selector,c_epoll,c_poll,gevent"
+    asked = ("--func", rows, "--conns", "5", "--cluster", "tcp://there:8786")
+    assert main([*asked, "--races", "20s", "--output", "r.jsonl"]) == 0
+    out, err = capsys.readouterr()
+    assert "2 families race inside, 0:20 at most" in err
+    assert "[round 6, 5 connections] on a: selector 5" in err
+    assert "raw_selector is faster than selector at 5 connections" in out
+    campaign, *races = read_sections(Path("r.jsonl"))
+    assert len(campaign.results) == 5
+    assert [len(one.results) for one in races] == [12, 12]
+    assert {r.machine for one in races for r in one.results} == {
+        Machine(id="a-id", name="a", kind="Example")
+    }
 
 
 @pytest.mark.parametrize(
