@@ -12,7 +12,9 @@ from pybench.driver.plan import make_plan
 from pybench.errors import UsageError
 from pybench.explain import explain as observe_all
 
-OF_EXPLAIN: Final = {name: option for name, option in OF_RUN.items() if name != "rounds"}
+OF_EXPLAIN: Final = {
+    name: option for name, option in OF_RUN.items() if name not in ("rounds", "cluster")
+}
 
 
 @takes(OF_EXPLAIN)

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from pybench.backends import Row
+from pybench.driver.order import Order, read_order
 from pybench.errors import UsageError
 from pybench.spec import OPTIONS, Campaign, HostPort, Option
-from pybench.spec.race import FACTORS, RACE_OPTIONS, SHARED, Race
+from pybench.spec.race import ELSEWHERE, FACTORS, RACE_OPTIONS, SHARED, Race
 
 ROWS: Final = "func"
 """The option that is no keyword: rows come first."""
@@ -28,7 +29,7 @@ OF_MEASURE: Final[Mapping[str, Option]] = {
     name: option for name, option in OF_RUN.items() if name not in ("rounds", "skip_impossible")
 }
 OF_RACE: Final[Mapping[str, Option]] = {
-    **{name: OPTIONS[name] for name in SHARED},
+    **{name: OPTIONS[name] for name in (*SHARED, *ELSEWHERE)},
     "conns": replace(OPTIONS["conns"], default="100", example=""),
     **{name: OPTIONS[name] for name in FACTORS},
     **RACE_OPTIONS,
@@ -86,6 +87,23 @@ def campaign_of(
     """
     values = {ROWS: row_texts(called, rows), **_values(called, given, known)}
     return Campaign.from_options(values, lambda name: _called(called, name))
+
+
+def order_of(
+    called: str,
+    rows: RowLike | Iterable[RowLike] | None,
+    given: Mapping[str, Any],
+    known: Mapping[str, Option],
+    **own: Any,
+) -> Order:
+    """What a call is to do. known: the options that it has.  own: `campaign`, `resume`, `races` and
+    `output`, as far as it has them; None is as if it were not given.  Raises UsageError.
+    """
+    values = _values(called, given, known)
+    values |= {name: _value(value) for name, value in own.items() if value is not None}
+    if rows is not None:
+        values[ROWS] = row_texts(called, rows)
+    return read_order(values, lambda name: _called(called, name))
 
 
 def race_of(called: str, rows: Sequence[RowLike], given: Mapping[str, Any]) -> Race:

@@ -5,10 +5,11 @@ from typing import Any
 
 from pybench.analysis.race import Contest
 from pybench.api.alone import Interrupted, alone, not_in_worker
-from pybench.api.events import Note, OnProgress, RaceEventReporter, heard_by
-from pybench.api.measuring import writer_to
+from pybench.api.events import OnProgress, RaceEventReporter, heard_by
 from pybench.api.options import OF_RACE, RowLike, race_of, takes
 from pybench.api.races import RaceResult
+from pybench.api.running import Ears, race_elsewhere, writer_to
+from pybench.cluster import pool as pools
 from pybench.driver import race as races
 from pybench.driver.control import token
 from pybench.driver.course import record
@@ -34,20 +35,25 @@ def race(
     """
     not_in_worker("race")
     asked, tell = race_of("race", rows, options), heard_by(on_progress)
+    ears, header = Ears(tell), races.header(asked, ())
     with alone("race"):
-        token()  # what cannot be one is said before anything starts
-        plan = make_plan(asked)
-        for warning in plan.warnings:
-            tell(Note(warning))
-        header = races.header(asked, ())
-        with writer_to(output, header) as writer:
-            outcome = races.run(plan, RaceEventReporter(tell), writer)
-    notes = list(plan.warnings)
+        if asked.campaign.cluster is not None:
+            with (
+                pools.DaskPool(asked.campaign.cluster) as pool,
+                writer_to(output, header) as writer,
+            ):
+                outcome = race_elsewhere(asked, pool, writer, ears)
+        else:
+            token()  # what cannot be one is said before anything starts
+            plan = make_plan(asked)
+            for warning in plan.warnings:
+                ears.note(warning)
+            with writer_to(output, header) as writer:
+                outcome = races.run(plan, RaceEventReporter(tell), writer)
     if outcome.broken is not None:
-        notes.append(f"it ended early: {outcome.broken}")
-        tell(Note(notes[-1]))
+        ears.note(f"it ended early: {outcome.broken}")
     contest = Contest(id=asked.campaign.id, asked=record(asked), results=outcome.results)
-    found = RaceResult(contest, notes)
+    found = RaceResult(contest, ears.notes)
     if outcome.interrupted is not None:
         raise Interrupted(outcome.interrupted, found)
     return found

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pybench.analysis.load import Loaded
+from pybench.analysis.machines import by_machine
 from pybench.analysis.model import Group, Round, rounds_of_section
+from pybench.analysis.race import Contest
 from pybench.api.races import RaceResult
 from pybench.api.shown import Shown, frame_of, with_notes, written
 from pybench.errors import UsageError
@@ -164,7 +166,12 @@ class Results(Shown):
             )
             for group in groups
         ]
-        document = report_document(tables, [None] * len(tables), size_tables(groups, metrics))
+        document = report_document(
+            tables,
+            [None] * len(tables),
+            size_tables(groups, metrics),
+            machines=by_machine(groups, relative_to),
+        )
         return self._with_races(document)
 
     def _with_races(self, document: Document) -> Document:
@@ -233,11 +240,17 @@ def results_of(
     records: Sequence[Result],
     campaign: CampaignRecord | None = None,
     notes: Sequence[str] = (),
+    *,
+    contests: Sequence[Contest] = (),
+    errors: Sequence[str] = (),
 ) -> Results:
-    """Of rounds of one window, fresh from a campaign."""
+    """Of rounds of one window, fresh from a campaign. contests: races behind it.  errors: lines of
+    its file that could not be read."""
     loaded = Loaded(
         rounds=tuple(rounds_of_section(records, campaign)),
         campaigns=() if campaign is None else (campaign,),
+        contests=tuple(contests),
+        errors=tuple(errors),
         records=tuple(records),
     )
     return Results(loaded, notes)

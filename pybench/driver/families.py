@@ -67,7 +67,8 @@ def run(
     cells = [c for c in plan.cells if (c.label, c.conns, *axes.key(c)) in measured]
     families = races_of_families(plan.campaign, cells, budget_ns)
     span = short_span(sum(race.budget_ns for race in families) / NS_PER_S)
-    notify(f"{len(families)} families race inside, {span} at most")
+    some = "1 family races" if len(families) == 1 else f"{len(families)} families race"
+    notify(f"{some} inside, {span} at most")
     contests: list[Contest] = []
     for race in families:
         raced = race_one(race)

@@ -13,10 +13,12 @@ import pytest
 import pybench
 from pybench import errors
 from pybench.api.alone import alone
+from pybench.cluster import pool
 from pybench.driver import campaign
 from pybench.machine import limits
 from pybench.result import Result
 from tests.support.fakeheats import FakeHeats
+from tests.support.fakepool import FakeDask, FakePool
 from tests.support.fakerounds import FakeRounds
 
 
@@ -272,17 +274,134 @@ def test_no_race(rows: tuple[str, ...], options: dict[str, Any], says: str) -> N
         pybench.race(*rows, **options)
 
 
+# ---- going on, files of options, races behind a campaign ----
+
+
+def test_what_a_file_lacks_is_measured(rounds: FakeRounds, tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    rounds._interrupted_after = 3
+    with pytest.raises(pybench.Interrupted):
+        pybench.run("selector", conns="10,20", rounds=2, seed=1, output=path)
+    with path.open("a") as file:
+        file.write("{torn\n")
+    heard: list[pybench.Event] = []
+    rounds._interrupted_after = 0
+    found = pybench.run(resume=path, on_progress=heard.append)
+    assert len(found) == 4 and len(rounds.asked) == 3 + 1
+    assert {(r.conns, r.round) for r in found} == {(c, n) for c in (10, 20) for n in (1, 2)}
+    (torn,) = found.errors
+    assert torn.startswith(f"{path}:5: ") and heard[0] == pybench.Note(torn)
+    first, again = pybench.load(path).campaigns
+    assert (first.resumed, again.resumed) == (False, True) and first.id == again.id
+    assert len(pybench.run(resume=path)) == 4 and len(rounds.asked) == 4, "nothing was left to do"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"conns": 5}, "run: resume takes everything from its file: without run: conns"),
+        ({"races": "9s"}, "run: resume takes everything from its file: without run: races"),
+        ({}, "run: resume none.jsonl: "),
+    ],
+)
+def test_what_cannot_be_resumed(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(errors.UsageError, match=says):
+        pybench.run(resume="none.jsonl", **options)
+
+
+def test_a_race_is_not_resumed(heats: FakeHeats, tmp_path: Path) -> None:
+    pybench.race("c_epoll", "selector", budget="3s", output=tmp_path / "r.jsonl")
+    with pytest.raises(errors.UsageError, match=r"run: resume .*r\.jsonl: a race is not resumed"):
+        pybench.run(resume=tmp_path / "r.jsonl")
+
+
+def test_options_come_from_a_campaign_file(rounds: FakeRounds, tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text('func = "selector,thread"\nconns = [10, 20]\nruntime = "300ms"\n')
+    assert len(pybench.run(campaign=file)) == 4
+    assert {cell.runtime_ns for cell, _ in rounds.asked} == {300_000_000}
+    assert [(r.func, r.conns) for r in pybench.run("gevent", campaign=file, conns=5)] == [
+        ("gevent", 5)
+    ]
+    assert pybench.measure("selector", campaign=file, conns=10).conns == 10
+    with pytest.raises(errors.UsageError, match=r"several cells, which run takes"):
+        pybench.measure(campaign=file)
+    file.write_text("conns = 10\nrounds = 3\nskip_impossible = true\n")
+    with pytest.raises(errors.UsageError, match=r"file asks for 3 rounds, which run takes"):
+        pybench.measure("selector", campaign=file)
+    file.write_text('func = "selector"\nconns = "soon"\n')
+    with pytest.raises(errors.UsageError, match=rf"{file}: conns: "):
+        pybench.run(campaign=file)
+    file.write_text("rows = 5\n")
+    with pytest.raises(errors.UsageError, match=rf"run: campaign {file}: unknown key 'rows'"):
+        pybench.run(campaign=file)
+
+
+def test_families_race_behind_a_campaign(
+    rounds: FakeRounds, heats: FakeHeats, tmp_path: Path
+) -> None:
+    heats.speeds = {"selector": 40_000}
+    heard: list[pybench.Event] = []
+    path = tmp_path / "r.jsonl"
+    found = pybench.run(
+        "selector,raw_selector,c_epoll", conns=10, races=9, output=path, on_progress=heard.append
+    )
+    (race,) = found.races
+    assert race.contenders == ("selector", "raw_selector") and len(found) == 3
+    assert [v.verdict for v in race] == ["faster"]
+    assert "raw_selector is faster than selector" in str(found)
+    assert pybench.Note("1 family races inside, 0:09 at most") in heard and found.notes == ()
+    again = pybench.load(path)
+    assert again.races[0].verdicts == race.verdicts and len(again) == 3
+    heats.interrupted_in = 2
+    with pytest.raises(pybench.Interrupted) as raised:
+        pybench.run("selector,raw_selector", conns=10, races="9s")
+    assert isinstance(raised.value.results, pybench.Results) and len(raised.value.results) == 2
+    with pytest.raises(errors.UsageError, match="run: races is for messages/s"):
+        pybench.run("selector,raw_selector", conns=10, rate=5, races=9)
+
+
+def test_on_a_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing is measured here."""
+
+    def lose(pool: FakePool) -> None:
+        raise errors.ServerError("unreachable", "lost the scheduler at tcp://a:1: gone")
+
+    made = FakeDask("a", "b")
+    monkeypatch.setattr(pool, "DaskPool", lambda scheduler: made)
+    found = pybench.run("selector", conns=5, rounds=4, cluster="tcp://a:1")
+    assert len(made.started) == len(found) == 4
+    assert {r.machine.name for r in found if r.machine is not None} == {"a", "b"}
+    assert pybench.measure("selector", conns=5, cluster="tcp://a:1").machine is not None
+    made = FakeDask("a", script={3: lose})
+    path = tmp_path / "r.jsonl"
+    found = pybench.run("selector", conns=5, rounds=4, cluster="tcp://a:1", output=path)
+    assert found.notes == ("it ended early: lost the scheduler at tcp://a:1: gone",)
+    assert len(found) == 2 and len(pybench.load(path)) == 2
+    made = FakeDask("b")
+    assert len(pybench.run(resume=path, cluster="tcp://b:1")) == 4 and len(made.started) == 2
+    made = FakeDask("a", script={1: lose})
+    with pytest.raises(errors.ServerError, match="it ended early: lost the scheduler"):
+        pybench.measure("selector", conns=5, cluster="tcp://a:1")
+    made = FakeDask("a", script={1: lose})
+    raced = pybench.race("selector", "thread", conns=5, cluster="tcp://a:1")
+    assert raced.notes == ("it ended early: lost the scheduler at tcp://a:1: gone",)
+    with pytest.raises(errors.UsageError, match="explain: no option 'cluster'"):
+        pybench.explain("selector", conns=5, cluster="tcp://a:1")
+
+
 def test_signatures_are_the_table() -> None:
     import inspect
 
     from pybench.spec import OPTIONS
-    from pybench.spec.race import FACTORS, RACE_OPTIONS, SHARED
+    from pybench.spec.race import ELSEWHERE, FACTORS, RACE_OPTIONS, SHARED
 
     own = {"on_progress", "output"}
-    of_run = set(inspect.signature(pybench.run).parameters) - own - {"rows"}
-    assert of_run == set(OPTIONS) - {"func"}
-    of_measure = set(inspect.signature(pybench.measure).parameters) - own - {"row"}
+    of_run = set(inspect.signature(pybench.run).parameters) - own
+    assert of_run - {"rows", "campaign", "resume", "races"} == set(OPTIONS) - {"func"}
+    of_run -= {"rows", "campaign", "resume", "races"}
+    of_measure = set(inspect.signature(pybench.measure).parameters) - own - {"row", "campaign"}
     assert of_measure == of_run - {"rounds", "skip_impossible"}
     of_race = set(inspect.signature(pybench.race).parameters) - own - {"rows"}
-    assert of_race == {*SHARED, *FACTORS, *RACE_OPTIONS}
+    assert of_race == {*SHARED, *ELSEWHERE, *FACTORS, *RACE_OPTIONS}
     assert "    conns: numbers of connections" in (pybench.run.__doc__ or "")
