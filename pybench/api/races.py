@@ -26,7 +26,8 @@ class RaceVerdict:
     conns, msize: where.  ratio: contender / against in the race's metric; low, high: its 95%
     interval, 0 and infinity where a stamp opens an end; None where they were in no round together.
     verdict: None with them.  reason: why it is undecided, if something but noise is.
-    more_rounds: how many would decide, where that is known.  rounds: measured so far.
+    more_rounds: how many would decide, where that is known; of several machines of a cluster, how
+    many of those.  rounds: measured so far.
     """
 
     contender: str

@@ -15,7 +15,8 @@ The best contender comes first. `ratio` is to the base, null for the base itself
 was in no round with it; an end of the interval is null where it is open. `groups` are numbers from
 0: two contenders that share one are not surely different. `value` is the metric's own figure. Of
 several machines of a cluster a contender has `"machines": {NAME: RATIO}` besides, its ratio on
-each, as `machines.py` has them; figures of several kinds of machines are null.
+each, as `machines.py` has them; `more_rounds` are machines then, and figures of several kinds of
+machines are null.
 As CSV: one line per contender, number of connections and size of a message.
 """
 
@@ -305,7 +306,8 @@ def _windows(standings: Standings) -> Iterator[str]:
     low, high = duration_text(1000 * lengths[0]), duration_text(1000 * lengths[-1])
     span = low if low == high else f"{low} to {high}"
     count = sum(len(t.each) for t in turns)
-    yield f"{count} turns with windows of {span}; ratios are geometric means over rounds"
+    over = "over rounds" if standings.by_machine is None else "over rounds, then over machines"
+    yield f"{count} turns with windows of {span}; ratios are geometric means {over}"
 
 
 # ---- for programs ----
