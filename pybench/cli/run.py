@@ -162,8 +162,7 @@ def _measure_on_cluster(order: "Order", fmt: Format, arguments: Sequence[str]) -
     from pybench.cluster import campaign as on_cluster
     from pybench.cluster import race as race_on_cluster
     from pybench.cluster.pool import DaskPool
-    from pybench.driver import families
-    from pybench.driver import raceplan as races
+    from pybench.driver import families, raceplan
     from pybench.driver.plan import plan_elsewhere
     from pybench.driver.progress import PlainReporter
     from pybench.driver.raceprogress import ClusterRaceReporter
@@ -182,8 +181,8 @@ def _measure_on_cluster(order: "Order", fmt: Format, arguments: Sequence[str]) -
                 def race(race: "Race") -> "Raced":
                     reporter = ClusterRaceReporter(sys.stderr)
                     with _race_writer(order, arguments, race) as writer:
-                        plan = races.plan_elsewhere(race)
-                        return race_on_cluster.run(plan, pool, reporter, writer, warn)
+                        of_race = raceplan.plan_elsewhere(race)
+                        return race_on_cluster.run(of_race, pool, reporter, writer, warn)
 
                 raced = families.run(plan, outcome.results, order.races_ns, race, warn)
     _show(outcome.results, raced.contests, fmt)

@@ -128,14 +128,20 @@ class Dispatcher(Generic[T]):
         self._take_from_gone(set(alive))
         able = [worker for worker in alive if worker not in self._broken]
         if not able and alive and not self._flying:
-            why = "; ".join(f"{worker}: {self._broken[worker]}" for worker in alive)
-            raise NobodyError(f"no worker of the cluster can measure: {why}")
+            raise NobodyError(f"no worker of the cluster can measure: {self._whose_fault(alive)}")
         self._say_who_is_missing(bool(able))
         for worker in able:
             if worker not in self._flying and (task := self._work.next_for(worker)) is not None:
                 unit = self._work.unit(task)
                 self._flying[worker] = (unit, task)
                 self._pool.start(unit, worker)
+
+    def _whose_fault(self, workers: Sequence[str]) -> str:
+        """Why they get nothing, those with the same reason together."""
+        alike: dict[str, list[str]] = {}
+        for worker in workers:
+            alike.setdefault(self._broken[worker], []).append(worker)
+        return "; ".join(f"{', '.join(names)}: {why}" for why, names in alike.items())
 
     def _take_from_gone(self, alive: set[str]) -> None:
         for worker in (self._work.owners | self._flying.keys()) - alive:

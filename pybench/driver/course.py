@@ -49,8 +49,8 @@ class Leg:
     running: set[int] = field(default_factory=set)
     last_s: float = 0.0
     failures: dict[str, int] = field(default_factory=dict)
-    _given_up: list[int] = field(default_factory=list)
-    _highest: int = 0
+    _given_up: list[int] = field(default_factory=list, init=False)
+    _highest: int = field(default=0, init=False)
 
     @property
     def begun(self) -> int:

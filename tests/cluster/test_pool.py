@@ -20,7 +20,8 @@ def test_without_the_library(
 def test_nothing_of_dask_is_imported_before_it_is_asked_for() -> None:
     code = (
         "import sys, pybench.cli.run, pybench.cli.cluster_check, pybench.cluster.pool,"
-        " pybench.cluster.measure, pybench.cluster.survey, pybench.report.cluster\n"
+        " pybench.cluster.measure, pybench.cluster.survey, pybench.report.cluster,"
+        " pybench.cluster.race, pybench.cluster.heat, pybench.api.running\n"
         "print([name for name in sys.modules if name.partition('.')[0] in ('distributed', 'dask')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

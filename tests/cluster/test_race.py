@@ -16,6 +16,7 @@ from pybench.cluster import pool
 from pybench.cluster import race as on_cluster
 from pybench.cluster.dispatch import DEATHS
 from pybench.cluster.heatunit import HeatUnit, results_to_bytes
+from pybench.cluster.remote import UnfitError, run_heat
 from pybench.cluster.unit import Unit
 from pybench.driver.race import Outcome
 from pybench.driver.raceplan import plan_elsewhere
@@ -153,9 +154,16 @@ def test_a_machine_that_cannot_gets_nothing_more_and_no_round_is_to_blame() -> N
     assert all(r.ok for r in outcome.results) and names(outcome.results) == {"a"}
     assert said == [f"{name} has no result: {why}; it gets nothing more" for name in "bc"]
     assert outcome.standings[0].settled
-    outcome, _, _ = run("b", unfit={"b": why})
-    assert outcome.broken == f"no worker of the cluster can measure: b: {why}"
+    outcome, _, _ = run("b", "c", unfit={"b": why, "c": why})
+    assert outcome.broken == f"no worker of the cluster can measure: b, c: {why}"
     assert outcome.results == ()
+
+
+def test_a_machine_says_itself_that_it_cannot_and_why() -> None:
+    race = Race.from_options(("thread", "selector"), {"conns": "1000k"}, str)
+    unit = HeatUnit.of(race, [one.label for one in race.contenders], race.fields[0], 1)
+    with pytest.raises(UnfitError, match=r"^this machine cannot run thread x 1000000: "):
+        run_heat(unit.to_bytes())
 
 
 def test_a_round_that_workers_die_of_is_a_failed_one() -> None:
