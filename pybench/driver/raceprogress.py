@@ -1,6 +1,6 @@
 """Shows how a race goes, on standard error: in place on a terminal, plain lines elsewhere.
 
-It only shows: what may be said of a ratio is `analysis/race.py`'s, when to stop `race.py`'s.
+It only shows: what may be said of a ratio is `analysis/race.py`'s, when to stop `course.py`'s.
 `make_race_reporter` chooses.
 """
 
