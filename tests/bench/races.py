@@ -4,7 +4,8 @@ find.
     python tests/bench/races.py [same] [rows] [slowed] [turns] [--races 20] [--budget 60s]
 
     same     rows against themselves: how often one is called different, and the interval's half
-    rows     rows against c_epoll, beside continuous rounds of both in the same time
+    rows     rows against c_epoll, beside continuous rounds of both in the same time: how narrow
+             either is, and whether they agree; at each of --conns
     slowed   a row against itself slowed by 5% and by 2% on purpose: how often that is found
     turns    how much of a heat's time passes in windows, eight rows alive
 
@@ -19,17 +20,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pybench.analysis.ratio import paired_ratio
+from pybench.analysis.race import log_ratio
+from pybench.analysis.ratio import Estimate, estimate_of_logs, paired_ratio
+from pybench.analysis.verdict import METRICS
 from pybench.result.file import read_sections
-from pybench.units import parse_duration_ns
 
 SAME = ("c_epoll", "selector", "uvloop_proto", "asyncio", "asyncio_proto")
-ROWS = ("selector", "uvloop_proto", "asyncio", "gevent")
+ROWS = ("selector", "uvloop_proto", "asyncio", "gevent", "thread")
 EIGHT = (*SAME, "raw_selector", "uvloop", "gevent")
 SLOWED = Path(__file__).with_name("slowed.py")
 
@@ -41,17 +44,28 @@ def main() -> int:
     parser.add_argument("--races", type=int, default=20)
     parser.add_argument("--budget", default="60s")
     parser.add_argument("--conns", default="100")
+    parser.add_argument("--only", help="of `same` and `rows`: these rows, with commas between")
     args = parser.parse_args()
     for name in args.what or TABLES:
         TABLES[name](args)
     return 0
 
 
-def race(args: argparse.Namespace, *rows: str, env: dict[str, str] | None = None) -> Any:
+def asked_for(args: argparse.Namespace, usual: Sequence[str]) -> Sequence[str]:
+    """The rows of a table."""
+    return usual if args.only is None else args.only.split(",")
+
+
+def race(
+    args: argparse.Namespace,
+    *rows: str,
+    env: dict[str, str] | None = None,
+    more: Sequence[str] = (),
+) -> Any:
     """One race: the record of its number of connections, as `--format json` has it."""
     command = [sys.executable, "-m", "pybench", "race", *rows, "--conns", args.conns]
     done = subprocess.run(
-        [*command, "--budget", args.budget, "--format", "json"],
+        [*command, "--budget", args.budget, "--format", "json", *more],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, **(env or {})},
@@ -76,7 +90,8 @@ def half_width(one: dict[str, Any]) -> float:
 def same(args: argparse.Namespace) -> None:
     print(f"{'row against itself':20} {'verdicts':44} half width %  rounds (medians)")
     wrong = 0
-    for row in SAME:
+    tried = asked_for(args, SAME)
+    for row in tried:
         found = [pair(args, row, row) for _ in range(args.races)]
         kinds = Counter(one["verdict"] for one in found)
         wrong += kinds["faster"] + kinds["slower"]
@@ -84,21 +99,52 @@ def same(args: argparse.Namespace) -> None:
         half = statistics.median(map(half_width, found))
         rounds = statistics.median(one["rounds"] for one in found)
         print(f"{row:20} {said:44} {half:12.1f}  {rounds:.0f}", flush=True)
-    print(f"called different: {wrong} of {args.races * len(SAME)}\n")
+    print(f"called different: {wrong} of {args.races * len(tried)}\n")
 
 
 def rows(args: argparse.Namespace) -> None:
-    print(f"{'row / c_epoll':16} {'race':30} {'continuous rounds in that time':30}")
-    for row in ROWS:
-        found = pair(args, "c_epoll", row)
-        told = f"{found['ratio']:.3f} +- {half_width(found):.1f}% ({found['rounds']})"
-        print(f"{row:16} {told:30} {continuous(args, row):30}", flush=True)
+    head = f"{'race':40} {'continuous rounds in that time':40}"
+    print(f"{'row / c_epoll':16} {'conns':>5}  {head} race / continuous")
+    for conns in args.conns.split(","):
+        for row in asked_for(args, ROWS):
+            asked = argparse.Namespace(**{**vars(args), "conns": conns})
+            begun = time.monotonic()
+            raced = estimate_of_logs(raced_logs(asked, row))
+            alone = continuous(asked, row, time.monotonic() - begun)
+            between = raced.value / alone.value
+            apart = math.hypot(*(math.log(one.high / one.low) / 2 for one in (raced, alone)))
+            agree = "agree" if abs(math.log(between)) <= apart else "DIFFER"
+            print(
+                f"{row:16} {conns:>5}  {told(raced):40} {told(alone):40} {between:.3f} {agree}",
+                flush=True,
+            )
     print()
 
 
-def continuous(args: argparse.Namespace, row: str) -> str:
+def told(one: Estimate) -> str:
+    return (
+        f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f}) +- {100 * one.half_width:.1f}%,"
+        f" {one.rounds} rounds"
+    )
+
+
+def raced_logs(args: argparse.Namespace, row: str) -> list[float]:
+    """ln(row / c_epoll) of each round of a race, whatever stamps make of the interval's ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "x.jsonl"
+        race(args, "c_epoll", row, more=["--output", str(output)])
+        (section,) = read_sections(output)
+    new, base = (
+        [r for r in section.results if r.func == func and r.ok] for func in (row, "c_epoll")
+    )
+    of_round = {r.round: r for r in base}
+    logs = [log_ratio(r, of_round[r.round], METRICS["mps"]) for r in new if r.round in of_round]
+    return [one for one in logs if one is not None]
+
+
+def continuous(args: argparse.Namespace, row: str, time_s: float) -> Estimate:
     """The same ratio from rounds of 0.8 s, as many as there is time for at 1.3 s each."""
-    rounds = max(2, round(parse_duration_ns(args.budget) / 1e9 / 2.6))
+    rounds = max(2, round(time_s / 2.6))
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "x.jsonl"
         command = [sys.executable, "-m", "pybench", "--func", f"c_epoll,{row}"]
@@ -109,8 +155,7 @@ def continuous(args: argparse.Namespace, row: str) -> str:
         (section,) = read_sections(output)
     speeds = {(r.func, r.round): r.mps for r in section.results if r.ok}
     both = [n for n in range(1, rounds + 1) if {("c_epoll", n), (row, n)} <= speeds.keys()]
-    found = paired_ratio([speeds[row, n] for n in both], [speeds["c_epoll", n] for n in both])
-    return f"{found.value:.3f} +- {100 * found.half_width:.1f}% ({found.rounds})"
+    return paired_ratio([speeds[row, n] for n in both], [speeds["c_epoll", n] for n in both])
 
 
 def slowed(args: argparse.Namespace) -> None:
