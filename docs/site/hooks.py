@@ -19,6 +19,9 @@ from links import TOP, turned  # noqa: E402
 
 from pybench.cli.main import main as command_line  # noqa: E402
 
+_NOTES: Final = re.compile(r"^<!-- run( page)?: .*?-->\n", re.DOTALL | re.MULTILINE)
+"""For tests/docs/run_commands.py."""
+
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Leave pages out of the navigation that this tree does not have."""
@@ -70,7 +73,8 @@ def gallery() -> dict[str, Path]:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Point links of pages in docs/ at pages of the site."""
+    """Point links of pages in docs/ at pages of the site, leave out what is said of commands."""
+    markdown = _NOTES.sub("", markdown)
     if page.file.src_uri == "gallery.md":
         markdown = re.sub(
             r"\[[^]]*\]\((gallery/.*?)\.jsonl\.gz\)", r"\g<0>, [page](\1.html)", markdown

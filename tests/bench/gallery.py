@@ -70,6 +70,8 @@ _BLOCK: Final = re.compile(r"(<!-- gallery -->\n).*?(<!-- end -->)", re.DOTALL)
 _HEAD: Final = """\
 # Gallery
 
+<!-- run page: not here: make gallery ran it, its file lies in docs/gallery -->
+
 Races of today's rows under each CPython and over each transport, at {conns} connections: ratios
 to `{base}`, with ties. Made by `make gallery`, which takes an environment of its own for each
 interpreter; every table is what `pybench report` says of its file. How to read a race:
