@@ -8,7 +8,8 @@ A page says it in comments, `<!-- run: ... -->` before a block or, for all that 
     serves[, "TEXT"]            it goes on until the block ends: started in the background
     first: COMMAND              run before it; $TREE is the checkout, $FILES has what pages show as
                                 files (code that begins with its name); `environment NAME...`
-                                makes some that have what this one has, `inside NAME` goes into one
+                                makes some that have what this one has, `inside NAME` goes into
+                                one, `checkout FOLDER` makes a checkout of pybench
     own network                 a network namespace, as root, where ports are free
     with NAME=VALUE ...         what the names of the reader's machines are here
     with its output             below the command stands what it printed

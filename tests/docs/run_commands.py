@@ -46,6 +46,9 @@ theirs.write_text(f"import site; site.addsitedir({ours!r})\n")' "$name" || retur
         done
     done
 }
+checkout() {
+    mkdir -p "$1" && git -C "$TREE" ls-files -z | (cd "$TREE" && xargs -0 cp --parents -t "$1")
+}
 inside() { PATH=$PYBENCH_DOCS_SHIMS:$PWD/$1/bin:$PATH; }
 """
 """What notes call besides commands, in bash."""
