@@ -44,7 +44,7 @@ _NAMED_ONLY: Final = re.compile(r"(?:pybench|make) [a-z][a-z-]*")
 
 SPANS: Final = ("pybench", "pybench-server", "python", "pytest", "pip", "make", "strace")
 """What commands in the prose begin with."""
-PROGRAMS: Final = (*SPANS, "git", "cat", "ip", "dask", "helm", "for", "cd")
+PROGRAMS: Final = (*SPANS, "git", "cat", "ip", "dask", "helm", "for", "cd", "mkdir")
 """What the first command of a block begins with."""
 
 
