@@ -18,7 +18,7 @@ BENCH_ARGS ?= --func asyncio_proto,uvloop_proto,c_epoll --conns 10k --rounds 5 -
 FUZZ_S ?= 60
 SOAK_S ?= 600
 
-.PHONY: help bench test server regression docs docs-commands docs-action docs-data gallery lint format asan tsan fuzz \
+.PHONY: help bench test server regression docs docs-commands docs-data gallery lint format asan tsan fuzz \
 	freethreaded soak sixty sdist clean
 .DEFAULT_GOAL := help
 
@@ -39,11 +39,9 @@ regression: $(VENV)/.for-test  ## Python rows against C rows as ratios, two minu
 docs: $(VENV)/.for-docs  ## the site, into build/site; no link may lead nowhere
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --config-file .mkdocs.yml
 
-docs-commands: $(VENV)/.for-docs  ## run every command of the pages, half an hour (DOCS_ARGS=docs/race.md)
+docs-commands: $(VENV)/.for-docs  ## run every command of the pages, and the GitHub action, an hour (DOCS_ARGS=docs/race.md)
 	$(BIN)/python tests/docs/run_commands.py $(DOCS_ARGS)
-
-docs-action: $(VENV)/.for-docs  ## run the GitHub action as GitHub would, on a project of its own, a minute
-	$(BIN)/python tests/docs/run_action.py
+	$(if $(DOCS_ARGS),,$(BIN)/python tests/docs/run_action.py)
 
 docs-data: $(VENV)/.for-test  ## measure the figures of docs/findings.md anew, four minutes (DATA_ARGS=...)
 	$(BIN)/python tests/bench/docs_data.py $(DATA_ARGS)

@@ -35,7 +35,7 @@ version = "1.0"
 [tool.setuptools]
 py-modules = ["my_echo"]
 """
-SLOW: Final = "                sum(range(20_000))\n"
+SLOW: Final = "                sum(range(5000))\n"
 ECHO: Final = """\
 import threading
 
@@ -195,7 +195,7 @@ def copied(folder: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--budget", default="20s", help="of the race (the page's is 60s)")
+    parser.add_argument("--budget", default="30s", help="of the race (the page's is 60s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="pybench-action-") as name:
         runner = Runner(Path(name))
@@ -204,7 +204,9 @@ def main() -> int:
         for step in workflow(PAGE.read_text()):
             given, uses = step.get("with", {}), step["uses"]
             if uses.startswith("./"):
-                done = runner.use(runner.workspace / uses, {**given, "budget": options.budget})
+                done = runner.use(
+                    runner.workspace / uses, {**given, "budget": options.budget, "conns": 10}
+                )
                 for output, value in done.outputs.items():
                     runner.context[f"steps.{step['id']}.outputs.{output}"] = value
             elif uses.startswith("actions/upload-artifact@"):

@@ -9,11 +9,9 @@ line says: a race that is undecided for want of time has run. Exit status 1 when
 import argparse
 import contextlib
 import os
-import select
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,33 +25,9 @@ sys.path[:0] = [str(ROOT)]
 
 from tests.docs import PAGES, marked, name  # noqa: E402 - the tree is no package that is installed
 from tests.docs.marked import Block, Command  # noqa: E402
+from tests.docs.shell import Shell  # noqa: E402
 
 TIMEOUT_S: Final = 300.0
-PRELUDE: Final = r"""
-environment() {
-    local name program
-    for name in "$@"; do
-        [ -e "$name" ] && continue
-        python -m venv --without-pip "$name" &&
-            python -c 'import site, sys; from pathlib import Path
-(ours,) = site.getsitepackages()
-theirs = Path(sys.argv[1], *Path(ours).parts[-3:], "outer.pth")
-theirs.write_text(f"import site; site.addsitedir({ours!r})\n")' "$name" || return
-        for program in pip pybench pytest; do
-            printf '#!/bin/sh\nexec "%s" -m %s "$@"\n' \
-                "$PWD/$name/bin/python" $program >"$name/bin/$program"
-            chmod +x "$name/bin/$program"
-        done
-    done
-}
-checkout() {
-    mkdir -p "$1" && git -C "$TREE" ls-files -z | (cd "$TREE" && xargs -0 cp --parents -t "$1")
-}
-inside() { PATH=$PYBENCH_DOCS_SHIMS:$PWD/$1/bin:$PATH; }
-"""
-"""What notes call besides commands, in bash."""
-STARTS_S: Final = 60.0
-"""How long what serves may take to say its first word."""
 SHORTENED: Final = ("pybench", "pytest")
 
 
@@ -75,67 +49,6 @@ class Outcome:
         why = f": {self.why}" if self.why else ""
         took = f"{self.took_s:6.1f} s" if self.took_s else " " * 8
         return f"{self.verdict:8} {took}  {self.page}:{self.command.line}  {first}{more}{why}"
-
-
-class Shell:
-    """A bash of its own session. Gone, with all that it started, on close."""
-
-    def __init__(self, folder: Path, environment: dict[str, str], *, own_network: bool) -> None:
-        reads, self._says = os.pipe()
-        self._statuses = os.fdopen(reads, "rb", buffering=0)
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the shell
-        self._bash = subprocess.Popen(
-            [*(("unshare", "--net") if own_network else ()), "bash", "--norc", "--noprofile"],
-            cwd=folder, env=environment, start_new_session=True, pass_fds=[self._says],
-            stdin=subprocess.PIPE, stdout=self._output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        self.lost = False
-        self._tell(PRELUDE)
-        if own_network:
-            self._tell("ip link set lo up")
-
-    def run(self, text: str, timeout_s: float, *, serves: bool = False) -> int | None:
-        """Its status; None when it took too long, after which the shell is no good any more."""
-        self._output.seek(0)
-        self._output.truncate()
-        ends = "" if not serves or text.rstrip().endswith("&") else " &"
-        self._tell(f"eval {shlex.quote(text + ends)} </dev/null; echo $? >&{self._says}")
-        status = self._status(timeout_s)
-        if serves and status == 0:
-            deadline = time.monotonic() + STARTS_S
-            while not self.output() and time.monotonic() < deadline:
-                time.sleep(0.1)
-            self._tell(f"kill -0 $! 2>/dev/null; echo $? >&{self._says}")
-            status = self._status(timeout_s)
-        return status
-
-    def output(self) -> str:
-        """What the last command printed, on both channels."""
-        self._output.seek(0)
-        return self._output.read().decode(errors="replace")
-
-    def close(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._bash.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._bash.wait(5)
-            os.killpg(self._bash.pid, signal.SIGKILL)
-        self._bash.wait()
-        for file in (self._statuses, self._output, self._bash.stdin):
-            if file:
-                file.close()
-        os.close(self._says)
-
-    def _tell(self, text: str) -> None:
-        assert self._bash.stdin
-        self._bash.stdin.write(text.encode() + b"\n")
-        self._bash.stdin.flush()
-
-    def _status(self, timeout_s: float) -> int | None:
-        if not select.select([self._statuses], [], [], timeout_s)[0]:
-            self.lost = True
-            return None
-        return int(self._statuses.readline())
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +101,7 @@ class Runner:
                 if command.not_here:
                     yield Outcome(title, command, "not here", command.not_here)
                 elif prepared or shell.lost:
-                    why = prepared or "what went before it took too long"
+                    why = prepared or "the shell did not come back from what went before"
                     yield Outcome(title, command, "failed", why)
                 else:
                     yield self._command(title, command, shell)
@@ -211,7 +124,7 @@ class Runner:
         appended = " | ".join(dict.fromkeys(log.read_text().splitlines())) if log.exists() else ""
         verdict, why = "failed", f"status {status}: {_last_line(output)}"
         if status is None:
-            why = f"not done after {self.timeout_s:g} s: {_last_line(output)}"
+            why = f"not done after {took_s:.0f} s: {_last_line(output)}"
         elif status in command.statuses:
             verdict, why = "ok", "" if status == 0 else f"status {status}"
         elif status == 1 and "--budget" in appended and is_undecided(output):

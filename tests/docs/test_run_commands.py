@@ -116,11 +116,12 @@ def test_commands_run_in_one_shell_and_one_folder(tmp_path: Path) -> None:
     ]
 
 
-def test_a_command_that_does_not_end_takes_its_block_along(tmp_path: Path) -> None:
-    text = "```\ncat <(sleep 600)\ncat made\n```\n```\ncd .\n```\n"
+def test_a_command_that_does_not_end_or_ends_the_shell(tmp_path: Path) -> None:
+    text = "```\ncd . && exit 2\n```\n```\ncat <(sleep 600)\ncat made\n```\n```\ncd .\n```\n"
     assert outcomes(tmp_path, text, timeout_s=1) == [
+        ("failed", "not done after 0 s: it printed nothing"),
         ("failed", "not done after 1 s: it printed nothing"),
-        ("failed", "what went before it took too long"),
+        ("failed", "the shell did not come back from what went before"),
         ("ok", ""),
     ]
 
