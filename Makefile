@@ -1,5 +1,9 @@
 # Everything here works on a fresh checkout by itself: `make bench`, or `make test`, and nothing else.
 
+# Images of containers often set it: each of the hundreds of processes that tests start would compile
+# the package anew, which takes longer than a short round does.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
