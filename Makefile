@@ -134,11 +134,12 @@ $(VENV)/.for-docs: $(BIN)/python $(SOURCES)
 	$(BIN)/python -m pip install -qq --editable '.[test,docs]'
 	touch $@
 
-# those three at once, for .ci/run: each would build the extensions anew
-$(VENV)/.for-checks: $(BIN)/python $(SOURCES)
+# what those three add to .for-test, for .ci/run: each would build the extensions anew
+$(VENV)/.for-checks: $(VENV)/.for-test
 	.ci/system-packages lint
 	.ci/system-packages fuzz
-	$(BIN)/python -m pip install -qq --editable '.[test,lint,fuzz,docs]'
+	$(BIN)/python .ci/requirements lint fuzz docs >$(VENV)/checks.txt
+	$(BIN)/python -m pip install -qq --requirement $(VENV)/checks.txt
 	touch $(VENV)/.for-lint $(VENV)/.for-fuzz $(VENV)/.for-docs $@
 
 $(VENV)/.for-lint: $(BIN)/python pyproject.toml
