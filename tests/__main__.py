@@ -21,14 +21,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.support import ROOT
+from tests.support import ROOT, files_alone
 
 BESIDE, ALONE = "beside each other", "alone"
 PARTS = {
     BESIDE: ("-m", "parallel", "-n", "3", "--dist", "worksteal"),
-    ALONE: ("-m", "not parallel"),
+    ALONE: ("-m", "not parallel", *files_alone()),
 }
-"""What of the suite a run of pytest takes, and how."""
+"""What of the suite a run of pytest takes, and how. Files without a test that runs alone are not
+collected for it: that takes longer than some of those tests.
+"""
 
 AGAIN = ("--last-failed", "--last-failed-no-failures", "none")
 MOST_AGAIN = 10

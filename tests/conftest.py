@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pybench.driver.loadserver import LoadServer
-from tests.support import SUPPORT, processes
+from tests.support import ALONE_MARK, SUPPORT, processes
 from tests.support.fakeheats import race
 from tests.support.fakerounds import invoke
 from tests.support.preload import preload
@@ -33,13 +33,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What may run beside others is all that is not marked `alone`.
 
     Raises UsageError for a test whose name has an address of memory in it: it would have another
-    name in each process, and no two of them could share the tests.
+    name in each process, and no two of them could share the tests. And for one that is marked in
+    other words than `files_alone` looks for: it would be in no part of the suite.
     """
     for item in items:
         if " at 0x" in item.nodeid:
             raise pytest.UsageError(f"{item.nodeid}: give its parameters an id that stays the same")
         if item.get_closest_marker("alone") is None:
             item.add_marker("parallel")
+        elif ALONE_MARK not in item.path.read_text():
+            raise pytest.UsageError(f"{item.nodeid}: mark it in its file: pytest.{ALONE_MARK}")
 
 
 class Running:

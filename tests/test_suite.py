@@ -4,9 +4,12 @@ passed only at a second try.
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from tests import conftest
 from tests.__main__ import ALONE, BESIDE, MOST_AGAIN, Case, read_cases, run_suite, summary, tally
 from tests.support import LEAN, PYTEST
 
@@ -127,3 +130,18 @@ def test_broken(n): assert False
 def test_a_part_that_ran_nothing_is_told(tmp_path: Path) -> None:
     _, [line] = run_suite(tmp_path, {ALONE: ()})
     assert line == "the part that runs alone ended with status 5"
+
+
+@pytest.mark.parametrize(("text", "refused"), [("@pytest.mark.alone", False), ("@ALONE", True)])
+def test_a_test_that_no_part_would_find_is_refused(
+    text: str, refused: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "test_it.py"
+    path.write_text(text)
+    item = SimpleNamespace(nodeid="it", path=path, get_closest_marker=lambda name: name)
+    try:
+        conftest.pytest_collection_modifyitems([cast(pytest.Item, item)])
+    except pytest.UsageError as exc:
+        assert refused and "it: mark it in its file" in str(exc)
+    else:
+        assert not refused
