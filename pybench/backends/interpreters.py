@@ -5,7 +5,6 @@ path, they find. `main` is what answers there, through a descriptor of its own: 
 interpreter prints as it starts is no answer.
 """
 
-import importlib.metadata
 import json
 import os
 import platform
@@ -21,6 +20,7 @@ from typing import Any
 
 import pybench
 from pybench import backends
+from pybench.backends import distributions
 from pybench.backends.start import python_command
 from pybench.errors import PybenchError, UsageError
 
@@ -51,7 +51,9 @@ def describe_self(libraries: Mapping[str, str | None] | None = None) -> dict[str
     libraries: the distributions that the row is written with, and what is imported of each.
     gil: whether it is on now: importing an extension may have switched it on.
     """
-    found = (_distribution(name, module) for name, module in (libraries or {}).items())
+    asked = libraries or {}
+    installed = distributions.find(asked)
+    found = (_distribution(one, module, installed.get(one)) for one, module in asked.items())
     return {
         "executable": sys.executable,
         "version": platform.python_version(),
@@ -62,26 +64,23 @@ def describe_self(libraries: Mapping[str, str | None] | None = None) -> dict[str
     }
 
 
-def _distribution(name: str, module: str | None) -> str:
+def _distribution(name: str, module: str | None, found: distributions.Distribution | None) -> str:
     """`uvloop 0.21.0`, as the module says that was imported; empty when there is none.
 
-    One that is not where the distribution of that name is stands with its file.
+    found: the distribution of that name. One that is not where it is stands with its file.
     """
     loaded = None if module is None else sys.modules.get(module)
     file = getattr(loaded, "__file__", None)
-    try:
-        found = importlib.metadata.distribution(name)
-        if loaded is None or (file and _is_below(file, found.locate_file(""))):
-            return f"{name} {found.version}"
-    except importlib.metadata.PackageNotFoundError:
-        if loaded is None:
-            return ""
+    if found is not None and (loaded is None or (file and _is_below(file, found.place))):
+        return f"{name} {found.version}"
+    if found is None and loaded is None:
+        return ""
     version = getattr(loaded, "__version__", "of unknown version")
     return f"{name} {version} ({file or 'no file'})"
 
 
-def _is_below(file: str, folder: Any) -> bool:
-    return Path(str(folder)).resolve() in Path(file).resolve().parents
+def _is_below(file: str, folder: str) -> bool:
+    return Path(folder).resolve() in Path(file).resolve().parents
 
 
 def identify(texts: Iterable[str]) -> tuple[Interpreter, ...]:

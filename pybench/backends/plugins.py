@@ -16,9 +16,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
-from importlib.machinery import PathFinder
 from pathlib import Path
 
+from pybench.backends.distributions import found_elsewhere
 from pybench.backends.row import Row
 from pybench.errors import UsageError
 
@@ -124,7 +124,7 @@ def _on_other_loop(spec: str, rows: Mapping[str, Row]) -> Row:
 @cache
 def installed() -> tuple[Row, ...]:
     """The rows that installed distributions bring, by name."""
-    if not any(map(_may_have_rows, sys.path)) and not _found_elsewhere():
+    if not any(map(_may_have_rows, sys.path)) and not found_elsewhere():
         return ()
     from importlib.metadata import entry_points
 
@@ -162,11 +162,3 @@ def _names_group(folder: str) -> bool:
         return False
     except OSError:
         return True
-
-
-def _found_elsewhere() -> bool:
-    """Whether distributions are looked for in other places than those of sys.path."""
-    return any(
-        finder is not PathFinder and hasattr(finder, "find_distributions")
-        for finder in sys.meta_path
-    )

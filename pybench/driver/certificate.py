@@ -3,7 +3,6 @@ process. The load server knows it by its fingerprint; nobody else has reason to 
 
 import hashlib
 import os
-import ssl
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -36,6 +35,8 @@ def certificate() -> Certificate:
     """The run's. Raises UsageError where none can be made."""
     if (reason := missing()) is not None:
         raise UsageError(reason)
+    import ssl
+
     import trustme
 
     issued = trustme.CA(organization_name="pybench").issue_cert("localhost", "127.0.0.1", "::1")

@@ -19,8 +19,9 @@ __all__ = ["Calibration", "identity", "load", "path", "save"]
 
 def identity() -> str:
     """A short word for this machine as it is: processor, number of CPUs, kernel, machine id."""
-    env = environment.collect()
-    parts = [str(env.get(key, "")) for key in ("cpu_model", "cpus", "allowed_cpus", "kernel")]
+    names = ("cpu_model", "cpus", "allowed_cpus", "kernel")
+    env = environment.collect(*names)
+    parts = [str(env.get(name, "")) for name in names]
     for name in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
         try:
             parts.append(Path(name).read_text(encoding="ascii").strip())

@@ -9,18 +9,17 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import pybench
-from pybench.backends import ROWS
+from pybench.backends import ROWS, distributions
 
 LIBRARIES = tuple(dict.fromkeys(row.extra for row in ROWS.values() if row.extra))
 
 
-def collect() -> dict[str, Any]:
-    """Machine, kernel, interpreter and libraries, by name."""
+def collect(*names: str) -> dict[str, Any]:
+    """Machine, kernel, interpreter and libraries, by name. names: of those only, if any."""
     probes: dict[str, Callable[[], Any]] = {
         "pybench": lambda: pybench.__version__,
         "commit": _commit,
@@ -49,7 +48,8 @@ def collect() -> dict[str, Any]:
         "load_average": lambda: round(os.getloadavg()[0], 2),
     }
     found: dict[str, Any] = {}
-    for name, probe in probes.items():
+    for name in names or probes:
+        probe = probes[name]
         try:
             value = probe()
         except (OSError, ValueError, KeyError, IndexError, subprocess.SubprocessError):
@@ -123,13 +123,8 @@ def _container() -> str | None:
 
 
 def _libraries() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    installed = distributions.find(LIBRARIES)
+    return {name: installed[name].version for name in LIBRARIES if name in installed}
 
 
 def describe(env: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pybench.backends import plugins
+from pybench.backends.distributions import found_elsewhere
 
 ENTRIES = "[pybench.backends]\nmine = my_module:serve\n"
 METADATA = "Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n"
@@ -62,9 +63,9 @@ def test_a_finder_of_another_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     class Finder:
         find_distributions = None
 
-    assert not plugins._found_elsewhere()
+    assert not found_elsewhere()
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
-    assert plugins._found_elsewhere()
+    assert found_elsewhere()
 
 
 @pytest.mark.usefixtures("python_alone")

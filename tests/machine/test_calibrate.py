@@ -126,7 +126,9 @@ def test_another_kernel_is_another_machine(cache: Path, monkeypatch: pytest.Monk
     here = calibration.path()
     assert calibration.path() == here
     env = calibration.environment.collect()
-    monkeypatch.setattr(calibration.environment, "collect", lambda: env | {"kernel": "1.2.3-other"})
+    monkeypatch.setattr(
+        calibration.environment, "collect", lambda *_: env | {"kernel": "1.2.3-other"}
+    )
     assert calibration.path() != here
 
 
