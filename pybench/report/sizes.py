@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
-from pybench.analysis.bysize import Along, SizeGroup, side_by_side
+from pybench.analysis.along import Along, AlongGroup, side_by_side
 from pybench.analysis.model import Group
 from pybench.report.document import Block, Grid, Heading, Remarks
 from pybench.report.metrics import METRICS, Metric
@@ -20,7 +20,7 @@ USUAL: Final = {
 }
 """The tables when none were asked for, by what they are along."""
 
-SizeTables = tuple[SizeGroup, Sequence[Table]]
+SizeTables = tuple[AlongGroup, Sequence[Table]]
 
 
 def size_tables(
@@ -32,7 +32,7 @@ def size_tables(
     return [(group, tables_of(group, metrics)) for family in families for group in family]
 
 
-def tables_of(group: SizeGroup, metrics: Sequence[Metric] | None = None) -> list[Table]:
+def tables_of(group: AlongGroup, metrics: Sequence[Metric] | None = None) -> list[Table]:
     """Of one number of connections. Stamps mark the cells of each size's own tables, not these."""
     wanted = metrics or [METRICS[name] for name in USUAL[group.along.name]]
     wanted = [metric for metric in wanted if metric.name != "rel"]
@@ -58,7 +58,7 @@ def size_blocks(found: Sequence[SizeTables]) -> list[Block]:
     return [*blocks, Remarks([BEST_LEGEND])] if tied else blocks
 
 
-def size_grid(group: SizeGroup, table: Table) -> Grid:
+def size_grid(group: AlongGroup, table: Table) -> Grid:
     """One table; its heads are sizes in bytes, or what else it is by."""
     return Grid(
         title=f"{table.metric.title}, by {group.axis}",

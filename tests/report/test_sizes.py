@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from pybench.analysis.bysize import INFLIGHT, SIZE, by_size, side_by_side, usual
+from pybench.analysis.along import INFLIGHT, SIZE, groups_along, side_by_side, usual
 from pybench.analysis.model import Group, group_rounds
 from pybench.cli import main
 from pybench.result import Result
@@ -48,7 +48,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_differs_in_size_only_stands_side_by_side() -> None:
-    (family,) = by_size(groups_of(results()))
+    (family,) = groups_along(groups_of(results()))
     assert [group.conns for group in family] == [10, 100]  # at 1000 there is one size
     assert usual(family).conns == 100
     group = family[0]
@@ -61,9 +61,10 @@ def test_what_differs_in_size_only_stands_side_by_side() -> None:
 
 def test_other_differences_and_open_loops_are_no_families() -> None:
     slower = synthetic.make_result("c_epoll", 10, msize=1000, runtime_s=9.0)
-    assert by_size(groups_of([synthetic.make_result("c_epoll", 10), slower])) == []
+    assert groups_along(groups_of([synthetic.make_result("c_epoll", 10), slower])) == []
     assert (
-        by_size(groups_of([open_round(1000), structs.replace(open_round(1000), msize=1000)])) == []
+        groups_along(groups_of([open_round(1000), structs.replace(open_round(1000), msize=1000)]))
+        == []
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from pybench.analysis.bysize import TRANSPORT, by_size
+from pybench.analysis.along import TRANSPORT, groups_along
 from pybench.analysis.model import group_rounds
 from pybench.cli import main
 from pybench.result import Result
@@ -43,13 +43,13 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_differs_in_the_transport_only_stands_side_by_side() -> None:
-    (family,) = by_size(group_rounds(synthetic.as_rounds(results())), TRANSPORT)
+    (family,) = groups_along(group_rounds(synthetic.as_rounds(results())), TRANSPORT)
     assert [group.conns for group in family] == [10, 100]
     few, many = family
     assert [many.label(count) for count in many.counts] == ["TCP", "Unix sockets", "TLS 1.3"]
     assert [few.at(count) for count in few.counts] == ["over TCP", "over Unix sockets"]
     assert "TCP" not in many.title and "100 connections" in many.title
-    assert by_size(group_rounds(synthetic.as_rounds(results()[:4])), TRANSPORT) == []
+    assert groups_along(group_rounds(synthetic.as_rounds(results()[:4])), TRANSPORT) == []
 
 
 def test_tables_by_transport_behind_the_others(

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from pybench.analysis.bysize import SizeGroup
+from pybench.analysis.along import AlongGroup
 from pybench.analysis.model import Group, fastest_first
 from pybench.report.charts import Charts, Course, CpuBar, Line, Span
 from pybench.report.style import MANY, RowStyle
@@ -44,9 +44,9 @@ def page_data(
     styles: Mapping[str, RowStyle],
     *,
     many: bool,
-    sizes: Sequence[Sequence[SizeGroup]] = (),
+    sizes: Sequence[Sequence[AlongGroup]] = (),
 ) -> str:
-    """The JSON text, which may stand inside a script element. sizes: as `by_size` makes them."""
+    """The JSON text, which may stand inside a script element. sizes: as `side_by_side` has them."""
     groups = [_group(one, row_order(one, many=many)) for one in charts]
     value = {
         "groups": [*groups, *(_by_size(family, many=many) for family in sizes)],
@@ -95,7 +95,7 @@ def _group(charts: Charts, order: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _by_size(family: Sequence[SizeGroup], *, many: bool) -> dict[str, Any]:
+def _by_size(family: Sequence[AlongGroup], *, many: bool) -> dict[str, Any]:
     """One setting by size, for each number of connections."""
     charts = {group.conns: Charts(group) for group in family}
     orders = {conns: row_order(one, many=many) for conns, one in charts.items()}
@@ -109,7 +109,7 @@ def _by_size(family: Sequence[SizeGroup], *, many: bool) -> dict[str, Any]:
     }
 
 
-def _by_one_size(group: SizeGroup, charts: Charts, order: Sequence[str]) -> dict[str, Any]:
+def _by_one_size(group: AlongGroup, charts: Charts, order: Sequence[str]) -> dict[str, Any]:
     return {
         "rows": order,
         "knees": {},

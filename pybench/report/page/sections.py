@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pybench.analysis.bysize import SIZE
+from pybench.analysis.along import SIZE
 from pybench.analysis.model import CellRounds, Group, Round
 from pybench.report.page.data import QUANTITIES
 from pybench.report.reference import Reference

@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from pybench import __version__
-from pybench.analysis.bysize import side_by_side
+from pybench.analysis.along import side_by_side
 from pybench.analysis.machines import by_machine
 from pybench.analysis.model import Group
 from pybench.analysis.race import Contest

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, cast
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from pybench.analysis.bysize import by_size, usual
+from pybench.analysis.along import groups_along, usual
 from pybench.analysis.model import Group
 from pybench.analysis.race import Contest
 from pybench.errors import UsageError
@@ -46,7 +46,7 @@ def draw(groups: list[Group], name: str, number: int, wanted: Wanted | None) -> 
 
 
 def _by_size(groups: list[Group], quantity: str) -> Figure | None:
-    for family in by_size(groups):
+    for family in groups_along(groups):
         shown = usual(family)
         return sizes.by_size(Charts(shown), row_styles(shown.rows, shown.families), quantity)
     return None

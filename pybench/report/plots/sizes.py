@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from matplotlib.figure import Figure
 
-from pybench.analysis.bysize import SIZE, Along
+from pybench.analysis.along import SIZE, Along
 from pybench.report.charts import Charts
 from pybench.report.metrics import METRICS
 from pybench.report.plots.axes import counts_axis, log_axis
@@ -16,7 +16,7 @@ from pybench.report.text import duration_text, megabytes_text, rate_text
 
 
 def by_size(charts: Charts, styles: Styles, name: str, along: Along = SIZE) -> Figure:
-    """name: of the table, `mps`, `mbps` or of a latency.  charts: of a `SizeGroup`, along which."""
+    """name: of the table, `mps`, `mbps` or of a latency.  charts: of an `AlongGroup`."""
     lines = [replace(line, error=()) for line in charts.lines[name]]  # an end may lie below 0
     sizes = sorted({x for line in lines for x in line.x})
     write = {"mps": rate_text, "mbps": megabytes_text}.get(name, duration_text)

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from pybench.analysis.bysize import INFLIGHT, SIZE, TRANSPORT, Along, by_size, usual
+from pybench.analysis.along import INFLIGHT, SIZE, TRANSPORT, Along, groups_along, usual
 from pybench.analysis.model import Group
 from pybench.analysis.race import Contest, judge
 from pybench.analysis.scaling import AXES, Axis, scale_groups
@@ -94,7 +94,7 @@ def write_plots(
 def _by_size(groups: Sequence[Group], folder: Path, along: Along) -> list[Path]:
     """The pictures by size of message, or along what else, of one number of connections of each
     setting."""
-    shown = [usual(family) for family in by_size(groups, along)]
+    shown = [usual(family) for family in groups_along(groups, along)]
     written: list[Path] = []
     for group, suffix in zip(shown, suffixes(shown), strict=True):
         styles = row_styles(group.rows, group.families)

@@ -89,7 +89,7 @@ ALONG: Final = (SIZE, INFLIGHT, TRANSPORT)
 
 
 @dataclass(frozen=True)
-class SizeGroup(Group):
+class AlongGroup(Group):
     """One number of connections; its columns are sizes of a message in bytes, or what else they
     are along.
 
@@ -114,12 +114,12 @@ class SizeGroup(Group):
         return self.along.label(count)
 
 
-def side_by_side(groups: Sequence[Group]) -> list[list[SizeGroup]]:
+def side_by_side(groups: Sequence[Group]) -> list[list[AlongGroup]]:
     """By size, then by each of the others."""
-    return [family for along in ALONG for family in by_size(groups, along)]
+    return [family for along in ALONG for family in groups_along(groups, along)]
 
 
-def by_size(groups: Sequence[Group], along: Along = SIZE) -> list[list[SizeGroup]]:
+def groups_along(groups: Sequence[Group], along: Along = SIZE) -> list[list[AlongGroup]]:
     """For each setting that was measured with several sizes, a group for each number of
     connections that several of them have, rising; none for open loops, whose columns are rates.
 
@@ -131,23 +131,23 @@ def by_size(groups: Sequence[Group], along: Along = SIZE) -> list[list[SizeGroup
             changes: dict[str, Any] = {along.key: None}
             shared = dataclasses.replace(group.setting, **changes)
             apart.setdefault(shared, []).append(group)
-    found = [list(_size_groups(family, along)) for family in apart.values() if len(family) > 1]
+    found = [list(_groups_of(family, along)) for family in apart.values() if len(family) > 1]
     return [of for of in found if of]
 
 
-def usual(found: Sequence[SizeGroup]) -> SizeGroup:
+def usual(found: Sequence[AlongGroup]) -> AlongGroup:
     """The one to show where one is shown: of those with most cells that with most connections."""
     return max(found, key=lambda group: (len(group.cells), group.conns))
 
 
-def _size_groups(family: Sequence[Group], along: Along) -> Iterator[SizeGroup]:
+def _groups_of(family: Sequence[Group], along: Along) -> Iterator[AlongGroup]:
     """family: groups that differ in the one thing only."""
     shared_title = family[0].title.replace(f", {along.words(along.value(family[0]))}", "")
     shared = Counter(count for group in family for count in group.counts)
     for conns in sorted(count for count, sizes in shared.items() if sizes > 1):
         plural = "" if conns == 1 else "s"
         where = f"{count_label(conns)} connection{plural}"
-        yield SizeGroup(
+        yield AlongGroup(
             setting=family[0].setting,
             title=f"{shared_title}, {where}",
             cells=_cells(family, conns, along),
