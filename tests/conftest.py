@@ -19,7 +19,7 @@ from tests.support.rounds import measure
 
 __all__ = ["invoke", "measure", "preload", "race"]
 
-SHORT = ("--runtime", "250ms", "--warmup", "50ms")
+SHORT = ("--runtime", "150ms", "--warmup", "30ms")
 """Options of a round that only has to work."""
 
 

@@ -23,7 +23,7 @@ from pybench.spec import Campaign
 from tests.support import SUPPORT
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-SHORT = ("--runtime", "300ms", "--warmup", "0")
+SHORT = ("--runtime", "300ms", "--warmup", "0", "--think", "5ms")
 
 
 def environment(folder: Path, *, libraries: bool) -> Path:

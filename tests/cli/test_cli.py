@@ -248,7 +248,7 @@ def test_unavailable_rows_of_all_are_only_listed(run: Run, tmp_path: Path) -> No
         if row.requires and not row.requires.startswith("pybench.")
     }
     done = run(
-        "--func", "all", "--conns", "2", "--runtime", "250ms", "--warmup", "0",
+        "--func", "all", "--conns", "2", "--runtime", "100ms", "--warmup", "0", "--think", "5ms",
         "--output", "r.jsonl", PYTHONPATH=hide(tmp_path, *libraries.values()),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -24,7 +24,8 @@ from tests.support.processes import child_called, wait_for
 from tests.support.rounds import Measure, cell
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-SHORT = ("--runtime", "1s", "--warmup", "0")  # others may have the CPU for a while
+# Idle for most of a second: others may have the CPU for a while.
+SHORT = ("--runtime", "1s", "--warmup", "0", "--think", "5ms")
 PYBENCH = (sys.executable, "-m", "pybench")
 SERVE = """\
 import helper

@@ -108,7 +108,7 @@ def test_interrupt_and_resume(
     path = tmp_path / "r.jsonl"
     driver = start(
         "--func", "selector,thread", "--conns", "20,30", "--rounds", "2", "--runtime", "400ms",
-        "--warmup", "0", "--output", "r.jsonl", conns=20,
+        "--warmup", "0", "--think", "5ms", "--output", "r.jsonl", conns=20,
     )  # fmt: skip
     processes.wait_for("two rounds", lambda: path.exists() and path.read_text().count("\n") >= 3)
     driver.await_pings()

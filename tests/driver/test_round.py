@@ -59,7 +59,7 @@ def test_row(func: str, measure: Measure) -> None:
     assert result.client.minor_faults is not None
     assert result.client.voluntary_switches and result.client.involuntary_switches is not None
     assert result.series and sum(result.series.messages) == result.messages
-    assert [len(result.series.cpu_ns), len(result.series.max_ns)] == [3, 3]
+    assert [len(result.series.cpu_ns), len(result.series.max_ns)] == [2, 2]
     assert sum(result.series.cpu_ns) == pytest.approx(used_s * 1e9)
     assert result.server and result.server.engine == "epoll"
     assert result.env == {"here": True}
@@ -162,7 +162,7 @@ def test_memory_is_the_workers_own(measure: Measure) -> None:
 
 
 def test_memory_is_read_before_with_idle_and_with_busy_connections(measure: Measure) -> None:
-    result = measure(cell("bad:hoards", 100))
+    result = measure(cell("bad:hoards", 100, runtime_ns=250_000_000))
     assert result.status == "ok" and result.client and (found := result.client.rss_kb)
     assert found.before and found.idle and found.busy
     assert found.idle - found.before == pytest.approx(300 * 100, rel=0.1)
@@ -188,7 +188,7 @@ def test_memory_of_what_a_backend_forks_counts(measure: Measure) -> None:
         ("stops_listening_then_exits", "failed", "exit status 4"),
         ("segfaults", "failed", "worker killed by signal 11 (SIGSEGV)"),
         ("corrupts_all", "failed", "all 10 connections were lost (10 corrupt)"),
-        ("swallows", "failed", "no echo came back in 0.25 s, nor in the 2 s after"),
+        ("swallows", "failed", "no echo came back in 0.15 s, nor in the 2 s after"),
         ("missing", "failed", "badbackends has no 'missing'"),
     ],
 )
@@ -250,7 +250,7 @@ def test_a_window_that_a_worker_slept_through_is_tried_again(
     result = measure(cell("bad:comes_late", warmup_ns=0, env=env))
     assert (result.status, result.attempts) == (status, attempts), result.error
     if status == "failed":
-        assert "no echo came back in 0.25 s, 10 came after that" in result.error
+        assert "no echo came back in 0.15 s, 10 came after that" in result.error
         assert "longer --runtime" in result.error
 
 
@@ -395,7 +395,7 @@ def test_replies_in_fragments_and_new_keys_are_understood(measure: Measure) -> N
         result = measure(cell("selector", 2), server=fake.address)
     assert result.status == "ok", result.error
     assert fake.lines[0].startswith("test v=2 addr=127.0.0.1 port=")
-    asked = {"conns=2", "msize=64", "warmup_ms=50", "runtime_ms=250"}
+    asked = {"conns=2", "msize=64", "warmup_ms=30", "runtime_ms=150"}
     assert asked <= set(fake.lines[0].split())
     assert fake.lines[1] == "ready\n"
     assert result.histogram == {64: 3, 99: 1}

@@ -123,7 +123,7 @@ def test_one_that_answers_nothing_is_no_slow_one(measure: Measure) -> None:
     """The other's echoes would make a result."""
     result = measure(cell("bad:swallows_in_second_loop", 4, loops=2), timeouts=IMPATIENT)
     assert result.status == "failed"
-    assert result.error == "loop 2 of 2 answered no ping within 0.25 s"
+    assert result.error == "loop 2 of 2 answered no ping within 0.15 s"
 
 
 def test_a_load_server_that_takes_one_port_is_named(measure: Measure) -> None:

@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tests.support.wire import TIMEOUT_S, Peer, load_server, server_program
+from tests.support.wire import IDLY, TIMEOUT_S, Peer, load_server, server_program
 
 
 def awake_s(pid: int) -> float:
@@ -58,7 +58,7 @@ def test_a_server_that_cannot_go_on_says_why_and_fails():
 def test_an_answer_is_not_lost_when_the_server_ends():
     """Though the client has sent what was never read."""
     with load_server() as running, Peer() as peer, running.client() as client:
-        client.request(peer.port, runtime_ms=60_000)
+        client.request(peer.port, runtime_ms=60_000, **IDLY)
         client.await_verb("connected")
         client.send("ready\n")
         client.await_verb("progress")

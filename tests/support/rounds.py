@@ -22,7 +22,7 @@ HASTY = one_round.Timeouts(silence=0.5)
 
 def cell(func: str, conns: int = 10, **changes: object) -> Cell:
     """A short round's cell. `bad:NAME` is a backend of badbackends.py."""
-    values = {"msize": 64, "runtime_ns": 250_000_000, "warmup_ns": 50_000_000} | changes
+    values = {"msize": 64, "runtime_ns": 150_000_000, "warmup_ns": 30_000_000} | changes
     if func.startswith("bad:"):
         target = f"badbackends:{func[4:]}"
         row = backends.Row(func, "breaks the contract", "C", target)

@@ -19,6 +19,9 @@ import pybench
 
 TIMEOUT_S = 30
 
+IDLY = {"think_min_us": 5000, "think_max_us": 5000}
+"""Words of a test that only has to last: it takes next to no CPU time from those beside it."""
+
 
 def server_program() -> str:
     """The load server under test: PYBENCH_SERVER when set, else the one in the package."""
@@ -125,8 +128,8 @@ class ControlClient:
             "port": port,
             "conns": 10,
             "msize": 64,
-            "warmup_ms": 50,
-            "runtime_ms": 300,
+            "warmup_ms": 20,
+            "runtime_ms": 150,
             **options,
         }
         self._ask(words)

@@ -23,7 +23,7 @@ from tests.conftest import SHORT, Running
 from tests.support import processes
 from tests.support.processes import wait_for
 
-LONG = ("--runtime", "60s", "--warmup", "0")
+LONG = ("--runtime", "60s", "--warmup", "0", "--think", "5ms")
 NOTICED_S = 2.0
 
 
@@ -48,7 +48,7 @@ def test_load_server_killed_and_the_campaign_goes_on(
 ) -> None:
     """One round is lost; a new server is started for the next."""
     driver = start(
-        "--func", "selector", "--conns", "20", "--runtime", "2s", "--warmup", "0",
+        "--func", "selector", "--conns", "20", "--runtime", "2s", "--warmup", "0", "--think", "5ms",
         "--rounds", "3", "--output", "r.jsonl", conns=20,
     )  # fmt: skip
     driver.await_pings()
@@ -64,7 +64,7 @@ def test_load_server_killed_and_the_campaign_goes_on(
 
 def test_driver_killed(start: Callable[..., Running], tmp_path: Path) -> None:
     driver = start(
-        "--func", "selector", "--conns", "20", "--runtime", "1s", "--warmup", "0",
+        "--func", "selector", "--conns", "20", "--runtime", "1s", "--warmup", "0", "--think", "5ms",
         "--rounds", "50", "--output", "r.jsonl", conns=20,
     )  # fmt: skip
     path = tmp_path / "r.jsonl"
