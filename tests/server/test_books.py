@@ -8,17 +8,7 @@ import time
 
 import pytest
 
-from tests.support.wire import Peer, load_server, server_program
-
-
-@pytest.fixture(scope="module", params=["epoll", "uring"])
-def engine(request):
-    done = subprocess.run(
-        [server_program(), "--engine", request.param, "--version"], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    return request.param
+from tests.support.wire import Peer, load_server
 
 
 @pytest.mark.parametrize(("threads", "lost"), [(1, 4), (2, 2)])

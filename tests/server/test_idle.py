@@ -1,11 +1,11 @@
 """Connections that are opened, held and never pinged, beside those that are."""
 
 import resource
-import subprocess
 
 import pytest
 
-from tests.support.wire import Peer, load_server, server_program
+from tests.server.conftest import engine_here
+from tests.support.wire import Peer, load_server
 
 QUICK = {"warmup_ms": 0, "runtime_ms": 100}
 LIMIT = 256  # open files: a table has room for 192 connections
@@ -17,12 +17,7 @@ def lower() -> None:
 
 @pytest.fixture(scope="module", params=["epoll", "uring", "null"])
 def server(request):
-    done = subprocess.run(
-        [server_program(), "--engine", request.param, "--version"], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    options = ["--engine", request.param, "--threads", "1", "--quiet"]
+    options = ["--engine", engine_here(request.param), "--threads", "1", "--quiet"]
     with load_server(*options, preexec_fn=lower) as running:
         yield running
 

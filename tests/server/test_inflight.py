@@ -1,32 +1,12 @@
 """Several pings in flight on a connection: order, books, and what goes with it or does not."""
 
 import socket
-import subprocess
 
 import pytest
 
-from tests.support.wire import Peer, load_server, server_program
+from tests.support.wire import Peer
 
 QUICK = {"warmup_ms": 80, "runtime_ms": 200}
-
-
-@pytest.fixture(scope="module", params=["epoll", "uring"])
-def server(request):
-    """A load server, one for each engine that can run here."""
-    done = subprocess.run(
-        [server_program(), "--engine", request.param, "--version"], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    with load_server("--engine", request.param, "--quiet") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def any_server():
-    """For what has nothing to do with how the bytes are moved."""
-    with load_server("--quiet") as running:
-        yield running
 
 
 def in_flight(answer) -> float:

@@ -1,7 +1,6 @@
 """The load server, through its control connection and nothing else."""
 
 import contextlib
-import math
 import resource
 import signal
 import socket
@@ -13,33 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.wire import TIMEOUT_S, Answer, ControlClient, Peer, load_server, server_program
-
-
-@pytest.fixture(scope="module", params=["epoll", "uring"])
-def engine(request):
-    """The name of an engine that can run here."""
-    done = subprocess.run(
-        [server_program(), "--engine", request.param, "--version"], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def server(engine):
-    """A load server, one for each engine, that tests share: none may break it for the next."""
-    with load_server("--engine", engine) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def any_server():
-    """A load server for tests that have nothing to do with how the bytes are moved."""
-    with load_server() as running:
-        yield running
-
+from tests.support.wire import (
+    IDLY,
+    TIMEOUT_S,
+    Answer,
+    ControlClient,
+    Peer,
+    load_server,
+    server_program,
+)
 
 # ---- a test from request to result ---------------------------------------------------------
 
@@ -149,7 +130,7 @@ def test_ipv6(server):
 
 def test_stop_ends_early_with_a_result(server):
     with Peer() as peer, server.client() as client:
-        client.request(peer.port, runtime_ms=60_000, warmup_ms=0)
+        client.request(peer.port, runtime_ms=60_000, warmup_ms=0, **IDLY)
         client.await_verb("connected")
         client.send("ready\n")
         client.await_verb("progress")
@@ -522,7 +503,7 @@ def test_token():
 
 def test_one_test_at_a_time(any_server):
     with Peer() as peer, any_server.client() as first:
-        first.request(peer.port, runtime_ms=1500)
+        first.request(peer.port, runtime_ms=1500, **IDLY)
         first.await_verb("connected")
         first.send("ready\n")
         error = any_server.run(peer.port).words("error")
@@ -559,7 +540,7 @@ def test_a_request_in_pieces(any_server):
 def test_a_control_client_that_vanishes_ends_its_test(server, stage):
     with Peer() as peer:
         client = server.client()
-        client.request(peer.port, runtime_ms=60_000)
+        client.request(peer.port, runtime_ms=60_000, **IDLY)
         client.await_verb("connected")
         if stage == "pinging":
             client.send("ready\n")
@@ -589,7 +570,7 @@ def test_signals_stop_a_running_test(number, stage):
     listener = socket.create_server(("127.0.0.1", 0), backlog=1)
     with load_server() as running, Peer() as peer, running.client() as client:
         port = listener.getsockname()[1] if stage == "connecting" else peer.port
-        client.request(port, runtime_ms=60_000)
+        client.request(port, runtime_ms=60_000, **IDLY)
         if stage == "connecting":
             listener.accept()[0].close()
         else:
@@ -803,31 +784,6 @@ def v1_client(server, conns: int, *, backlog: int, think_ns: tuple[int, int] = (
     for sock in [*accepted, listener, control]:
         sock.close()
     return text.decode()
-
-
-def test_version_1_client_runs_unchanged(server):
-    words = v1_client(server, 200, backlog=3).split(" ")
-    messages, base, pairs = int(words[0]), float(words[1]), int(words[2])
-    assert base == pytest.approx(2**0.1)
-    buckets = dict(
-        zip(
-            map(int, words[3 : 3 + 2 * pairs : 2]),
-            map(int, words[4 : 4 + 2 * pairs : 2]),
-            strict=True,
-        )
-    )
-    assert len(buckets) == pairs
-    assert sum(buckets.values()) + 200 >= messages > 0
-    rest = words[3 + 2 * pairs :]
-    assert rest[0] == "19"
-    percentiles = [int(word) for word in rest[1:]]
-    assert len(percentiles) == 19
-    assert percentiles == sorted(percentiles)
-    # the buckets mean BASE**b ns: Little's law through them. They are 7% coarse, and the second has
-    # no warm-up: what is still out at its end is missing, on a slow machine a good part
-    seconds = sum(base**b * n for b, n in buckets.items()) / 1e9
-    assert 100 < seconds < 220
-    assert all(b < 10 * math.log2(1e12) for b in buckets)
 
 
 def test_version_1_think_time(server):

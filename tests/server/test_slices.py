@@ -1,27 +1,6 @@
 """The series of a window: slices of it, and marks at their ends. By slice_ms of a request."""
 
-import subprocess
-
-import pytest
-
-from tests.support.wire import Answer, Peer, ServerProcess, load_server, server_program
-
-
-@pytest.fixture(scope="module", params=["epoll", "uring"])
-def server(request):
-    done = subprocess.run(
-        [server_program(), "--engine", request.param, "--version"], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    with load_server("--engine", request.param) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def peer():
-    with Peer() as running:
-        yield running
+from tests.support.wire import Answer, Peer, ServerProcess
 
 
 def lines(answer: Answer, verb: str) -> list[dict[str, int]]:

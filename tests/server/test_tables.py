@@ -4,7 +4,6 @@ import contextlib
 import errno
 import platform
 import resource
-import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.test_engine_failures import failing
-from tests.support.wire import TIMEOUT_S, ControlClient, Peer, load_server, server_program
+from tests.support.wire import IDLY, TIMEOUT_S, ControlClient, Peer, load_server
 
 LIMIT, CONNS = 256, 600  # of 192 that a table has room for: four
 CLOSE_RANGE, UNSHARE = 436, 272  # the latter on x86-64
@@ -23,14 +22,9 @@ def lower() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (LIMIT, LIMIT))
 
 
-@pytest.fixture(scope="module", params=["epoll", "uring"])
-def server(request):
-    done = subprocess.run(
-        [server_program(), "--engine", request.param, "--version"], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    options = ["--engine", request.param, "--threads", "1", "--quiet"]
+@pytest.fixture(scope="module")
+def server(engine):
+    options = ["--engine", engine, "--threads", "1", "--quiet"]
     with load_server(*options, preexec_fn=lower) as running:
         running.idle = kinds(Path(f"/proc/{running.process.pid}/fd"))
         yield running
@@ -128,7 +122,8 @@ def test_a_test_that_comes_to_nothing_leaves_nothing_open(server, end):
         port = peer.port
         if end == "refused":  # when some shares have their threads
             peer.on_accept = lambda peer, _: peer.accepted == 400 and peer.listener.close()
-        client.request(port, conns=CONNS, runtime_ms=2_000 if end == "refused" else 60_000)
+        lasts_ms = 2_000 if end == "refused" else 60_000
+        client.request(port, conns=CONNS, runtime_ms=lasts_ms, **IDLY)
         if end == "refused":
             assert client.finish().verbs[-1] in ("error", "end")  # if all were up before it went
         else:

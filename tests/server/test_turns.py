@@ -3,7 +3,6 @@
 import resource
 import signal
 import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -12,38 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.wire import TIMEOUT_S, ControlClient, Peer, load_server, server_program
+from tests.support.wire import TIMEOUT_S, ControlClient, Peer, load_server
 
 SUMS = ("messages", "window_ns", "latency_sum_ns", "idle_ns", "user_ns", "sys_ns")
-
-
-@pytest.fixture(scope="module", params=["epoll", "uring"])
-def engine(request):
-    done = subprocess.run(
-        [server_program(), "--engine", request.param, "--version"], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def server(engine):
-    with load_server("--engine", engine, "--quiet") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def any_server():
-    """For what has nothing to do with how the bytes are moved."""
-    with load_server("--quiet") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def peer():
-    with Peer() as echo:
-        yield echo
 
 
 @contextmanager

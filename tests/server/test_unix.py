@@ -2,29 +2,11 @@
 
 import contextlib
 import socket
-import subprocess
 import threading
 
 import pytest
 
-from tests.support.wire import TIMEOUT_S, Peer, load_server, server_program
-
-
-@pytest.fixture(scope="module", params=["epoll", "uring"])
-def server(request):
-    done = subprocess.run(
-        [server_program(), "--engine", request.param, "--version"], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    with load_server("--engine", request.param) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def any_server():
-    with load_server() as running:
-        yield running
+from tests.support.wire import TIMEOUT_S, Peer, load_server
 
 
 @pytest.fixture(params=["path", "abstract"])

@@ -2,12 +2,11 @@
 
 import selectors
 import socket
-import subprocess
 import time
 
 import pytest
 
-from tests.support.wire import TIMEOUT_S, Peer, load_server, server_program
+from tests.support.wire import IDLY, TIMEOUT_S, Peer, load_server
 
 MSIZE = 64
 
@@ -91,20 +90,10 @@ def parse(reply: str) -> tuple[int, float, dict[int, int], list[int]]:
 EMPTY = (0, pytest.approx(2**0.1), {}, [0] * 19)
 
 
-@pytest.fixture(scope="module", params=["epoll", "uring"])
-def server(request):
-    done = subprocess.run(
-        [server_program(), "--engine", request.param, "--version"], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    with load_server("--engine", request.param) as running:
-        yield running
-
-
 def check(reply: str, conns: int) -> None:
     messages, base, buckets, percentiles = parse(reply)
     assert messages > 0
+    assert base == pytest.approx(2**0.1)
     assert sum(buckets.values()) == messages
     assert percentiles == sorted(percentiles)
     # Little's law by the reply alone, over a window of a second. The buckets are 7% coarse; pings
@@ -117,9 +106,6 @@ def check(reply: str, conns: int) -> None:
     ("conns", "answer", "bind"),
     [
         (10, echo, "127.0.0.1"),
-        (10, letters, "0.0.0.0"),
-        (100, echo, "0.0.0.0"),
-        (100, letters, "127.0.0.1"),
         (1000, letters, "0.0.0.0"),
     ],
 )
@@ -129,9 +115,8 @@ def test_every_kind_of_client_gets_its_row(server, conns, answer, bind):
         check(client.reply(), conns)
 
 
-@pytest.mark.parametrize("answer", [echo, letters])
-def test_a_client_that_accepts_slowly(server, answer):
-    with Client(server.address, 200, answer, pause_s=0.002) as client:
+def test_a_client_that_accepts_slowly(server):
+    with Client(server.address, 200, echo, pause_s=0.002) as client:
         client.serve()
         assert parse(client.reply())[0] > 0
 
@@ -183,7 +168,7 @@ def test_a_client_without_the_token_is_told_no_messages():
 
 def test_a_client_that_comes_during_a_test_is_told_no_messages(server):
     with Peer() as peer, server.client() as first:
-        first.request(peer.port, runtime_ms=1000)
+        first.request(peer.port, runtime_ms=1000, **IDLY)
         first.await_verb("connected")
         first.send("ready\n")
         assert parse(prompt_reply(server.address, "127.0.0.1 1 3 1 0 0 64")) == EMPTY

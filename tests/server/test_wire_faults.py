@@ -1,25 +1,10 @@
 """Segments cut anywhere, peers that leave at any step: the server says what it promises, or is left
 alone, and is as it was before."""
 
-import subprocess
-from collections.abc import Iterator
-
 import pytest
 
 from tests.support import hostile
-from tests.support.wire import Peer, ServerProcess, load_server, server_program
-
-
-@pytest.fixture(scope="module", params=["epoll", "uring"])
-def server(request: pytest.FixtureRequest) -> Iterator[ServerProcess]:
-    """A load server, one for each engine, that all sessions share: none may break it."""
-    done = subprocess.run(
-        [server_program(), "--engine", request.param, "--version"], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        pytest.skip(done.stderr.strip())
-    with load_server("--engine", request.param, "--quiet") as running:
-        yield running
+from tests.support.wire import Peer, ServerProcess
 
 
 @pytest.fixture(scope="module")
