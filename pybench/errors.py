@@ -9,6 +9,7 @@ PybenchError
 |-- ServerError           the load server answered `error code=... msg=...`, or did not start
 |-- WorkerError           the worker ended, hung or reported a failure
 |-- BackendFault          a backend breaks the contract; an AssertionError too, see `testing.py`
+|-- OutputError           a round was measured and cannot be kept in its file
 |-- Inconclusive          the machine is too noisy to tell whether a demand is kept
 `-- ResultFormatError     a results file that cannot be read
     `-- EmptyHistogram    a percentile was asked of no samples
@@ -78,6 +79,16 @@ class BackendFault(PybenchError, AssertionError):
     def __init__(self, message: str, checks: tuple[str, ...]) -> None:
         super().__init__(message)
         self.checks = checks
+
+
+class OutputError(PybenchError):
+    """The results file takes no more lines, the disk is full: what it ends is not measured on.
+
+    results: what had been measured by then, the rounds that are not in the file among them; None
+    where the command line shows them.
+    """
+
+    results: object = None
 
 
 class Inconclusive(PybenchError):

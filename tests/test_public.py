@@ -38,8 +38,9 @@ NAMES = {
 }  # fmt: skip
 
 EXCEPTIONS = {
-    "BackendFault", "EmptyHistogram", "Inconclusive", "PreflightError", "ProtocolError",
-    "PybenchError", "ResultFormatError", "ServerError", "UsageError", "WorkerError",
+    "BackendFault", "EmptyHistogram", "Inconclusive", "OutputError", "PreflightError",
+    "ProtocolError", "PybenchError", "ResultFormatError", "ServerError", "UsageError",
+    "WorkerError",
 }  # fmt: skip
 
 EXTENSIONS = {

@@ -35,8 +35,9 @@ def measure(
     unless told: `runtime="1s"`.
     Returns a `pybench.result.Result`: `mps` in messages/s, `latency_ns` in ns, ...
     Raises UsageError for what cannot be asked for, PreflightError for what this machine cannot
-    run, WorkerError or PybenchError when the round fails, Interrupted on Ctrl-C, and what
-    `on_progress` raises. A measurement waits until no other of this process runs.
+    run, WorkerError or PybenchError when the round fails, OutputError with `.results` when it is
+    measured and the file takes no more, Interrupted on Ctrl-C, and what `on_progress` raises. A
+    measurement waits until no other of this process runs.
     """
     not_in_worker("measure")
     order = order_of("measure", row, options, OF_MEASURE, campaign=campaign, output=output)

@@ -31,7 +31,8 @@ def race(
     precision, margin: shares, `0.03` or `"3%"`.
     Returns a `RaceResult`; what is open at the end of the budget is undecided.
     Raises UsageError, PreflightError when this machine cannot run it, ServerError when no load
-    server starts, Interrupted on Ctrl-C with what there is, and what `on_progress` raises.
+    server starts, OutputError when the file takes no more and Interrupted on Ctrl-C, both with what
+    there is, and what `on_progress` raises.
     """
     not_in_worker("race")
     asked, tell = race_of("race", rows, options), heard_by(on_progress)
@@ -56,4 +57,7 @@ def race(
     found = RaceResult(contest, ears.notes)
     if outcome.interrupted is not None:
         raise Interrupted(outcome.interrupted, found)
+    if outcome.unkept is not None:
+        outcome.unkept.results = found
+        raise outcome.unkept
     return found

@@ -22,7 +22,6 @@ from pybench.driver.control import tokens
 from pybench.driver.order import Order
 from pybench.driver.plan import Plan, make_plan, plan_elsewhere
 from pybench.driver.race import Outcome as Raced
-from pybench.result import Result
 from pybench.result.campaign import CampaignRecord
 from pybench.result.file import ResultWriter
 from pybench.spec.race import Race
@@ -63,21 +62,28 @@ def carry_out(
         tell(Note(str(error)))
     header = campaigns.header(order.campaign, (), resumed=order.resumed)
     if order.campaign.cluster is None:
-        results, raced, interrupted = _here(order, header, ears, look)
+        outcome, raced = _here(order, header, ears, look)
     else:
-        results, raced, interrupted = _on_cluster(order, header, ears)
+        outcome, raced = _on_cluster(order, header, ears)
     if raced.broken is not None:
         ears.note(f"the races ended early: {raced.broken}")
     found = results_of(
-        results, header, ears.notes, contests=raced.contests, errors=tuple(map(str, order.errors))
+        outcome.results,
+        header,
+        ears.notes,
+        contests=raced.contests,
+        errors=tuple(map(str, order.errors)),
     )
-    if (signal_name := interrupted or raced.interrupted) is not None:
+    if (signal_name := outcome.interrupted or raced.interrupted) is not None:
         raise Interrupted(signal_name, found)
+    if outcome.unkept is not None:
+        outcome.unkept.results = found
+        raise outcome.unkept
     return found
 
 
-_Measured = tuple[tuple[Result, ...], families.Outcome, str | None]
-"""The results, the races, and the signal that ended the campaign early."""
+_Measured = tuple[campaigns.Outcome, families.Outcome]
+"""What came of the campaign, and of the races behind it."""
 
 
 def _here(
@@ -91,14 +97,14 @@ def _here(
     with writer_to(order.output if plan.tasks else None, header) as writer:
         outcome = campaigns.run(plan, EventReporter(ears.tell, plan.expected), writer)
     raced = families.Outcome()
-    if order.races_ns is not None and outcome.interrupted is None:
+    if order.races_ns is not None and not outcome.cut_short:
 
         def race(one: Race) -> Raced | None:
             writing = partial(_race_writer, order.output)
             return families.race_here(one, RaceEventReporter(ears.tell), writing, ears.say)
 
         raced = families.run(plan, outcome.results, order.races_ns, race, ears.say)
-    return outcome.results, raced, outcome.interrupted
+    return outcome, raced
 
 
 def _on_cluster(order: Order, header: CampaignRecord, ears: Ears) -> _Measured:
@@ -106,12 +112,12 @@ def _on_cluster(order: Order, header: CampaignRecord, ears: Ears) -> _Measured:
     assert scheduler is not None
     raced = families.Outcome()
     if not plan.tasks:
-        return plan.done, raced, None
+        return campaigns.Outcome(plan.done, None), raced
     with pools.DaskPool(scheduler) as pool:
         with writer_to(order.output, header) as writer:
             reporter = EventReporter(ears.tell, plan.expected)
             outcome = on_cluster.run(plan, pool, reporter, writer, ears.say)
-        if order.races_ns is not None and outcome.interrupted is None:
+        if order.races_ns is not None and not outcome.cut_short:
 
             def race(one: Race) -> Raced:
                 with _race_writer(order.output, one) as writer:
@@ -120,8 +126,8 @@ def _on_cluster(order: Order, header: CampaignRecord, ears: Ears) -> _Measured:
             raced = families.run(plan, outcome.results, order.races_ns, race, ears.say)
     if outcome.broken:
         ears.note(f"it ended early: {outcome.interrupted}")
-        return outcome.results, raced, None
-    return outcome.results, raced, outcome.interrupted
+        return campaigns.Outcome(outcome.results, None), raced
+    return outcome, raced
 
 
 def race_elsewhere(

@@ -204,8 +204,8 @@ def _status(outcome: "Outcome") -> int:
         rounds = len({(r.conns, r.msize, r.round) for r in outcome.results})
         warn(f"interrupted ({outcome.interrupted}): {rounds} rounds measured")
         return INTERRUPTED
-    if outcome.broken is not None:
-        warn(f"error: {outcome.broken}")
+    if (why := outcome.broken or outcome.unkept) is not None:
+        warn(f"error: {why}")
         return FAILED
     if not outcome.standings:
         raise UsageError("nothing was measured")

@@ -142,7 +142,7 @@ def _measure(
         reporter = make_reporter(plan.expected, plan.campaign.rounds, sys.stderr)
         outcome = campaign.run(plan, reporter, writer, measure)
     raced = families.Outcome()
-    if order.races_ns is not None and outcome.interrupted is None:
+    if order.races_ns is not None and not outcome.cut_short:
 
         def race(race: "Race") -> "Raced | None":
             reporter = make_race_reporter(race.budget_ns / NS_PER_S, sys.stderr)
@@ -154,7 +154,7 @@ def _measure(
     if outcome.interrupted is not None:
         warn(_how_to_go_on(outcome, plan, order.output))
         return INTERRUPTED
-    return max(_status(order, outcome.results), _status_of_races(raced))
+    return max(_status(order, outcome.results), _status_of_races(raced), _kept(outcome))
 
 
 def _measure_on_cluster(order: "Order", fmt: Format, arguments: Sequence[str]) -> int:
@@ -176,7 +176,7 @@ def _measure_on_cluster(order: "Order", fmt: Format, arguments: Sequence[str]) -
             with _writer(order, plan, arguments) as writer:
                 _announce(plan, arguments, machines=len(pool.workers()))
                 outcome = on_cluster.run(plan, pool, reporter, writer, warn)
-            if order.races_ns is not None and outcome.interrupted is None:
+            if order.races_ns is not None and not outcome.cut_short:
 
                 def race(race: "Race") -> "Raced":
                     reporter = ClusterRaceReporter(sys.stderr)
@@ -189,7 +189,7 @@ def _measure_on_cluster(order: "Order", fmt: Format, arguments: Sequence[str]) -
     if outcome.interrupted is not None:
         warn(_how_to_go_on(outcome, plan, order.output))
         return FAILED if outcome.broken else INTERRUPTED
-    return max(_status(order, outcome.results), _status_of_races(raced))
+    return max(_status(order, outcome.results), _status_of_races(raced), _kept(outcome))
 
 
 @contextmanager
@@ -277,6 +277,13 @@ def _show(results: Sequence[Any], contests: "Sequence[Contest]", fmt: Format) ->
 
     if results:
         run_summary(results, fmt, sys.stdout, contests)
+
+
+def _kept(outcome: "Outcome") -> int:
+    """Whether the file took every round; said where it did not."""
+    if outcome.unkept is None:
+        return OK
+    return complain([f"{outcome.unkept}; when there is room again, --resume goes on"])
 
 
 def _how_to_go_on(outcome: "Outcome", plan: "Plan", output: Path | None) -> str:

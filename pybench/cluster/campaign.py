@@ -19,7 +19,7 @@ from pybench.driver import assemble, campaign
 from pybench.driver.interrupts import InterruptError, Interrupts
 from pybench.driver.plan import Completed, Plan, Task
 from pybench.driver.progress import Reporter
-from pybench.errors import ServerError
+from pybench.errors import OutputError, ServerError
 from pybench.result import Result
 from pybench.result.file import ResultWriter
 from pybench.spec import Cell
@@ -96,21 +96,24 @@ def run(
     results, completed = list(plan.done), Completed(plan.done)
     dispatcher = Dispatcher(_Blocks(plan), pool, notify)
 
+    unkept: OutputError | None = None
+
     def keep(came: Came[Task]) -> None:
+        nonlocal unkept
         task = came.task
         if completed.next_cell(task) is None:
             return
         result = _failed(task, came.lost) if came.lost else result_from_bytes(came.data)
         result = structs.replace(result, campaign_id=plan.campaign.id)
-        if writer is not None:
-            writer.write(result)
         results.append(result)
         completed.add(result)
+        if unkept is None:
+            unkept = campaign.keep(writer, result)
         reporter.round_finished(result)
 
     with Interrupts() as interrupts, reporter:
         try:
-            while not dispatcher.over:
+            while not dispatcher.over and unkept is None:
                 interrupts.check()
                 dispatcher.hand_out()
                 for came in dispatcher.take():
@@ -121,7 +124,8 @@ def run(
         except (ServerError, NobodyError) as exc:
             dispatcher.drop_all()
             return Outcome(tuple(results), str(exc), broken=True)
-    return Outcome(tuple(results), None)
+    dispatcher.drop_all()
+    return Outcome(tuple(results), None, unkept)
 
 
 def _failed(task: Task, why: str) -> Result:

@@ -24,7 +24,7 @@ from pybench.driver.interrupts import InterruptError, Interrupts
 from pybench.driver.race import Outcome
 from pybench.driver.raceplan import RacePlan
 from pybench.driver.raceprogress import RaceReporter
-from pybench.errors import ServerError
+from pybench.errors import OutputError, ServerError
 from pybench.result import Result, Turns
 from pybench.result.file import ResultWriter
 from pybench.spec.race import Race
@@ -88,7 +88,7 @@ class _Rounds:
         """A round has ended."""
         leg, number = came.task.leg, came.task.number
         results = self._failed(came) if came.lost else results_from_bytes(came.data)
-        kept = [self._course.keep(result) for result in results]
+        kept = self._course.keep(results)
         self._course.end(leg, number, kept, self._clock() - came.task.begun_s)
 
     def _failed(self, came: Came[_Round]) -> list[Result]:
@@ -121,9 +121,9 @@ def run(
 
     notify: hears what the user should know of the machines.  clock: seconds; the budget counts from
     the first round that a worker gets.
-    A scheduler that is lost, and that no worker can measure, end it; nothing is raised.
+    A scheduler that is lost, that no worker can measure, and a full disk end it; nothing is raised.
     """
-    interrupted = broken = None
+    interrupted = broken = unkept = None
     course = Course(plan, reporter, writer, clock)
     rounds = _Rounds(plan.race, course, clock)
     dispatcher = Dispatcher(rounds, pool, notify)
@@ -139,5 +139,7 @@ def run(
             interrupted = exc.signal_name
         except (ServerError, NobodyError) as exc:
             broken = str(exc)
+        except OutputError as exc:
+            unkept = exc
         dispatcher.drop_all()
-    return Outcome(tuple(course.results), tuple(course.standings()), interrupted, broken)
+    return Outcome(tuple(course.results), tuple(course.standings()), interrupted, broken, unkept)

@@ -22,7 +22,7 @@ from pybench.driver.loadserver import ServerKeeper
 from pybench.driver.plan import Completed, Plan, Task, make_plan
 from pybench.driver.progress import Reporter
 from pybench.driver.round import OnProgress, RoundContext
-from pybench.errors import ResultFormatError, UsageError
+from pybench.errors import OutputError, ResultFormatError, UsageError
 from pybench.machine import calibration, environment
 from pybench.machine.placement import Placement
 from pybench.result import Result
@@ -36,10 +36,17 @@ Measure = Callable[[Cell, int, dict[str, Any], OnProgress], Result]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it. interrupted: the signal that ended it early, or None."""
+    """What came of it. interrupted: the signal that ended it early, or None.  unkept: why its file
+    takes no more, which ended it too; the round that found out is in the results."""
 
     results: tuple[Result, ...]
     interrupted: str | None
+    unkept: OutputError | None = None
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether it ended early."""
+        return self.interrupted is not None or self.unkept is not None
 
 
 def run(
@@ -70,16 +77,27 @@ def run(
                     )
                 except InterruptError as exc:
                     return Outcome(tuple(results), exc.signal_name)
-                if writer is not None:
-                    writer.write(result)
                 results.append(result)
                 completed.add(result)
+                unkept = keep(writer, result)
                 reporter.round_finished(result)
+                if unkept is not None:
+                    return Outcome(tuple(results), None, unkept)
                 if cell.rate_auto:
                     reporter.expect(completed.expected(plan.tasks[place:]))
                 if not result.ok:
                     break
     return Outcome(tuple(results), None)
+
+
+def keep(writer: ResultWriter | None, result: Result) -> OutputError | None:
+    """Write a result where results go; why that cannot be done, or None."""
+    try:
+        if writer is not None:
+            writer.write(result)
+    except OutputError as exc:
+        return exc
+    return None
 
 
 @contextmanager

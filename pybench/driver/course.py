@@ -131,12 +131,16 @@ class Course:
         self._reporter.round_started(self.where(leg), number)
         return number
 
-    def keep(self, result: Result) -> Result:
-        """Write and count it, as soon as it is there; returns it as it was written."""
-        kept = structs.replace(result, campaign_id=self._race.campaign.id)
-        self.results.append(kept)
+    def keep(self, found: Sequence[Result]) -> list[Result]:
+        """Count and write them, as soon as they are there; returns them as they were written.
+
+        Raises OutputError when the file takes no more: they are counted all the same.
+        """
+        kept = [structs.replace(result, campaign_id=self._race.campaign.id) for result in found]
+        self.results += kept
         if self._writer is not None:
-            self._writer.write(kept)
+            for result in kept:
+                self._writer.write(result)
         return kept
 
     def end(self, leg: Leg, number: int, found: Sequence[Result], took_s: float) -> None:

@@ -17,7 +17,7 @@ from pybench.driver.race import MeasureHeat
 from pybench.driver.race import Outcome as Raced
 from pybench.driver.raceplan import make_plan
 from pybench.driver.raceprogress import RaceReporter
-from pybench.errors import PreflightError, UsageError
+from pybench.errors import PreflightError, PybenchError, UsageError
 from pybench.result import Result
 from pybench.result.file import ResultWriter
 from pybench.spec import Campaign, axes
@@ -71,13 +71,17 @@ def run(
     notify(f"{some} inside, {span} at most")
     contests: list[Contest] = []
     for race in families:
-        raced = race_one(race)
+        try:
+            raced = race_one(race)
+        except PybenchError as exc:  # what the campaign has measured is still to be shown
+            return Outcome(tuple(contests), broken=str(exc))
         if raced is None:
             continue
         if raced.results:
             contests.append(Contest(id=race.campaign.id, asked=record(race), results=raced.results))
-        if raced.interrupted is not None or raced.broken is not None:
-            return Outcome(tuple(contests), raced.interrupted, raced.broken)
+        broken = raced.broken if raced.unkept is None else str(raced.unkept)
+        if raced.interrupted is not None or broken is not None:
+            return Outcome(tuple(contests), raced.interrupted, broken)
     return Outcome(tuple(contests))
 
 

@@ -23,7 +23,7 @@ from pybench.driver.interrupts import InterruptError, Interrupts
 from pybench.driver.loadserver import ServerKeeper
 from pybench.driver.raceplan import RacePlan
 from pybench.driver.raceprogress import RaceReporter
-from pybench.errors import ServerError
+from pybench.errors import OutputError, ServerError
 from pybench.machine import environment
 from pybench.result import Result
 from pybench.result.campaign import CampaignRecord
@@ -44,12 +44,15 @@ class Outcome:
     """What came of it.
 
     interrupted: the signal that ended it early, or None.  broken: how the load server ended it.
+    unkept: why its file takes no more, which ended it too; the round that found out is in the
+    results.
     """
 
     results: tuple[Result, ...]
     standings: tuple[Standings, ...]
     interrupted: str | None = None
     broken: str | None = None
+    unkept: OutputError | None = None
 
 
 def run(
@@ -63,9 +66,9 @@ def run(
 
     measure_heat: makes each round of a heat; for real unless told.  clock: seconds.
     Raises ServerError when no load server can be started. One that dies ends the race, and so does
-    Ctrl-C: what has been measured until then is in the outcome.
+    Ctrl-C, and a full disk: what has been measured until then is in the outcome.
     """
-    interrupted = broken = None
+    interrupted = broken = unkept = None
     with ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
         stack.enter_context(reporter)
@@ -79,7 +82,9 @@ def run(
             if not course.results:
                 raise
             broken = str(exc)
-    return Outcome(tuple(course.results), tuple(course.standings()), interrupted, broken)
+        except OutputError as exc:
+            unkept = exc
+    return Outcome(tuple(course.results), tuple(course.standings()), interrupted, broken, unkept)
 
 
 def _run(
@@ -101,7 +106,7 @@ def _run(
             number = course.begin(leg)
             env = of_plan | {"load_average": environment.load_average()}
             for heat_number, heat in enumerate(leg.heats, 1):
-                found += [course.keep(one) for one in measure(heat, number, heat_number, env)]
+                found += course.keep(measure(heat, number, heat_number, env))
             course.end(leg, number, found, clock() - begun)
 
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Final, cast
 
 from msgspec import UNSET, Struct
 
-from pybench.errors import ResultFormatError, UsageError
+from pybench.errors import OutputError, ResultFormatError, UsageError
 from pybench.result.campaign import CampaignRecord, Header
 from pybench.result.codec import NotJsonError, check_schema, decode, encode
 from pybench.result.env import check
@@ -55,21 +55,26 @@ class ResultWriter:
         self._path = path
         try:
             self._lock()
-            torn = path.is_file() and path.stat().st_size > 0 and self._is_torn()
+            if path.is_file() and path.stat().st_size > 0 and self._is_torn():
+                self._line("")  # an earlier writer was killed inside a line: apart from its rest
+            if header:
+                self._line(encode(Header(campaign=campaign)))
         except OSError as exc:
             self.close()
             raise UsageError(f"--output {path}: {exc.strerror}") from exc
         except BaseException:
             self.close()
             raise
-        if torn:  # an earlier writer was killed inside a line: keep ours apart from its rest
-            self._line("")
-        if header:
-            self._line(encode(Header(campaign=campaign)))
 
     def write(self, result: Result) -> None:
-        """Append one result line and flush it. Raises UsageError when there is no room for it."""
-        self._line(result.to_json())
+        """Append one result line and flush it. Raises OutputError when there is no room for it."""
+        try:
+            self._line(result.to_json())
+        except OSError as exc:
+            raise OutputError(
+                f"--output {self._path}: {exc.strerror}: {result.func} at {result.conns}, round"
+                f" {result.round}, was measured and is not in it"
+            ) from exc
 
     def close(self) -> None:
         """Close the file; writing again is an error."""
@@ -103,11 +108,8 @@ class ResultWriter:
             return file.read(1) != b"\n"
 
     def _line(self, text: str) -> None:
-        try:
-            self._file.write(text + "\n")
-            self._file.flush()
-        except OSError as exc:
-            raise UsageError(f"--output {self._path}: {exc.strerror}") from exc
+        self._file.write(text + "\n")
+        self._file.flush()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from pybench.result import Result
 from tests.support.fakeheats import FakeHeats
 from tests.support.fakepool import FakeDask, FakePool
 from tests.support.fakerounds import FakeRounds
+from tests.support.limits import full_disk
 
 
 def test_measure_returns_a_result(rounds: FakeRounds) -> None:
@@ -157,6 +158,18 @@ def test_ctrl_c_keeps_what_there_is(rounds: FakeRounds) -> None:
         pybench.run("selector", conns="10,20,30")
     assert isinstance(raised.value, KeyboardInterrupt) and raised.value.signal_name == "SIGINT"
     assert isinstance(raised.value.results, pybench.Results) and len(raised.value.results) == 2
+
+
+def test_a_full_disk_keeps_what_there_is(
+    rounds: FakeRounds, heats: FakeHeats, tmp_path: Path
+) -> None:
+    with full_disk(5000), pytest.raises(errors.OutputError, match="File too large") as raised:
+        pybench.run("selector", conns="10,20,30", output=tmp_path / "r.jsonl")
+    assert isinstance(raised.value.results, pybench.Results)
+    assert len(raised.value.results) == len(rounds.asked) < 3
+    with full_disk(12_000), pytest.raises(errors.OutputError) as raised:
+        pybench.race("c_epoll", "selector", output=tmp_path / "race.jsonl")
+    assert isinstance(raised.value.results, pybench.RaceResult) and raised.value.results.records
 
 
 def test_ctrl_c_in_a_race_keeps_its_rounds(heats: FakeHeats) -> None:

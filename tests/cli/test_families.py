@@ -12,6 +12,7 @@ from pybench.driver import race
 from pybench.result.file import read_sections
 from tests.support.fakeheats import FakeHeats
 from tests.support.fakerounds import FakeRounds, Invoke
+from tests.support.limits import full_disk
 
 FUNC = "selector,raw_selector,c_epoll,c_poll,c_th,gevent"
 ROWS = ("--func", FUNC, "--conns", "10,100", "--rounds", "2")
@@ -74,6 +75,16 @@ def test_ctrl_c_in_the_campaign_or_in_a_race_ends_both(heats: FakeHeats, invoke:
     assert done.returncode == 130 and len({labels for _, _, _, labels in heats.asked}) == 1
     assert "the races are not at their end" in done.stderr
     assert done.stdout.count("Race at") >= 1
+
+
+def test_a_full_disk_in_a_race_leaves_the_campaign_its_table(
+    heats: FakeHeats, invoke: Invoke
+) -> None:
+    done = invoke(*ROWS, "--output", "r.jsonl")
+    with full_disk(Path("r.jsonl").stat().st_size + 3000):
+        done = invoke(*ROWS, "--output", "s.jsonl", "--races", "50s")
+    assert done.returncode == 1 and "Local load server" in done.stdout
+    assert "error: --output s.jsonl: File too large" in done.stderr
 
 
 @pytest.mark.parametrize(

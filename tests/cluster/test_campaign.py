@@ -22,6 +22,7 @@ from pybench.result import Result
 from pybench.result.file import ResultWriter, read_sections
 from pybench.spec import Campaign
 from tests.support.fakepool import FakeDask, FakePool, measured
+from tests.support.limits import full_disk
 
 ASKED = {"func": "selector,thread", "conns": "5,10", "rounds": "3", "seed": "1",
          "cluster": "tcp://127.0.0.1:1"}  # fmt: skip
@@ -202,6 +203,17 @@ def test_a_lost_scheduler_loses_nothing_that_was_measured() -> None:
     outcome, _ = measure(FakePool("a", "b", script={3: lose}))
     assert outcome.broken and outcome.interrupted == "lost the scheduler at tcp://x:1: gone"
     assert len(outcome.results) == 4
+
+
+def test_a_full_disk_loses_nothing_that_was_measured(tmp_path: Path) -> None:
+    writer = ResultWriter(tmp_path / "r.jsonl", header(CAMPAIGN, ["pybench"]))
+    pool = FakePool("a", "b")
+    with full_disk(6000):
+        outcome, _ = measure(pool, writer=writer)
+        writer.close()
+    assert "File too large" in str(outcome.unkept) and not pool.flying
+    kept = sum(len(section.results) for section in read_sections(tmp_path / "r.jsonl"))
+    assert kept < len(outcome.results) <= kept + 2 < len(EVERY)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from tests.analysis.test_littles_law import CLEAN
 from tests.conftest import Running
 from tests.support import processes, synthetic
 from tests.support.fakerounds import FakeRounds, Invoke
+from tests.support.limits import full_disk
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -377,3 +378,16 @@ def test_a_load_server_of_0_1_is_asked_for_slices_once(
         results = [measure(made.cells[0], number, {}, lambda progress: None) for number in (1, 2)]
     assert [one.status for one in results] == ["ok", "ok"]
     assert asked == [True, False, False]
+
+
+def test_a_full_disk_loses_no_round(invoke: Invoke, tmp_path: Path) -> None:
+    """The round that found it out is in the table, and measured again when there is room."""
+    asked = ("--func", "selector", "--conns", "10,20,30", "--seed", "1", "--output", "r.jsonl")
+    with full_disk(5000):
+        done = invoke(*asked)
+    kept = sum(len(section.results) for section in read_sections(tmp_path / "r.jsonl"))
+    assert (done.returncode, len(done.rounds.asked)) == (1, kept + 1) and kept < 2
+    assert done.stdout.count("selector") == kept + 1
+    assert "--output r.jsonl: File too large: selector at " in done.stderr
+    done = invoke("--resume", "r.jsonl")
+    assert (done.returncode, len(done.rounds.asked)) == (0, 3 - kept)

@@ -20,6 +20,7 @@ from pybench.driver.raceprogress import LiveRaceReporter
 from pybench.result.file import read_sections
 from pybench.spec.race import ELSEWHERE, FACTORS, RACE_OPTIONS, SHARED, Race
 from tests.support.fakeheats import FakeHeats, Invoke
+from tests.support.limits import full_disk
 from tests.support.synthetic import make_result
 
 PAIR = ("c_epoll", "selector")
@@ -293,3 +294,11 @@ def test_what_is_no_race_is_status_2(
         done.stderr
         == "pybench: error: a race needs two contenders or more: a row, or one row twice\n"
     )
+
+
+def test_a_full_disk_ends_a_race_that_shows_what_there_is(race: Invoke) -> None:
+    with full_disk(12_000):
+        done = race(*PAIR, "--output", "r.jsonl", heats=FakeHeats({"selector": 40_000}))
+    assert done.returncode == 1 and 0 < len(done.heats.asked) < 6
+    assert "Race at 100 connections" in done.stdout
+    assert "--output r.jsonl: File too large: " in done.stderr
