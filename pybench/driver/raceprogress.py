@@ -232,7 +232,8 @@ class LiveRaceReporter:
                 verdict = self._verdicts.get((_where(standings), one.runner.label), "")
                 table.add_row(
                     _where(standings) if standings.sized else f"{standings.conns}",
-                    f"{one.runner.label} / {standings.base}" if wide else one.runner.label,
+                    # a label has brackets, in which rich would look for its markup
+                    Text(f"{one.runner.label} / {standings.base}" if wide else one.runner.label),
                     ratio_text(one) if wide else _short_ratio(one),
                     Text(verdict, style=_STYLES.get(verdict, "")),
                 )

@@ -3,6 +3,7 @@
 Heats are made up (tests/support/fakeheats.py); real ones are in test_heat.py.
 """
 
+import dataclasses
 import io
 import json
 import subprocess
@@ -260,6 +261,21 @@ def test_a_terminal_shows_each_pair_in_place() -> None:
     assert "selector / c_epoll" in text and "slower" in text and "left" in text
     assert "asyncio, 100 connections: failed again" in out.getvalue()
     assert len(outcome.standings) == 1
+
+
+def test_a_terminal_shows_what_sets_a_contender_apart() -> None:
+    """`[engine=uring]` is no markup, and a closing tag in a name ends nothing."""
+    one = Race.from_options(["selector"], {"engine": "epoll,uring", "seed": "1"}, str)
+    odd = dataclasses.replace(one.contenders[1], label="selector[/b][engine=uring]")
+    one = dataclasses.replace(one, contenders=(one.contenders[0], odd))
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    heats = FakeHeats()
+    with LiveRaceReporter(60.0, console) as reporter:
+        races.run(make_plan(one), reporter, None, heats, heats.clock)
+        shown = Console(file=io.StringIO(), width=100)
+        shown.print(reporter._render())
+    text = shown.file.getvalue()  # type: ignore[attr-defined]
+    assert "selector[/b][engine=uring] / selector[engine=epoll]" in text
 
 
 def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
