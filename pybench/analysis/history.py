@@ -20,6 +20,7 @@ from pybench.analysis.race import Contest, judge
 from pybench.analysis.ratio import Estimate
 from pybench.analysis.unusual import unusual
 from pybench.analysis.verdict import METRICS, MPS
+from pybench.backends.names import canonical
 from pybench.errors import ResultFormatError, UsageError
 
 BASE: Final = "c_epoll"
@@ -40,12 +41,17 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """What one file says. started_at: of its first round.  commit: empty where it is not known."""
+    """What one file says.
+
+    started_at: of its first round.  commit: empty where it is not known.  rounds: which ones it is
+    of, by what tells a copy of a round.
+    """
 
     file: str
     started_at: str
     commit: str
     estimate: Estimate
+    rounds: frozenset[object]
 
     @property
     def label(self) -> str:
@@ -76,18 +82,22 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """errors: files, or lines of them, that could not be read."""
+    """errors: files, or lines of them, that could not be read.  notes: what stood there twice and
+    counts once."""
 
     series: tuple[Series, ...]
     files: int
     errors: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def read_history(folder: Path, base: str | None = None) -> History:
     """All series of the results files in a folder.
 
     base: the row that those of campaigns are set against; BASE, or the first row, unless told.
-    Raises UsageError when the folder cannot be read or has no results file with two rows.
+    Files with rounds in common are copies: the one with the most counts.
+    Raises UsageError when the folder cannot be read or has no results file with two rows, and when
+    no campaign has the base.
     """
     try:
         paths = sorted(p for p in folder.iterdir() if p.name.endswith(_ENDINGS))
@@ -97,6 +107,7 @@ def read_history(folder: Path, base: str | None = None) -> History:
         raise UsageError(f"--history {folder}: no results files in it ({', '.join(_ENDINGS)})")
     apart: dict[Key, list[Point]] = {}
     errors: list[str] = []
+    rows: dict[str, None] = {}
     for path in paths:
         try:
             loaded = load_files([path])
@@ -104,13 +115,39 @@ def read_history(folder: Path, base: str | None = None) -> History:
             errors.append(str(exc))
             continue
         errors += loaded.errors
+        rows |= dict.fromkeys(r.func for r in loaded.rounds)
         for key, point in _points(loaded, path.name, base):
             apart.setdefault(key, []).append(point)
+    if base is not None and all(canonical(row) != canonical(base) for row in rows):
+        there = f"there are {', '.join(rows)}" if rows else "races have their first contender"
+        raise UsageError(
+            f"--history {folder}: nothing to compare: --relative-to {base}: no such row; {there}"
+        )
     if not apart:
         why = errors[0] if errors else "no file has two rows that were measured together"
         raise UsageError(f"--history {folder}: nothing to compare: {why}")
-    series = [Series(key, tuple(sorted(of, key=_when))) for key, of in sorted(apart.items())]
-    return History(tuple(series), len(paths), tuple(errors))
+    copies: dict[str, str] = {}
+    series = [
+        Series(key, tuple(sorted(_without_copies(of, copies), key=_when)))
+        for key, of in sorted(apart.items())
+    ]
+    notes = [f"{copy} has rounds of {file}: they count once" for copy, file in copies.items()]
+    return History(tuple(series), len(paths), tuple(errors), tuple(notes))
+
+
+def _without_copies(points: Sequence[Point], copies: dict[str, str]) -> list[Point]:
+    """The points that have no round in common, the largest first.
+
+    copies: gets the files of the others, each with the one that has its rounds.
+    """
+    found: list[Point] = []
+    for one in sorted(points, key=lambda p: (-len(p.rounds), p.file)):
+        same = next((other for other in found if one.rounds & other.rounds), None)
+        if same is None:
+            found.append(one)
+        else:
+            copies.setdefault(one.file, same.file)
+    return found
 
 
 def _when(point: Point) -> tuple[float, str]:
@@ -143,15 +180,23 @@ def _of_race(contest: Contest, file: str) -> Iterator[tuple[Key, Point]]:
                 where=where,
                 machine=machine_name(first.env),
             )
-            commit = str(first.env.get("commit", ""))
             yield (
                 key,
-                Point(file=file, started_at=first.started_at, commit=commit, estimate=one.estimate),
+                Point(
+                    file=file,
+                    started_at=first.started_at,
+                    commit=str(first.env.get("commit", "")),
+                    estimate=one.estimate,
+                    rounds=frozenset(
+                        (contest.id, r.round, r.started_at) for r in one.runner.results
+                    ),
+                ),
             )
 
 
 def _of_campaign(group: Group, file: str, base: str | None) -> Iterator[tuple[Key, Point]]:
     against = base or (BASE if BASE in group.rows else group.rows[0])
+    against = next((row for row in group.rows if canonical(row) == canonical(against)), against)
     first = min(group.rounds, key=lambda r: r.started_at)
     apart = [f"{key} {value}" for key, value in unusual(group.setting).items()]
     for (row, column), cell in group.cells.items():
@@ -168,8 +213,16 @@ def _of_campaign(group: Group, file: str, base: str | None) -> Iterator[tuple[Ke
             where=", ".join([_where(column, group.setting.msize), *apart]),
             machine=group.setting.machine,
         )
-        commit = str(first.env.get("commit", ""))
-        yield key, Point(file=file, started_at=first.started_at, commit=commit, estimate=estimate)
+        yield (
+            key,
+            Point(
+                file=file,
+                started_at=first.started_at,
+                commit=str(first.env.get("commit", "")),
+                estimate=estimate,
+                rounds=frozenset(r.identity for r in cell.good),
+            ),
+        )
 
 
 def _where(conns: int, msize: int) -> str:

@@ -232,6 +232,8 @@ def _report_history(args: argparse.Namespace, summary: Path | None) -> int:
     history = read_history(args.history, args.relative_to)
     document = history_document(history)
     status = complain(history.errors)
+    for note in history.notes:
+        warn(f"warning: {note}")
     if args.html is not None:
         from pybench.report.page.history import write_history
 

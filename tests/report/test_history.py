@@ -125,13 +125,35 @@ def test_a_file_that_is_none_is_named_and_the_others_are_read(
     assert len(json.loads(found.out)["series"][0]["points"]) == 11
 
 
+def test_a_copy_of_a_file_is_no_second_point(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Packed beside itself, or as it was when it had fewer rounds: it is the same measurement."""
+    for path in folder.glob("0*.jsonl"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    whole = (tmp_path / "05.jsonl").read_bytes()
+    (tmp_path / "00-part.jsonl").write_bytes(b"".join(whole.splitlines(keepends=True)[:5]))
+    (tmp_path / "05.jsonl.gz").write_bytes(gzip.compress(whole))
+    assert main(["report", "--history", str(tmp_path), "--format", "json"]) == 0
+    found = capsys.readouterr()
+    files = [point["file"] for point in json.loads(found.out)["series"][0]["points"]]
+    assert sorted(files) == sorted(path.name for path in folder.glob("0*.jsonl"))
+    for copy in ("00-part.jsonl", "05.jsonl.gz"):
+        assert f"warning: {copy} has rounds of 05.jsonl: they count once" in found.err
+
+
+def test_the_base_may_have_its_older_name(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--history", str(folder), "--relative-to", "cpp_epoll"]) == 0
+    assert "selector / c_epoll" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["x.jsonl"], "reads a folder, and no results files beside it"),
         (["--table", "mps"], "--table is for one results file"),
         (["--format", "bmf"], "--history is for tables: --format bmf has none"),
-        (["--relative-to", "gevent"], "nothing to compare"),
+        (["--relative-to", "gevent"], "--relative-to gevent: no such row; there are c_epoll, sel"),
     ],
 )
 def test_what_it_cannot_do_is_said(
