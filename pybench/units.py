@@ -40,13 +40,12 @@ def _shortened(text: str) -> str:
 def printable(text: str) -> str:
     """A text from a file of others' for a terminal: characters that would command it are escaped.
 
-    Lone surrogates stay: they stand for bytes of a path, and streams know what to do with them.
+    Lone surrogates too, which stand for bytes of a path that is no UTF-8: streams would escape them
+    in the same way, and fonts and files have nothing for them.
     """
     if text.isprintable():
         return text
-    return "".join(
-        c if c.isprintable() or "\ud800" <= c <= "\udfff" else repr(c)[1:-1] for c in text
-    )
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def parse_duration_ns(text: str) -> int:

@@ -22,6 +22,7 @@ from pybench.analysis.unusual import unusual
 from pybench.analysis.verdict import METRICS, MPS
 from pybench.backends.names import canonical
 from pybench.errors import ResultFormatError, UsageError
+from pybench.units import printable
 
 BASE: Final = "c_epoll"
 """What rows of a campaign are set against when nobody says."""
@@ -56,7 +57,7 @@ class Point:
     @property
     def label(self) -> str:
         """The commit, else the day."""
-        return self.commit[:10] or self.started_at[:10] or self.file
+        return printable(self.commit[:10] or self.started_at[:10] or self.file)
 
 
 @dataclass(frozen=True)

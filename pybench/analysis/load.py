@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ def load_files(paths: Sequence[Path], *, keep_records: bool = False) -> Loaded:
     campaigns: list[CampaignRecord] = []
     contests: list[Contest] = []
     records: dict[int, Result] = {}
-    asked = [path.resolve() for path in paths]
+    asked = [Path(os.path.realpath(path)) for path in paths]  # a loop of links is no error yet
     for path in dict.fromkeys(asked):
         if asked.count(path) > 1:
             notes.append(f"{path} is given {asked.count(path)} times and read once")

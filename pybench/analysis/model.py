@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from msgspec import structs
+
 from pybench.analysis import stamps
 from pybench.analysis.legacy import LegacyRound, LegacyTime
 from pybench.analysis.stats import Summary, merge_histograms, summarize
@@ -26,6 +28,8 @@ BYTES_PER_MB = 1_000_000
 OPTION_WORDS = {option.key: option.words for option in OPTIONS.values() if option.words}
 """What a difference in an option is called."""
 
+_MOST = 1e18
+"""Of any figure: from where on sums of squares are infinite, far above all that is measured."""
 _OF_PYTHON = ("implementation", "gil")
 
 
@@ -461,6 +465,9 @@ def _round_of_result(
     env, python, of = result.env or env, result.python, result.machine
     # Version 0.1 called it ok, whatever it had lost.
     broken = stamps.too_many_lost(result) if result.ok else None
+    values = _values_of_result(result) if result.ok and not broken else {}
+    if values and result.turns is None:
+        broken = _impossible(values)
     if "version" in python:  # what the driver runs under is of no account
         of_python = {key: python[key] for key in _OF_PYTHON if key in python}
         env = {**env, "python": python["version"]} | of_python
@@ -492,15 +499,30 @@ def _round_of_result(
         family=result.family,
         status="failed" if broken else result.status,
         error=printable(broken or result.error),
-        values=_values_of_result(result) if result.ok and not broken else {},
+        values={} if broken else values,
         histogram=result.histogram,
-        warnings=result.warnings,
+        warnings=tuple(map(_shown_stamp, result.warnings)),
         env=env,
-        started_at=result.started_at,
+        started_at=printable(result.started_at),
         series=result.series,
         window_s=result.window_s,
         machine="" if of is None else machine_label(of),
     )
+
+
+def _shown_stamp(stamp: Stamp) -> Stamp:
+    words = {name: getattr(stamp, name) for name in ("code", "text", "remedy")}
+    if all(map(str.isprintable, words.values())):
+        return stamp
+    return structs.replace(stamp, **{name: printable(word) for name, word in words.items()})
+
+
+def _impossible(values: Mapping[str, float]) -> str | None:
+    """Why figures that others have written cannot be of a round; None when they can."""
+    if values["mps"] <= 0:
+        return "no message in its window, and yet called ok"
+    beyond = next((name for name, value in values.items() if value > _MOST), None)
+    return None if beyond is None else f"{beyond} is {values[beyond]:g}, which nothing measures"
 
 
 def _values_of_result(result: Result) -> dict[str, float]:

@@ -15,6 +15,8 @@ from functools import cached_property
 from itertools import combinations
 from typing import Final, Literal
 
+from msgspec import structs
+
 from pybench.analysis.machines import MachineRatio, MachineRatios, estimate_over_machines
 from pybench.analysis.model import machine_label, memory_values
 from pybench.analysis.ratio import Estimate, Share, add_up, estimate_of_logs, round_log_ratio
@@ -34,6 +36,7 @@ from pybench.analysis.verdict import (
 )
 from pybench.result import Result, Turn
 from pybench.result.campaign import CampaignRecord, RaceRecord
+from pybench.units import printable
 
 _QUANTILES: Final = {"p50": 0.50, "p99": 0.99}
 
@@ -53,6 +56,23 @@ class Contest:
     asked: RaceRecord
     results: tuple[Result, ...]
 
+    @classmethod
+    def of(cls, id: str, asked: RaceRecord, results: Iterable[Result]) -> "Contest":
+        """The same with names that can be shown: a variable's value, a path may hold anything."""
+        names = tuple(map(printable, asked.contenders))
+        return cls(
+            id=id,
+            asked=structs.replace(asked, contenders=names),
+            results=tuple(map(_with_shown_texts, results)),
+        )
+
+
+def _with_shown_texts(result: Result) -> Result:
+    func, error = printable(result.func), printable(result.error)
+    if (func, error) == (result.func, result.error):
+        return result
+    return structs.replace(result, func=func, error=error)
+
 
 def contests_of_section(
     results: Sequence[Result], campaign: CampaignRecord | None
@@ -68,10 +88,7 @@ def contests_of_section(
         if result.turns is not None:
             apart.setdefault(result.campaign_id or own, []).append(result)
     asked = campaign.race if campaign is not None else None
-    return [
-        Contest(id=name, asked=asked or _usual(found), results=tuple(found))
-        for name, found in apart.items()
-    ]
+    return [Contest.of(name, asked or _usual(found), found) for name, found in apart.items()]
 
 
 def _usual(results: Iterable[Result]) -> RaceRecord:

@@ -53,7 +53,7 @@ def race(
                 outcome = races.run(plan, RaceEventReporter(tell), writer)
     if outcome.broken is not None:
         ears.note(f"it ended early: {outcome.broken}")
-    contest = Contest(id=asked.campaign.id, asked=record(asked), results=outcome.results)
+    contest = Contest.of(asked.campaign.id, record(asked), outcome.results)
     found = RaceResult(contest, ears.notes)
     if outcome.interrupted is not None:
         raise Interrupted(outcome.interrupted, found)

@@ -188,7 +188,7 @@ def _show(race: Race, outcome: "Outcome", options: dict[str, Any], command: Sequ
     from pybench.driver.course import record
     from pybench.report.ranking import write_ranking
 
-    contest = Contest(id=race.campaign.id, asked=record(race), results=outcome.results)
+    contest = Contest.of(race.campaign.id, record(race), outcome.results)
     write_ranking([contest], options.get("format", "table"), sys.stdout)
     if "html" in options:
         from pybench.report.page.write import write_page

@@ -78,7 +78,7 @@ def run(
         if raced is None:
             continue
         if raced.results:
-            contests.append(Contest(id=race.campaign.id, asked=record(race), results=raced.results))
+            contests.append(Contest.of(race.campaign.id, record(race), raced.results))
         broken = raced.broken if raced.unkept is None else str(raced.unkept)
         if raced.interrupted is not None or broken is not None:
             return Outcome(tuple(contests), raced.interrupted, broken)

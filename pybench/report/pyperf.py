@@ -6,6 +6,7 @@ Source: pyperf's documentation, "JSON format", version 1.0.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TextIO
 
@@ -44,7 +45,8 @@ def _benchmark(figure: Figure) -> dict[str, Any] | None:
         return None
     unit, convert = _UNITS[figure.unit]
     values = [convert(value) for value in figure.rounds if value > 0]
-    values = [value for value in values if value > 0]  # pyperf takes no zero: less than a byte
+    # pyperf takes no zero, of less than a byte, and JSON has no infinity
+    values = [value for value in values if 0 < value < math.inf]
     if not values:
         return None
     metadata: dict[str, Any] = {

@@ -154,7 +154,7 @@ def _reserve_colour(name: str, taken: set[int]) -> tuple[str, str]:
     After the reserve come its colours again in deeper tones, which keeps them off their ground.
     """
     size = len(_RESERVE)
-    first = zlib.crc32(name.encode()) % size
+    first = zlib.crc32(name.encode(errors="surrogatepass")) % size
     free = (
         tone * size + (first + step) % size
         for tone in range(_TONES)

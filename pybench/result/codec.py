@@ -137,7 +137,7 @@ def write_document(path: Path, record: msgspec.Struct) -> None:
     if path.exists() and not path.is_file():  # a device or a pipe
         path.write_text(text, encoding="utf-8", errors="backslashreplace")
         return
-    whole = path.resolve()  # behind a link
+    whole = Path(os.path.realpath(path))  # behind a link
     fresh = whole.with_name(f"{whole.name}.{os.getpid()}")
     try:
         fresh.write_text(text, encoding="utf-8", errors="backslashreplace")

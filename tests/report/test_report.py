@@ -24,13 +24,16 @@ from pybench.analysis.model import (
     memory_values,
     server_name,
 )
+from pybench.api.results import results_of
 from pybench.backends import ROWS
 from pybench.backends.names import FAMILY_ORDER, family, row_order
 from pybench.cli import main
 from pybench.errors import UsageError
+from pybench.report import optional
 from pybench.report.charts import Charts
 from pybench.report.document import Grid
 from pybench.report.metrics import METRICS, select_metrics
+from pybench.report.plots.single import draw_race, image
 from pybench.report.reference import build_reference
 from pybench.report.select import parse_cells, select_cells, spread_counts
 from pybench.report.sentences import summary_sentences
@@ -42,6 +45,7 @@ from pybench.result import Resident, Result
 from pybench.result.file import ResultWriter, read_sections
 from pybench.units import count_label
 from tests.driver.test_openloop import open_round
+from tests.report.test_ranking import contest
 from tests.support import DATA, synthetic
 
 SMALL = DATA / "results_small.jsonl"
@@ -387,6 +391,29 @@ def test_missing_libraries(
     expected = f"report {option}: {package} is not installed (pip install {package})"
     assert expected in captured.err
     assert captured.out == "", "nothing is printed before it is known to work"
+
+
+def test_a_library_that_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As matplotlib, which refuses a backend of the environment that it has not."""
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name}: 'nosuch' is not a valid value for backend")
+
+    monkeypatch.setattr(optional, "import_module", refuse)
+    assert main(["report", str(SMALL), "--plots", "x"]) == 2
+    said = capsys.readouterr().err
+    assert "report --plots: matplotlib is installed and does not start: matplotlib: 'nos" in said
+
+
+def test_pictures_of_names_that_are_long_or_formulas() -> None:
+    """A remedy of ours makes a name of a hundred letters; dollars begin no formula."""
+    long = "asyncio[GLIBC_TUNABLES=glibc.malloc.mmap_threshold=1048576:glibc.malloc.trim=9999999]"
+    names = (long, r"selector[A=$\frac{$]")
+    results = [synthetic.make_result(name, 10) for name in names]
+    assert image(results_of(results).plot("cpu_per_message").figure, "svg")
+    assert image(draw_race(contest(*names)), "svg")
 
 
 def test_missing_yaml(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

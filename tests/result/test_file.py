@@ -18,7 +18,7 @@ from pybench.result import Result
 from pybench.result.campaign import CampaignRecord, Header
 from pybench.result.file import ResultWriter, read_lines, read_sections
 from pybench.result.histogram import Histogram
-from tests.support import DATA
+from tests.support import DATA, ROOT
 from tests.support.records import without_newer
 
 HEADER, ROUND = (json.loads(x) for x in (DATA / "v0.1/full.jsonl").read_text().splitlines()[:2])
@@ -126,6 +126,34 @@ def test_what_others_wrote_commands_no_terminal(
     assert main(["report", str(path), "--format", fmt]) == 0
     out, err = capsys.readouterr()
     assert "\x1b" not in out + err and r"\x1b[31mred\nrow" in out
+
+
+def test_nor_in_a_race_or_a_stamp(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with gzip.open(ROOT / "docs/data/race.jsonl.gz", "rt") as file:
+        race = file.read().replace('"c_epoll"', r'"\u001b[31mred\udcff"')
+    (tmp_path / "race.jsonl").write_text(race)
+    stamp = {"code": "odd", "text": "\x1b[31mred", "remedy": "none"}
+    (tmp_path / "r.jsonl").write_bytes(lines_of(HEADER, ROUND | {"warnings": [stamp]}))
+    assert main(["report", *(str(tmp_path / name) for name in ("race.jsonl", "r.jsonl"))]) == 0
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err and r"\x1b[31mred\udcff" in out
+
+
+@pytest.mark.parametrize(
+    ("mps", "words"),
+    [(0.0, "no message in its window"), (1e308, "1e+308, which nothing measures")],
+)
+def test_a_figure_that_cannot_be_is_no_measurement(
+    mps: float, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "r.jsonl"
+    others = [ROUND | {"func": "selector", "round": n} for n in (1, 2)]
+    path.write_bytes(lines_of(HEADER, *others, *(one | {"mps": mps} for one in (ROUND,) * 2)))
+    arguments = ["report", str(path), "--html", str(tmp_path / "x.html"), "--table", "mps,rel"]
+    assert main([*arguments, "--relative-to", "selector"]) == 0
+    assert words in capsys.readouterr().out
+    assert main(["report", "--history", str(tmp_path)]) == 2
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_options_of_a_newer_version_may_hold_anything(

@@ -54,6 +54,18 @@ def test_what_would_never_end_is_one_line(
     assert said in err
 
 
+@pytest.mark.parametrize(
+    "words", [["report"], ["report", "--syscalls"], ["--resume"], ["--campaign"]]
+)
+def test_a_link_to_itself(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert main([*words, str(tmp_path / "loop")]) in (1, 2)
+    err = capsys.readouterr().err
+    assert "loop: Too many levels of symbolic links" in err and err.count("\n") == 1
+
+
 @pytest.mark.parametrize("data", [RESULTS.read_bytes(), gzip.compress(RESULTS.read_bytes())])
 def test_a_pipe_is_read_like_a_file(
     data: bytes, fifo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

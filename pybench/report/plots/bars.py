@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from pybench.backends.names import by_family
 from pybench.report.charts import Charts
-from pybench.report.plots.frame import make_figure, panel_title
+from pybench.report.plots.frame import make_figure, names_room, panel_title
 from pybench.report.plots.look import INK
 from pybench.report.plots.panel import name_lines
 from pybench.report.style import MANY
@@ -25,11 +25,12 @@ def bar_panels(
     """
     places, heads = bar_places(rows, charts.group.families)
     height = max(places.values()) + 1
-    width = 2.0 + 2.6 * max(2, len(counts))
+    panels = 2.6 * max(2, len(counts))
+    names = names_room(rows)
+    width = max(2.0 + panels, names + panels)
     size = (width, 2.1 + (0.24 if heads else 0.3) * height)
     figure, axes = make_figure(title, subtitle, size, len(counts), head=1.05)
-    longest = max(len(row) for row in rows)
-    figure.subplots_adjust(left=(0.25 + 0.085 * longest) / width)
+    figure.subplots_adjust(left=names / width)
     for axis, count in zip(axes, counts, strict=True):
         panel_title(axis, charts.group.at(count).removeprefix("at "), fontsize=10)
         axis.set_ylim(height - 0.4, min(-0.6, min(heads.values(), default=0) - 0.6))

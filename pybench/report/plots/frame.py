@@ -1,6 +1,7 @@
 """The frame that all pictures share: heading, panels, colours of what is not a row."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any, Final
 
 from matplotlib.axes import Axes
@@ -14,12 +15,14 @@ RC: Final[dict[str, Any]] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": INK,
+    "text.parse_math": False,  # a name may have dollars
     "svg.hashsalt": "pybench",
     "svg.fonttype": "path",
     "text.hinting": "none",  # letters at even distances, and a sixth less work
 }
 
 _CHARS_PER_INCH: Final = 14.5  # of a subtitle
+_LONGEST: Final = 200  # letters of a name: one with variables of --env has a hundred
 
 
 def make_figure(
@@ -56,6 +59,11 @@ def make_figure(
     for number, line in enumerate(lines):
         figure.text(left, 1 - (0.56 + 0.18 * number) / height, line, fontsize=9.5, color=MUTED)
     return figure, list(axes.flat)
+
+
+def names_room(names: Sequence[str]) -> float:
+    """Inches that names take beside a panel. Beyond some that nobody gives they are cut."""
+    return 0.25 + 0.085 * min(_LONGEST, max(map(len, names)))
 
 
 def panel_title(axis: Axes, text: str, **look: Any) -> None:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from pybench.report.charts.intervals import Interval, Intervals, reach, ticks
 from pybench.report.plots.axes import fixed_ticks
-from pybench.report.plots.frame import make_figure, panel_title
+from pybench.report.plots.frame import make_figure, names_room, panel_title
 from pybench.report.plots.look import INK, MUTED, RULE, Styles
 from pybench.report.plots.panel import finish_panel, name_lines
 from pybench.report.style import RowStyle
@@ -25,7 +25,8 @@ def intervals(panels: Sequence[Intervals], styles: Styles) -> Figure | None:
         return None
     most = max(len(panel.each) for panel in panels)
     each = _LINE * (most + 0.6)
-    size = (8.2, 1.0 + (each + _APART) * len(panels) + 0.1)
+    names = names_room([one.row for panel in panels for one in panel.each])
+    size = (max(8.2, names + 6.0), 1.0 + (each + _APART) * len(panels) + 0.1)
     figure, axes = make_figure(
         f"Race: {panels[0].what} as parts of {panels[0].base}'s",
         "95% intervals of geometric means over rounds of fresh workers; the band counts as equal",
@@ -35,8 +36,7 @@ def intervals(panels: Sequence[Intervals], styles: Styles) -> Figure | None:
         head=1.0,
         apart=(0.08, _APART / each),
     )
-    longest = max(len(one.row) for panel in panels for one in panel.each)
-    figure.subplots_adjust(left=(0.25 + 0.085 * longest) / size[0])
+    figure.subplots_adjust(left=names / size[0])
     ends = reach(panels)
     for axis, panel in zip(axes, panels, strict=True):
         _draw_panel(axis, panel, most, ends, styles)
