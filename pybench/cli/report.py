@@ -107,7 +107,11 @@ def _report(args: argparse.Namespace) -> int:
         return _report_syscalls(args, summary)
     if not args.files:
         raise UsageError("report: give results files, --syscalls FILE or --history DIR")
+    if args.cells is not None and args.plots is None and args.hgrm is None:
+        raise UsageError("--cells chooses what --plots and --hgrm show: give one of them")
     wants_scaling, names = split_scaling(args.table)
+    if "scaling" in (args.table or "").split(",") and args.format in EXPORTS:
+        raise UsageError(f"--table scaling is a table: --format {args.format} has none")
     if names:
         select_metrics(names)  # what is none is said before anything is read
     wanted = parse_cells(args.cells)
@@ -123,8 +127,11 @@ def _report(args: argparse.Namespace) -> int:
     sized = len({group.setting.msize for group in groups}) > 1
     metrics = select_metrics(names, sized=sized) if names else None
     scales = scales_of(groups) if wants_scaling else []
-    if names == "":
-        return _report_scaling(scales, args)
+    if names == "" and not scales:
+        raise UsageError(
+            "--table scaling: no row was measured with several numbers of workers or loops;"
+            " measure with --workers 1,2 or --loops 1,2"
+        )
     relative_to = _check_row(groups, args.relative_to)
     tables = [
         build_tables(
@@ -137,7 +144,11 @@ def _report(args: argparse.Namespace) -> int:
     written = _write_files(args, loaded, groups, references, wanted)
     sizes = size_tables(groups, metrics)
     machines = by_machine(groups, relative_to)
-    document = _document(tables, references, sizes, scales, machines, loaded)
+    document = (
+        scaling_document(scales)
+        if names == ""
+        else _document(tables, references, sizes, scales, machines, loaded)
+    )
     if args.format in EXPORTS:
         for failure in (failure for group in tables for failure in group.failures):
             warn(f"warning: not measured, and so not in it: {failure.text}")
@@ -181,25 +192,20 @@ def _document(
     return with_races(document, loaded.contests) if loaded.contests else document
 
 
-def _report_scaling(scales: Sequence[Scale], args: argparse.Namespace) -> int:
-    """The scaling tables alone. Raises UsageError where there is nothing to hold side by side."""
-    if not scales:
-        raise UsageError(
-            "--table scaling: no row was measured with several numbers of workers or loops;"
-            " measure with --workers 1,2 or --loops 1,2"
-        )
-    if args.format in EXPORTS:
-        raise UsageError(f"--table scaling is a table: --format {args.format} has none")
-    write_document(scaling_document(scales), args.format, sys.stdout)
-    return 0
-
-
 def _check_only_races(args: argparse.Namespace) -> None:
     """Raise UsageError for an option that races know nothing of."""
-    for option in ("table", "hgrm", "cells", "reference", "relative_to", "server_name"):
+    _refuse(
+        args,
+        ("table", "hgrm", "cells", "reference", "relative_to", "server_name"),
+        "tables: the files hold races, which have none",
+    )
+
+
+def _refuse(args: argparse.Namespace, options: Sequence[str], what: str) -> None:
+    """Raise UsageError for an option that would be ignored. what: it is for, and why not here."""
+    for option in options:
         if getattr(args, option) is not None:
-            name = "--" + option.replace("_", "-")
-            raise UsageError(f"{name} is for tables: the files hold races, which have none")
+            raise UsageError(f"--{option.replace('_', '-')} is for {what}")
 
 
 def _report_syscalls(args: argparse.Namespace, summary: Path | None) -> int:
@@ -209,6 +215,11 @@ def _report_syscalls(args: argparse.Namespace, summary: Path | None) -> int:
 
     if args.files:
         raise UsageError("report --syscalls reads what --explain wrote, and no results files")
+    _refuse(
+        args,
+        ("table", "plots", "html", "hgrm", "cells", "reference", "relative_to", "server_name"),
+        "results files: --syscalls reads none",
+    )
     document = syscalls_document(read_explanation(args.syscalls))
     write_document(document, args.format, sys.stdout)
     if summary is not None:
@@ -224,10 +235,11 @@ def _report_history(args: argparse.Namespace, summary: Path | None) -> int:
 
     if args.files:
         raise UsageError("report --history reads a folder, and no results files beside it")
-    for option in ("syscalls", "table", "plots", "hgrm", "cells", "reference", "server_name"):
-        if getattr(args, option) is not None:
-            name = "--" + option.replace("_", "-")
-            raise UsageError(f"{name} is for one results file: --history has ratios of many")
+    _refuse(
+        args,
+        ("syscalls", "table", "plots", "hgrm", "cells", "reference", "server_name"),
+        "one results file: --history has ratios of many",
+    )
     require("report --history", "ruptures", *(["jinja2"] if args.html is not None else []))
     history = read_history(args.history, args.relative_to)
     document = history_document(history)

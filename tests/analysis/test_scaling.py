@@ -122,6 +122,17 @@ def test_the_table_stands_behind_the_others_or_alone(
     assert [group["setting"].get("workers") for group in record["groups"]] == [None, 2, 4]
 
 
+def test_alone_it_writes_what_else_is_asked_for(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a line that cannot be read leaves its exit status."""
+    (spoilt := tmp_path / "r.jsonl").write_text(file.read_text() + "{}\n")
+    folder = tmp_path / "hgrm"
+    assert main(["report", str(spoilt), "--table", "scaling", "--hgrm", str(folder)]) == 1
+    assert list(folder.iterdir()) and "wrote " in capsys.readouterr().err
+    assert main(["report", str(file), "--table", "scaling", "--relative-to", "nobody"]) == 2
+
+
 def test_csv_tells_the_axes_apart(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(file), "--table", "scaling", "--format", "csv"]) == 0
     lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))

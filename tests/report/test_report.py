@@ -325,17 +325,25 @@ def test_rows_stand_in_the_registry_order_and_unknown_ones_behind() -> None:
     ]
 
 
+@pytest.mark.parametrize("option", ["--html", "--plots", "--table", "--relative-to"])
+def test_system_calls_have_no_such_thing(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--syscalls", "explain.json", option, "x"]) == 2
+    assert f"{option} is for results files: --syscalls reads none" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
         (["--table", "speed"], "--table 'speed': no such table; there are mps, mbps, rel"),
-        (["--cells", "c_epoll:many"], "--cells: 'many' is not a count"),
-        (["--cells", "c_epoll:"], "a cell is ROW, ROW:CONNS or :CONNS"),
+        (["--hgrm", "x", "--cells", "c_epoll:many"], "--cells: 'many' is not a count"),
+        (["--hgrm", "x", "--cells", "c_epoll:"], "a cell is ROW, ROW:CONNS or :CONNS"),
         (["--reference", "2015"], "--reference"),
         (["--relative-to", "nobody", "--reference", "2016"], "no such row"),
         (["--hgrm", "{tmp}/h", "--cells", "gevent"], "no such cell has a histogram"),
         (["--html", "{tmp}/file/x.html"], "--html"),
         (["--plots", "{tmp}/file"], "--plots"),
+        (["--cells", "c_epoll:10"], "--cells chooses what --plots and --hgrm show: give one"),
+        (["--table", "mps,scaling", "--format", "bmf"], "--table scaling is a table"),
     ],
 )
 def test_bad_options(
