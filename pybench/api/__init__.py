@@ -7,6 +7,7 @@ themselves, in a notebook too. Everything here is to be had as `pybench.NAME` (d
     running.py          a campaign and the races behind it, here or on a cluster
     options.py          keywords into the table of options; signatures and help out of it
     events.py           what `on_progress` hears
+    given.py            paths, shares and names, checked
     alone.py            one measurement at a time, and its end by Ctrl-C
     results.py races.py comparisons.py explained.py picture.py    what the functions return
 """

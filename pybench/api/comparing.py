@@ -12,6 +12,7 @@ from pybench.analysis.compare import (
 from pybench.analysis.model import shared_rounds
 from pybench.analysis.verdict import MARGIN, METRICS
 from pybench.api.comparisons import Comparisons
+from pybench.api.given import share_of, text_of
 from pybench.api.loading import load
 from pybench.api.results import Results
 from pybench.errors import UsageError
@@ -28,8 +29,8 @@ def compare(
     by: Literal["python"] | None = None,
     base_python: str | None = None,
     metric: str = "mps",
-    margin: float = MARGIN,
-    noise: float | None = None,
+    margin: float | str = MARGIN,
+    noise: float | str | None = None,
     server_name: str | None = None,
 ) -> Comparisons:
     """The ratio of NEW to BASE in each cell, with its 95% interval and a verdict.
@@ -38,17 +39,24 @@ def compare(
     rows (`base_func`, `new_func`), or its interpreters (`by="python"`, against `base_python`,
     unless told the campaign's first).
     metric: `mps`, `cpu_us_per_msg`, `p50`, `p99` or `due99`.  margin: what differs by less is
-    equal, a share.  noise: a share that something the rounds do not see may have moved a side by;
-    None: nobody knows, and separate campaigns are undecided.  server_name: only results of it.
+    equal, a share, `0.03` or `"3%"`.  noise: a share that something the rounds do not see may have
+    moved a side by; None: nobody knows, and separate campaigns are undecided.  server_name: only
+    results of it.
     Raises UsageError when the sides are not told or nothing can be compared, ResultFormatError for
     a file that is none.
     """
-    if metric not in METRICS:
+    if not isinstance(metric, str) or metric not in METRICS:
         raise UsageError(f"compare: no metric {metric!r}; there are {' '.join(METRICS)}")
-    if not 0 < margin <= 1:
-        raise UsageError(f"compare: margin {margin:g} is no share: 0.03")
-    if noise is not None and not 0 <= noise < 1:
-        raise UsageError(f"compare: noise {noise:g} is no share: 0.05")
+    margin = share_of("compare: margin", margin, 0.0001, 1.0)
+    noise = None if noise is None else share_of("compare: noise", noise, 0.0, 0.99)
+    base_func, new_func, server_name = (
+        text_of(f"compare: {name}", value)
+        for name, value in (
+            ("base_func", base_func),
+            ("new_func", new_func),
+            ("server_name", server_name),
+        )
+    )
     _check_sides(new, base_func, new_func, by, base_python)
     of_base = _results(base)
     of_new = of_base if new is None else _results(new)

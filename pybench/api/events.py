@@ -12,6 +12,7 @@ from pybench.analysis.race import Standings
 from pybench.driver.control import Progress
 from pybench.driver.progress import Estimate, SilentReporter
 from pybench.driver.raceprogress import SilentRaceReporter
+from pybench.errors import UsageError
 from pybench.result import Result
 from pybench.spec import Cell
 
@@ -118,8 +119,12 @@ OnProgress = Callable[[Event], object]
 
 
 def heard_by(listener: OnProgress | None) -> OnProgress:
-    """The listener; where there is none, one that hears nothing."""
-    return listener or (lambda event: None)
+    """The listener; where there is none, one that hears nothing. Raises UsageError."""
+    if listener is None:
+        return lambda event: None
+    if not callable(listener):
+        raise UsageError(f"on_progress: {listener!r} is no function that takes an event")
+    return listener
 
 
 class EventReporter(SilentReporter):

@@ -7,6 +7,7 @@ from typing import Any, Final
 from pybench.api.alone import Interrupted, alone, not_in_worker
 from pybench.api.events import Note, OnProgress, heard_by
 from pybench.api.explained import Explained
+from pybench.api.given import path_of
 from pybench.api.options import OF_RUN, RowLike, campaign_of, takes
 from pybench.driver.plan import make_plan
 from pybench.errors import UsageError
@@ -42,7 +43,7 @@ def explain(
         if not plan.cells:
             reasons = "; ".join(f"{cell.label}: {why}" for cell, why in plan.unavailable.items())
             raise UsageError(f"explain: no row can run here: {reasons}")
-        where = Path(folder)
+        where = path_of("explain: folder", folder)
 
         tell = heard_by(on_progress)
 

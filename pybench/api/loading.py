@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pybench.analysis.load import load_files
+from pybench.api.given import path_of
 from pybench.api.results import Results
 from pybench.errors import UsageError
 
@@ -12,8 +13,9 @@ def load(*paths: str | Path) -> Results:
 
     A round that stands there twice counts once, which `.notes` says; lines that cannot be read are
     in `.errors`.
-    Raises ResultFormatError for a file that is no results file, or holds no round at all.
+    Raises ResultFormatError for a file that is no results file, or holds no round at all, and
+    UsageError for what is no path.
     """
     if not paths:
         raise UsageError("load: give one results file or more")
-    return Results(load_files([Path(path) for path in paths], keep_records=True))
+    return Results(load_files([path_of("load", path) for path in paths], keep_records=True))

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from pybench.api.given import path_of
 from pybench.backends import Row
 from pybench.driver.order import Order, read_order
 from pybench.errors import UsageError
@@ -101,6 +102,8 @@ def order_of(
     """
     values = _values(called, given, known)
     values |= {name: _value(value) for name, value in own.items() if value is not None}
+    for name in values.keys() & {"campaign", "resume", "output"}:
+        values[name] = str(path_of(_called(called, name), values[name]))
     if rows is not None:
         values[ROWS] = row_texts(called, rows)
     return read_order(values, lambda name: _called(called, name))

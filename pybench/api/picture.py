@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pybench.api.given import path_of
 from pybench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Picture:
         """
         from pybench.report.plots.single import image
 
-        file = Path(path)
+        file = path_of("save", path)
         kind: Any = file.suffix.removeprefix(".")
         if kind not in ("svg", "png"):
             raise UsageError(f"{file}: pictures are .svg or .png")

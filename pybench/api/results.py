@@ -9,6 +9,7 @@ from pybench.analysis.load import Loaded
 from pybench.analysis.machines import by_machine
 from pybench.analysis.model import Group, Round, rounds_of_section
 from pybench.analysis.race import Contest
+from pybench.api.given import path_of, text_of, words_of
 from pybench.api.races import RaceResult
 from pybench.api.shown import Shown, frame_of, with_notes, written
 from pybench.errors import UsageError
@@ -106,7 +107,7 @@ class Results(Shown):
 
     def table(
         self,
-        names: str | None = None,
+        names: str | Sequence[str] | None = None,
         *,
         format: str = "table",
         relative_to: str | None = None,
@@ -114,12 +115,17 @@ class Results(Shown):
     ) -> str:
         """What `pybench report` prints, as text.
 
-        names: which tables, as its `--table`: `"mps,lat99"`, `"memory"`, `"all"`.
+        names: which tables, as its `--table`: `"mps,lat99"`, `["mps", "lat99"]`, `"all"`.
         format: table, markdown, csv, json or html.  relative_to: the row that is 1 in relative
         figures.  server_name: only results of this load server.
         Raises UsageError for a table, a format, a row or a server that there is not.
         """
-        return written(self._report(names, relative_to, server_name), format)
+        document = self._report(
+            words_of("table: names", names),
+            text_of("table: relative_to", relative_to),
+            text_of("table: server_name", server_name),
+        )
+        return written(document, format)
 
     def to_frame(self) -> "pandas.DataFrame":
         """A line a round, failed ones too: what was asked for, its status, and every figure.
@@ -208,16 +214,16 @@ class Results(Shown):
         from pybench.api.picture import Picture
         from pybench.report.plots.single import BY_SIZE, draw
 
-        wanted = parse_cells(cells)
-        groups = self._groups(server_name)
+        wanted = parse_cells(words_of("plot: cells", cells))
+        groups = self._groups(text_of("plot: server_name", server_name))
         if not groups:
             raise UsageError("plot: these are races: .races[0].plot()")
         if group is None and len(groups) > 1 and name not in BY_SIZE:
             titles = "; ".join(f"{i}: {one.title}" for i, one in enumerate(groups))
             raise UsageError(f"plot: the results are of several settings: group= one of {titles}")
         number = group or 0
-        if not 0 <= number < len(groups):
-            raise UsageError(f"plot: group {number}: there are {len(groups)}, from 0")
+        if not isinstance(number, int) or not 0 <= number < len(groups):
+            raise UsageError(f"plot: group {number!r}: there are {len(groups)}, from 0")
         return Picture(draw(groups, name, number, wanted))
 
     def write_page(self, path: str | Path) -> Path:
@@ -231,7 +237,7 @@ class Results(Shown):
 
         charts = [Charts(group) for group in self._groups()]
         references = [None] * len(charts)
-        file = Path(path)
+        file = path_of("write_page", path)
         write_page(charts, references, self.campaigns, file, contests=self._loaded.contests)
         return file
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pybench.api.alone import Interrupted
 from pybench.api.events import EventReporter, Note, OnProgress, RaceEventReporter
+from pybench.api.given import path_of
 from pybench.api.results import Results, results_of
 from pybench.cluster import campaign as on_cluster
 from pybench.cluster import pool as pools
@@ -149,5 +150,5 @@ def writer_to(output: str | Path | None, header: CampaignRecord) -> Iterator[Res
     if output is None:
         yield None
         return
-    with closing(ResultWriter(Path(output), header)) as writer:
+    with closing(ResultWriter(path_of("output", output), header)) as writer:
         yield writer

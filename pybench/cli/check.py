@@ -1,10 +1,21 @@
 """`pybench check`: does a backend keep the contract, and if not, what is wrong."""
 
+from typing import Final
+
 from pybench import testing
 from pybench.cli.common import FAILED, OK, Parser
-from pybench.errors import UsageError
-from pybench.spec import MAX_CONNS, OPTIONS
-from pybench.units import NS_PER_S, parse_count, parse_duration_ns
+from pybench.spec import MAX_CONNS, OPTIONS, Option, parse
+from pybench.units import NS_PER_MS, NS_PER_S
+
+_CONNS: Final = Option(
+    name="conns", parse=parse.count(1, MAX_CONNS), metavar="N", help="(default 50)"
+)
+_TIMEOUT: Final = Option(
+    name="timeout",
+    parse=parse.time(100 * NS_PER_MS, 3600 * NS_PER_S),
+    metavar="TIME",
+    help="when it counts as hung (default 10s)",
+)
 
 
 def run(arguments: list[str]) -> int:
@@ -16,20 +27,18 @@ def run(arguments: list[str]) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("spec", metavar="SPEC", help="one backend, as --func takes it")
-    parser.add_argument("--conns", default=str(testing.MANY), metavar="N", help="(default 50)")
-    parser.add_argument(
-        "--timeout", default="10s", metavar="TIME", help="when it counts as hung (default 10s)"
-    )
+    for option, default in ((_CONNS, str(testing.MANY)), (_TIMEOUT, "10s")):
+        parser.add_argument(
+            f"--{option.name}", default=default, metavar=option.metavar, help=option.help
+        )
     parser.add_argument(
         "--transport",
         metavar="NAME,...",
         help="tcp, unix, tls (default tcp, and over what else it says it can serve)",
     )
     options = parser.parse_args(arguments)
-    conns = parse_count(options.conns)
-    if not 1 <= conns <= MAX_CONNS:
-        raise UsageError(f"--conns: {conns} is out of range: 1 to {MAX_CONNS}")
-    timeout_s = parse_duration_ns(options.timeout) / NS_PER_S
+    conns = _CONNS.value(vars(options), "--conns")
+    timeout_s = _TIMEOUT.value(vars(options), "--timeout") / NS_PER_S
     transports = None
     if options.transport is not None:
         transports = OPTIONS["transport"].value(vars(options), "--transport")

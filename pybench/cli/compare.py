@@ -108,8 +108,9 @@ def _margin(text: str) -> float:
 
 
 def _number(text: str, low: float, high: float, what: str) -> float:
+    percent = what.startswith("share") and text.endswith("%")
     try:
-        value = float(text)
+        value = float(text[:-1]) / 100 if percent else float(text)
     except ValueError:
         value = -1.0
     if not low <= value <= high:

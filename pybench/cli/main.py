@@ -78,9 +78,21 @@ def _load(command: str) -> Callable[[list[str]], int]:
     return run
 
 
+def _of_folder(exc: OSError) -> str:
+    """What an error without a file is about, where the current folder has been removed."""
+    from pathlib import Path  # `--version` has no use for it
+
+    try:
+        if exc.filename is None:
+            Path.cwd()
+    except FileNotFoundError:
+        return "the current folder has been removed: cd to one that is there"
+    return ""
+
+
 def _complain(what: object, status: int) -> int:
     if isinstance(what, OSError) and what.strerror:
         where = "" if what.filename is None else f"{what.filename}: "
-        what = where + what.strerror
+        what = _of_folder(what) or where + what.strerror
     print(f"pybench: error: {' '.join(str(what).split())}", file=sys.stderr)
     return status

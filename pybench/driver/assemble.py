@@ -32,7 +32,7 @@ from pybench.result import (
     Status,
 )
 from pybench.spec import OPTIONS, Cell, HostPort, axes
-from pybench.units import NS_PER_S
+from pybench.units import NS_PER_S, NS_PER_US, format_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ def measured(
     if (reason := stamps.too_many_lost(result)) is not None:
         return failed(result, reason)
     if result.latency_ns is None:
-        return failed(result, _nothing_came(measurement, window_s))
+        return failed(result, _nothing_came(blank, measurement, window_s))
     return _with_queue(result, measurement)
 
 
@@ -112,13 +112,17 @@ def missed_the_window(measurement: Measurement) -> bool:
     return measurement.messages == 0 and bool(measurement.drained)
 
 
-def _nothing_came(measurement: Measurement, window_s: float) -> str:
+def _nothing_came(blank: Result, measurement: Measurement, window_s: float) -> str:
     nothing = f"no echo came back in {window_s:.3g} s"
     if missed_the_window(measurement):
         return (
             f"{nothing}, {measurement.drained} came after that: the machine is too busy for"
             " so short a round, or the row too slow: a longer --runtime"
         )
+    think_us, _ = blank.think_us
+    if blank.warmup_s and think_us >= 1e6 * window_s:  # all that was due, was so before the window
+        think = format_duration(NS_PER_US * think_us)
+        return f"{nothing}, which is no longer than a --think of {think}: a longer --runtime"
     return nothing if measurement.drained is None else f"{nothing}, nor in the 2 s after"
 
 

@@ -35,7 +35,7 @@ from pybench.analysis.verdict import (
     words,
 )
 from pybench.driver.race import MeasureHeat
-from pybench.errors import Inconclusive
+from pybench.errors import Inconclusive, UsageError
 from pybench.gate import rounds
 from pybench.gate.rounds import Figures, Source, UnavailableError, measure
 from pybench.spec.race import RACE_OPTIONS
@@ -179,6 +179,7 @@ class Ratio:
         __tracebackhide__ = True  # pytest then shows where it was demanded
         if at_least is None and at_most is None:
             raise TypeError("require(at_least=...) or require(at_most=...): nothing was demanded")
+        _check_demand(at_least, at_most)
 
         def judge() -> Judgement:
             return demand(
@@ -264,6 +265,18 @@ def _held_open(judged: Judgement) -> bool:
     """Whether it is undecided for good: the end in question is open."""
     is_open = judged.estimate.low <= 0 or math.isinf(judged.estimate.high)
     return is_open and judged.estimate.df > 0 and judged.more_rounds is None
+
+
+def _check_demand(at_least: float | None, at_most: float | None) -> None:
+    """Raise UsageError for what every ratio keeps, or none: such a test could not fail, or pass."""
+    for name, value in (("at_least", at_least), ("at_most", at_most)):
+        if value is None:
+            continue
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else 0.0
+        if not 0 < number < math.inf:
+            raise UsageError(f"require({name}={value!r}): a ratio is a number above 0, as 0.9")
+    if at_least is not None and at_most is not None and at_least > at_most:
+        raise UsageError(f"require(at_least={at_least}, at_most={at_most}): no ratio is both")
 
 
 def _number(other: object) -> str:

@@ -151,6 +151,9 @@ def source(
     options: as of `ratio.ratio`.  measure_heat: makes each round of turns; for real unless told.
     clock: seconds.  Raises UsageError, and UnavailableError.
     """
+    for row in (func, against):
+        if not isinstance(row, str):
+            raise UsageError(f"pybench.ratio: {row!r} is no row: a text, as --func takes it")
     if options.get("turns", True):
         return _Turns(func, against, conns, options, measure_heat, clock)
     return _Windows(func, against, conns, options)
@@ -188,6 +191,10 @@ class _Turns:
         self._metric = METRICS[race.metric]
         self._func, self._against = (one.label for one in race.contenders)
         self._plan = make_race_plan(race)
+        if len(self._plan.heats) > 1:
+            raise UsageError(
+                "pybench.ratio: one number of conns and one msize: a ratio is of one place"
+            )
         ((self._heat,),) = self._plan.heats.values()  # two are in one, or make_plan has refused
         self._env = campaign.environment_of(self._plan.placement)
         self._measure_heat, self._clock = measure_heat, clock

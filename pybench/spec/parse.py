@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from pybench import backends
 from pybench.backends import Row
+from pybench.backends.plugins import split_name
 from pybench.errors import UsageError
 from pybench.spec.address import HostPort
 from pybench.units import (
@@ -51,7 +52,7 @@ def rows(texts: Sequence[str]) -> tuple[tuple[Row, ...], bool]:
         if named.setdefault(row.name, row).asked_for_as != row.asked_for_as:
             raise UsageError(
                 f"two rows would be called {row.name!r}: "
-                f"write one of them as NAME={row.asked_for_as}"
+                f"write one of them as NAME={split_name(row.asked_for_as)[1]}"
             )
     return tuple(named.values()), everything
 

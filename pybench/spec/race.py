@@ -41,6 +41,7 @@ FACTORS: Final = ("engine", "busy_poll")
 
 _UNDER: Final = "@python:"
 _ROW: Final = "ROW"
+_TOO_FEW: Final = "a race needs two contenders or more: a row, or one row twice"
 
 RACE_OPTIONS: Final[Mapping[str, Option]] = {
     option.name: option
@@ -151,6 +152,8 @@ class Race:
         texts where it may be repeated.  names: option -> what an error message calls it.
         Raises UsageError.
         """
+        if not words:
+            raise UsageError(_TOO_FEW)
         own = {o.name: o.value(given, names(o.name)) for o in RACE_OPTIONS.values()}
         shared: dict[str, Any] = {"conns": "100"} | {
             k: given[k] for k in (*SHARED, *ELSEWHERE) if k in given
@@ -316,7 +319,7 @@ def _named_apart(contenders: Iterator[Contender]) -> Iterator[Contender]:
 def _check(race: Race, names: Callable[[str], str]) -> None:
     """What is each right but not together."""
     if len(race.contenders) < 2:
-        raise UsageError("a race needs two contenders or more: a row, or one row twice")
+        raise UsageError(_TOO_FEW)
     if race.campaign.more_servers:
         raise UsageError(f"{names('server')}: a race has one load server, whose turns it takes")
     if race.campaign.rate_auto or len(race.campaign.rate) > 1:

@@ -69,6 +69,9 @@ def test_a_function_is_a_row(rounds: FakeRounds) -> None:
         (5, {"conns": 1}, "run: rows: 5 is no row"),
         (lambda: None, {"conns": 1}, "a worker cannot import"),
         ("selector", {"conns": object()}, "is neither text nor a number"),
+        ("selector", {"conns": 1, "output": 5}, "output: 5 is no path"),
+        ("selector", {"conns": 1, "output": "a\0b"}, r"output: 'a\x00b' is no path"),
+        ("selector", {"conns": 1, "on_progress": "x"}, "on_progress: 'x' is no function"),
     ],
 )
 def test_what_cannot_be_asked_for(rows: Any, options: dict[str, Any], says: str) -> None:
@@ -278,6 +281,9 @@ def test_who_is_left_out_is_heard(heats: FakeHeats) -> None:
     ("rows", "options", "says"),
     [
         (("selector",), {}, "needs two contenders"),
+        ((), {}, "needs two contenders"),
+        (("a=selector", "a=thread"), {}, "write one of them as NAME=thread"),
+        (("selector", "thread"), {"on_progress": 5}, "on_progress: 5 is no function"),
         (("selector", "thread"), {"margin": 3}, "race: margin: 3 is out of range"),
         (("selector", "thread"), {"rounds": 3}, "race: no option 'rounds'"),
     ],

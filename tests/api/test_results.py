@@ -194,14 +194,35 @@ def test_compare(path: Path) -> None:
         ({"by": "machine"}, "only 'python'"),
         ({"base_python": "py3.12"}, "goes with by='python'"),
         ({"metric": "p75", "new_func": "a", "base_func": "b"}, "no metric 'p75'"),
-        ({"margin": 3.0}, "margin 3 is no share"),
-        ({"noise": 1.0}, "noise 1 is no share"),
+        ({"margin": 3.0}, r"margin 3\.0 is no share"),
+        ({"margin": None}, "margin None is no share"),
+        ({"margin": "300%"}, "compare: margin: 300% is out of range"),
+        ({"noise": 1.0}, r"noise 1\.0 is no share"),
+        ({"metric": []}, r"no metric \[\]"),
+        ({"base_func": 5, "new_func": "selector"}, "base_func: 5 is no text"),
+        ({"new": 5}, "load: 5 is no path"),
         ({"base_func": "selector", "new_func": "gevent"}, "gevent: no such row"),
     ],
 )
 def test_no_comparison(options: dict[str, Any], says: str, path: Path) -> None:
     with pytest.raises(errors.UsageError, match=says):
         pybench.compare(path, **options)
+
+
+def test_what_has_another_type_is_one_line(path: Path, tmp_path: Path) -> None:
+    results = pybench.load(path)
+    assert results.table(["mps", "lat99"]) == results.table("mps,lat99")
+    for call, says in (
+        (lambda: pybench.load(5), "load: 5 is no path"),
+        (lambda: pybench.load([str(path)]), "is no path"),
+        (lambda: results.table(5), "table: names: 5 is no text"),
+        (lambda: results.table(relative_to=5), "table: relative_to: 5 is no text"),
+        (lambda: results.plot(cells=5), "plot: cells: 5 is no text"),
+        (lambda: results.plot(group="x"), "plot: group 'x'"),
+        (lambda: results.write_page(None), "write_page: None is no path"),
+    ):
+        with pytest.raises(errors.UsageError, match=says):
+            call()
 
 
 def test_a_race_shows_itself(heats: FakeHeats, tmp_path: Path) -> None:

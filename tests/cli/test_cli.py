@@ -65,6 +65,9 @@ CELL = ("--func", "selector", "--conns", "10")
         ("--campaign missing.toml", "campaigns that come with pybench: quick report-2016"),
         ("--resume missing.jsonl", "--resume missing.jsonl"),
         ("--resume x.jsonl --func selector", "without --func"),
+        ("check selector --conns ten", "--conns: 'ten' is not a count"),
+        ("check selector --timeout x", "--timeout: 'x' is not a duration"),
+        ("check selector --timeout 0", "--timeout: 0 is out of range"),
     ],
 )
 def test_refusal_is_one_clear_line(

@@ -15,6 +15,7 @@ import pytest
 
 from pybench.backends import interpreters
 from pybench.backends.start import python_command
+from pybench.cli import main
 from pybench.driver.interrupts import Interrupts
 from pybench.driver.loadserver import LoadServer
 from pybench.result.file import read_sections
@@ -303,3 +304,14 @@ def test_a_folder_that_has_been_removed(tmp_path: Path) -> None:
                 check=False,
             )
             assert done.returncode == 0, done.stderr
+
+
+def test_a_name_in_a_folder_that_has_been_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for words in (["report", "r.jsonl"], ["check", "mine.py:serve"]):
+        assert main(words) == 1
+        assert "the current folder has been removed" in capsys.readouterr().err

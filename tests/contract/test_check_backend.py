@@ -380,7 +380,7 @@ def test_command(run: Run) -> None:
         ((), "the following arguments are required: SPEC"),
         (("selctor",), "did you mean selector"),
         (("selector", "--conns", "0"), "--conns: 0 is out of range"),
-        (("selector", "--timeout", "0"), "timeout_s: 0 is out of range"),
+        (("selector", "--timeout", "0"), "--timeout: 0 is out of range"),
         (("exec:./echo",), "does not say where {port} goes"),
         (("selector", "--transport", "tls"), "selector over tls: its callbacks are of plain sock"),
         (("selector", "--transport", "udp"), "--transport: 'udp' is not one of: tcp unix tls"),

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from pybench import backends
+from pybench.driver import assemble
 from pybench.driver.control import Progress, lacks_slices
 from pybench.driver.interrupts import InterruptError
 from pybench.driver.loadserver import LoadServer
@@ -22,6 +24,7 @@ from pybench.machine.placement import Placement
 from pybench.result import Result
 from pybench.spec import HostPort
 from tests.conftest import Running
+from tests.driver.test_servers import measured
 from tests.support import processes, synthetic
 from tests.support.fakeserver import AWAIT_LINE, CONNECT, Step, fake_server
 from tests.support.rounds import HASTY, IMPATIENT, Measure, cell
@@ -252,6 +255,14 @@ def test_a_window_that_a_worker_slept_through_is_tried_again(
     if status == "failed":
         assert "no echo came back in 0.15 s, 10 came after that" in result.error
         assert "longer --runtime" in result.error
+
+
+def test_a_window_that_is_shorter_than_the_think_time_is_to_blame_itself() -> None:
+    silent = measured([0, 0], drained=0)
+    blank = structs.replace(synthetic.make_result("selector", 2), think_us=(3_000_000, 3_000_000))
+    said = assemble._nothing_came(blank, silent, 2.0)
+    assert said.endswith("in 2 s, which is no longer than a --think of 3s: a longer --runtime")
+    assert "nor in the 2 s after" in assemble._nothing_came(blank, silent, 4.0)
 
 
 @pytest.mark.parametrize("name", ["echoes_in_a_child", "runs_a_busy_program"])

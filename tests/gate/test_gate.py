@@ -4,6 +4,7 @@ Rounds of turns are made up (tests/support/fakeheats.py).
 """
 
 import json
+import math
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,6 +57,15 @@ def test_a_demand_is_kept_or_broken_when_the_whole_interval_says_so() -> None:
         half.require(at_most=0.4)
     with pytest.raises(TypeError, match="nothing was demanded"):
         half.require()
+
+
+@pytest.mark.parametrize("value", [0, -1, math.inf, math.nan, True, "0.9"])
+def test_a_demand_that_cannot_be_broken_or_kept_is_none(value: Any) -> None:
+    for demands in ({"at_least": value}, {"at_most": value}):
+        with pytest.raises(UsageError, match="a ratio is a number above 0"):
+            ratio(scaled(0.5)).require(**demands)
+    with pytest.raises(UsageError, match="no ratio is both"):
+        ratio(scaled(0.5)).require(at_least=2, at_most=1)
 
 
 def test_what_noise_hides_is_inconclusive() -> None:
@@ -276,6 +286,11 @@ def test_options_are_checked_before_anything_runs() -> None:
     ):
         with pytest.raises(UsageError, match=message):
             ratios.ratio("selector", "thread", 1, measure_heat=FakeHeats(), **options)
+    for several in ({"conns": "4,8"}, {"conns": 4, "msize": [64, 1000]}):
+        with pytest.raises(UsageError, match="a ratio is of one place"):
+            ratios.ratio("selector", "thread", measure_heat=FakeHeats(), **several)
+    with pytest.raises(UsageError, match="5 is no row"):
+        ratios.ratio("selector", 5, 4)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="make 1 of them"):
         ratios.ratio("selector", "selector", 1, turns=False)
     with pytest.raises(UsageError, match="budget is of turns"):
