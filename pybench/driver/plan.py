@@ -7,8 +7,9 @@ it, the campaign runs it.
 
 import dataclasses
 import random
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
 from pybench import backends
@@ -22,7 +23,7 @@ from pybench.driver.control import (
     unsupported,
 )
 from pybench.driver.loadserver import LoadServer, executable
-from pybench.errors import PreflightError
+from pybench.errors import PreflightError, UsageError
 from pybench.machine.placement import Placement, place
 from pybench.result import Result
 from pybench.spec import Campaign, Cell, HostPort, axes, sweep
@@ -83,6 +84,7 @@ def make_plan(campaign: Campaign, done: Sequence[Result] = ()) -> Plan:
         executable()
         bind = campaign.bind or LOOPBACK
     else:
+        _check_apart(campaign.servers)
         bind = campaign.bind or _address_towards(campaign.servers)
     check_transports(campaign)
     _check_server(campaign, bind)
@@ -192,6 +194,20 @@ def _check_server(campaign: Campaign, bind: str) -> None:
             if reason is not None:
                 named = f" {address}" if len(servers) > 1 else ""
                 raise PreflightError(f"the load server{named} cannot do this: {reason}")
+
+
+def _check_apart(servers: Sequence[HostPort]) -> None:
+    """Raise UsageError when two names are of one load server, which does one test at a time."""
+    found: dict[object, HostPort] = {}
+    ports = [server.port for server in servers]
+    for server in servers:
+        if ports.count(server.port) == 1:
+            continue
+        with suppress(OSError, UnicodeError):  # who cannot be found is told by who connects
+            for info in socket.getaddrinfo(server.host, server.port, type=socket.SOCK_STREAM):
+                other = found.setdefault(info[4][:2], server)
+                if other is not server:
+                    raise UsageError(f"--server: {other} and {server} are the same load server")
 
 
 def _address_towards(servers: Sequence[HostPort]) -> str:

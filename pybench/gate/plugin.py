@@ -133,6 +133,7 @@ class _Session:
         self.parallel = hasattr(config, "workerinput")
         self._outcome = _Outcome(config.getoption("pybench_undecided") == "fail")
         self._verdicts: dict[str, str] = {}
+        self._unkept = ""
         self._save = _writable(config.getoption("pybench_save"))
         self._baseline = _baseline(config)
 
@@ -191,7 +192,7 @@ class _Session:
         """Inconclusive tests are counted apart from skipped ones."""
         return ("inconclusive", "?", "INCONCLUSIVE") if _is_inconclusive(report) else None
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Keep what was found; failed tests' ratios too. Nothing is no baseline."""
         if self._save is None or not self._measured:
             return
@@ -199,8 +200,9 @@ class _Session:
 
         try:
             baseline.save(self._save, self.ratios, self.measured)
-        except UsageError as exc:
-            raise pytest.UsageError(str(exc)) from exc
+        except UsageError as exc:  # to raise it would take the session's summary
+            self._unkept = str(exc)
+            session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
     @property
     def _measured(self) -> bool:
@@ -212,6 +214,8 @@ class _Session:
             terminalreporter.write_line(
                 f"pybench: nothing was measured: --pybench-save {self._save} writes nothing"
             )
+        if self._unkept:
+            terminalreporter.write_line(f"pybench: error: {self._unkept}", red=True)
         if not self.ratios:
             return
         lines = _table(self.ratios, self._baseline, self._verdicts)
@@ -222,7 +226,7 @@ class _Session:
             terminalreporter.write_line(f"not compared: {self._baseline.elsewhere}")
         for report in terminalreporter.stats.get("inconclusive", ()):
             terminalreporter.write_line(f"{report.nodeid}: {_reason(report)}")
-        if self._save is not None:
+        if self._save is not None and not self._unkept:
             terminalreporter.write_line(f"kept in {self._save}")
 
 

@@ -1,11 +1,14 @@
 """The baseline file of the pytest gate: ratios that a session has kept."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
 
 from pybench.result.record import Result
 from pybench.result.types import SCHEMA, Env, Number, Positive, key
+
+_MOST: Final = 1e12
+"""Of a ratio: from where on what is computed of several would overflow, far above any."""
 
 Speed = Annotated[float, Meta(gt=0)]
 
@@ -50,6 +53,14 @@ class RatioRecord(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if len(self.speeds) != len(self.against_speeds):
             raise ValueError(f"{len(self.speeds)} speeds against {len(self.against_speeds)}")
+        found = self.ratios or [
+            n / b for n, b in zip(self.speeds, self.against_speeds, strict=True)
+        ]
+        if not found:
+            raise ValueError("no round is in it")
+        for ratio in found:
+            if not 1 / _MOST < ratio < _MOST:
+                raise ValueError(f"{ratio:g} is no ratio of two rows")
 
 
 class MeasuredRecord(Struct, frozen=True, kw_only=True):

@@ -277,6 +277,11 @@ def _check_transports(campaign: Campaign, names: Callable[[str], str]) -> None:
             f"{names('transport')} tls: the engine {campaign.engine} knows no TLS; only"
             f" {names('engine')} epoll does"
         )
+    if campaign.bind is not None and set(campaign.transport) == {"unix"}:
+        raise UsageError(
+            f"{names('bind')} is of TCP and TLS: a Unix socket of {names('transport')} unix has no"
+            " address of the network"
+        )
     other = [one for one in campaign.transport if one != "tcp"]
     if campaign.timestamps is not None and other:
         raise UsageError(

@@ -56,6 +56,7 @@ CELL = ("--func", "selector", "--conns", "10")
         ("--func selector --conns 10 --output /nowhere/r.jsonl", "/nowhere/r.jsonl: No such file"),
         ("--func selector --conns 10 --output .", "--output .: Is a directory"),
         ("--func selector --conns 10 --output /dev/full", "No space left"),
+        ("--func selector --conns 10 --transport unix --bind 127.0.0.2", "--bind is of TCP"),
         ("--func selector --conns 10 --wat", "--wat"),
         ("--func selector --conns 10 extra", "extra"),
         ("--func", "--func"),

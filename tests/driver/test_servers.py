@@ -79,6 +79,13 @@ def test_servers_that_see_two_addresses_need_to_be_told_which(
     assert plan.make_plan(told).bind == "10.9.0.1"
 
 
+def test_one_server_under_two_names_is_one() -> None:
+    """Said before anything starts: it would answer itself that another test is running."""
+    asked = {"func": "selector", "conns": "10", "server": "127.0.0.1:9,localhost:9"}
+    with pytest.raises(UsageError, match=r"127\.0\.0\.1:9 and localhost:9 are the same load serv"):
+        plan.make_plan(Campaign.from_options(asked, str))
+
+
 def test_they_survive_the_header_of_a_file() -> None:
     asked = {"func": "selector", "conns": "10", "server": "a:1,[::1]:2"}
     campaign = Campaign.from_options(asked, str)

@@ -250,6 +250,14 @@ def test_a_session_that_measured_nothing_keeps_the_baseline(
     assert not (pytester.path / "new.json").exists()
 
 
+def test_a_full_disk_at_the_end_leaves_the_table(session: Session) -> None:
+    text = f"def test_it(pybench): {RATIO}\n"
+    done = session(text, "--pybench-save", "/dev/full")
+    assert done.returncode == 1 and "1 passed" in done.stdout
+    assert "selector / c_epoll" in done.stdout and "kept in" not in done.stdout
+    assert "--pybench-save /dev/full: No space left on device" in done.stdout
+
+
 def test_nothing_passes_against_an_empty_baseline(
     session: Session, pytester: pytest.Pytester
 ) -> None:

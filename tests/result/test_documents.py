@@ -48,6 +48,8 @@ def test_what_is_wrong_is_named(
     ("key", "value", "words"),
     [
         ("speeds", [1.0, 2.0], r"ratios\[0\]: 2 speeds against 3"),
+        ("ratios", [0.9, 1e308], r"ratios\[0\]: 1e\+308 is no ratio of two rows"),
+        ("speeds", [1e300, 1.0, 1.0], r"ratios\[0\]: .* is no ratio of two rows"),
         ("speeds", [0.0, 1.0, 2.0], r"ratios\[0\]\.speeds\[\.*0?\.*\]: expected float > 0"),
         (
             "options",
@@ -62,6 +64,14 @@ def test_a_ratio_that_cannot_be_compared(key: str, value: Any, words: str, tmp_p
     path = tmp_path / "b.json"
     path.write_text(json.dumps(record))
     with pytest.raises(PybenchError, match=words):
+        baseline.load(path, 0.9)
+
+
+def test_a_ratio_of_no_round(tmp_path: Path) -> None:
+    record = json.loads((DATA / "v0.1/baseline.json").read_text())
+    record["ratios"][0] |= {"speeds": [], "against_speeds": []}
+    (path := tmp_path / "b.json").write_text(json.dumps(record))
+    with pytest.raises(PybenchError, match=r"ratios\[0\]: no round is in it"):
         baseline.load(path, 0.9)
 
 
