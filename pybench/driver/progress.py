@@ -20,6 +20,7 @@ from pybench.driver.rowtable import RowTable, cut, where_label
 from pybench.result import Result, ServerPart
 from pybench.spec import Cell, axes
 from pybench.spec.cell import USUAL_MSIZE
+from pybench.units import printable
 
 
 class Reporter(Protocol):
@@ -126,7 +127,7 @@ def cell_name(of: Cell | Result, number: int, rounds: int) -> str:
 
     of: what it measures, or has measured.  number: of the round, of so many rounds.
     """
-    func = of.label if isinstance(of, Cell) else of.func
+    func = printable(of.label if isinstance(of, Cell) else of.func)
     conns, rate = of.conns, of.rate
     size = "" if of.msize == USUAL_MSIZE else f", {of.msize}-byte messages"
     asked = f", {words}" if (words := axes.words(of)) else ""

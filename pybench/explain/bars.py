@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from pybench.explain.layers import KERNEL_LAYERS, layer_colours, layer_order
+from pybench.units import printable
 
 _SMALLEST_LABEL: Final = 0.045  # share of the bar in which a number still fits
 _INK, _MUTED = "#1f2328", "#59636e"
@@ -28,7 +29,10 @@ def write_bars(bars: Sequence[Bar], folder: Path) -> list[Path]:
     layers = layer_order([layer for bar in bars for layer in bar.layers])
     colours = layer_colours(layers)
     height = 1.5 + 0.36 * len(bars)
-    with rc_context({"font.family": "DejaVu Sans", "font.size": 9, "svg.hashsalt": "pybench"}):
+    look: dict[str, object] = {"font.family": "DejaVu Sans", "font.size": 9}
+    # a name may have dollars
+    look |= {"svg.hashsalt": "pybench", "text.parse_math": False}
+    with rc_context(cast(Any, look)):
         figure = Figure(figsize=(11, height), layout="constrained")
         axis = figure.add_subplot()
         for place, bar in enumerate(bars):
@@ -44,7 +48,7 @@ def write_bars(bars: Sequence[Bar], folder: Path) -> list[Path]:
             kernel = sum(bar.layers.get(layer, 0.0) for layer in KERNEL_LAYERS)
             axis.plot([kernel, kernel], [place - 0.44, place + 0.44], color=_INK, linewidth=1.4)
             axis.text(1.01, place, f"{bar.cpu_us:.1f} us", va="center", color=_MUTED)
-        axis.set_yticks(range(len(bars)), [bar.name for bar in bars])
+        axis.set_yticks(range(len(bars)), [printable(bar.name) for bar in bars])
         axis.invert_yaxis()
         axis.set_xlim(0, 1)
         axis.set_xticks([i / 5 for i in range(6)], [f"{20 * i}%" for i in range(6)])

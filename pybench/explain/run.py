@@ -81,6 +81,7 @@ class _Means:
 
     def __init__(self, notify: Notify) -> None:
         self.missing: list[str] = []
+        self._names: set[str] = set()
         self._counter: syscalls.Counter | None = None
         self._can_sample = False
         try:
@@ -108,7 +109,7 @@ class _Means:
                 errors.append(f"system calls: {exc}")
         if self._can_sample:
             try:
-                cpu = _sample(cell, context, folder)
+                cpu = _sample(cell, context, folder, free_slug(str(cell), self._names))
             except PybenchError as exc:
                 errors.append(f"CPU time: {exc}")
         return Explained(
@@ -122,11 +123,11 @@ class _Means:
         )
 
 
-def _sample(cell: Cell, context: RoundContext, folder: Path) -> Cpu:
+def _sample(cell: Cell, context: RoundContext, folder: Path, name: str) -> Cpu:
     profile = stacks.sample(cell, context)
     layers = profile.layers()
     kernel, tcp = stacks.kernel_share(layers), stacks.tcp_share(layers)
-    path = folder / f"{slug(str(cell))}.svg"
+    path = folder / f"{name}.svg"
     subtitle = (
         f"{profile.samples} samples of the worker's CPU time, {profile.messages} pings; "
         f"kernel {kernel:.0%}, TCP/IP {tcp:.0%}"
@@ -146,10 +147,23 @@ def _sample(cell: Cell, context: RoundContext, folder: Path) -> Cpu:
     )
 
 
+def free_slug(text: str, taken: set[str]) -> str:
+    """A slug that no other text has, `A=/x` beside `A=x`. taken: those that are; gets this one."""
+    name = slug(text)
+    if name in taken:
+        name = _cut(name, text)
+    taken.add(name)
+    return name
+
+
 def slug(text: str) -> str:
     """A file name from a cell's name; long ones are cut and kept apart by a checksum."""
     plain = re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-")
-    return plain if len(plain) <= 80 else f"{plain[:71]}-{zlib.crc32(text.encode()):08x}"
+    return plain if len(plain) <= 80 else _cut(plain, text)
+
+
+def _cut(plain: str, text: str) -> str:
+    return f"{plain[:71]}-{zlib.crc32(text.encode(errors='surrogatepass')):08x}"
 
 
 def _draw_bars(explanation: Explanation, folder: Path, notify: Notify) -> list[Path]:
@@ -159,8 +173,11 @@ def _draw_bars(explanation: Explanation, folder: Path, notify: Notify) -> list[P
     if find_spec("matplotlib") is None:
         notify("no bars drawn: matplotlib is not installed (pip install matplotlib)")
         return []
-    from pybench.explain.bars import Bar, write_bars
-
+    try:
+        from pybench.explain.bars import Bar, write_bars
+    except Exception as exc:
+        notify(f"no bars drawn: matplotlib is installed and does not start: {exc}")
+        return []
     bars = [
         Bar(cell.cell, cell.cpu.layers, cell.cpu.cpu_us_per_ping)
         for cell in sampled

@@ -24,12 +24,14 @@ def write_hgrm(cells: Sequence[CellRounds], folder: Path, suffix: str = "") -> l
     suffix: goes behind the name, to keep groups apart. Raises UsageError when the folder cannot
     be written to.
     """
-    written = []
+    written: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for cell in cells:
-            name = cell.func.replace("/", "_")
-            path = folder / f"{name}-{cell.column}{suffix}.hgrm"
+            name = f"{cell.func.replace('/', '_')}-{cell.column}{suffix}"
+            path = folder / f"{name}.hgrm"
+            if path in written:  # `A=/x` and `A=_x`
+                path = folder / f"{name}-{len(written)}.hgrm"
             with path.open("w", encoding="ascii", errors="replace") as file:
                 largest = max(cell.values("latmax_ns"), default=None)
                 write_distribution(cell.histogram, file, max_ns=largest)

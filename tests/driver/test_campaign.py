@@ -380,6 +380,11 @@ def test_a_load_server_of_0_1_is_asked_for_slices_once(
     assert asked == [True, False, False]
 
 
+def test_a_name_with_a_line_end_is_one_line(invoke: Invoke) -> None:
+    done = invoke("--func", "selector", "--conns", "10", "--env", "A=x\ny", "--seed", "1")
+    assert "selector[A=x\\ny], 10 connections" in done.stderr
+
+
 def test_a_full_disk_loses_no_round(invoke: Invoke, tmp_path: Path) -> None:
     """The round that found it out is in the table, and measured again when there is room."""
     asked = ("--func", "selector", "--conns", "10,20,30", "--seed", "1", "--output", "r.jsonl")

@@ -25,7 +25,7 @@ from pybench.explain import stacks, syscalls
 from pybench.explain.explanation import Cpu, Explained, Explanation, read_explanation, save
 from pybench.explain.flame import flame_graph
 from pybench.explain.layers import Frame, layer_colours, layer_of
-from pybench.explain.run import slug
+from pybench.explain.run import free_slug, slug
 from pybench.explain.syscalls import Count, Syscalls, parse_perf_stat, parse_strace, per_ping
 from pybench.explain.tools import StraceObserver, ToolError, try_out
 from pybench.report.syscalls import formula, syscall_lines, write_explanation
@@ -191,7 +191,8 @@ def test_bars_are_written(tmp_path: Path) -> None:
     from pybench.explain.bars import Bar, write_bars
 
     layers = stacks.Profile(read_stacks(), 10, 1.0).layers()
-    paths = write_bars([Bar("selector x 100", layers, 7.4), Bar("c_th x 9", layers, 3.1)], tmp_path)
+    odd = r"selector[A=$\frac{$] x 100"  # no formula, and bytes that are no text
+    paths = write_bars([Bar(odd, layers, 7.4), Bar("c_th x 9", layers, 3.1)], tmp_path)
     assert [path.name for path in paths] == ["cpu.svg", "cpu.png"]
     assert ET.parse(paths[0]).getroot().tag == f"{SVG}svg"
     assert paths[1].read_bytes().startswith(b"\x89PNG")
@@ -202,6 +203,9 @@ def test_file_names_are_plain() -> None:
     long = [slug(f"asyncio_proto[A={'/long' * 60}{i}] x 100") for i in range(2)]
     assert long[0] != long[1]
     assert max(map(len, long)) <= 80
+    taken: set[str] = set()
+    alike = [free_slug(f"selector[A={value}] x 5", taken) for value in ("x", "/x", "-x")]
+    assert len(set(alike)) == 3 == len(taken) and alike[0] == "selector-A-x-x-5"
 
 
 # --- the file, and the report beside it ------------------------------------------------------

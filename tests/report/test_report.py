@@ -831,6 +831,13 @@ def test_hgrm_is_what_the_plotter_reads(tmp_path: Path, small: Group) -> None:
     assert re.search(r"^#\[Buckets +=.*SubBuckets +=", text, re.M)
 
 
+def test_names_that_are_one_file_name_are_two_files(tmp_path: Path) -> None:
+    rows = ("selector[A=/x]", "selector[A=_x]")
+    path = write_results(tmp_path / "r.jsonl", [synthetic.make_result(r, 10) for r in rows])
+    assert main(["report", str(path), "--hgrm", str(tmp_path / "h")]) == 0
+    assert len({one.read_bytes() for one in (tmp_path / "h").iterdir()}) == 2
+
+
 def test_hgrm_counts_are_those_at_or_below_the_value(tmp_path: Path, small: Group) -> None:
     assert main(["report", str(SMALL), "--hgrm", str(tmp_path), "--cells", "c_epoll:10"]) == 0
     histogram = small.cells["c_epoll", 10].histogram
