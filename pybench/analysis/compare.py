@@ -269,6 +269,15 @@ def _shown(name: str, value: object) -> str:
     return str(value) if value not in ("", 0) else "(not recorded)"
 
 
+def check_apart(base_func: str, new_func: str) -> None:
+    """Raise UsageError for two rows of one file that are one: its rounds equal themselves."""
+    if canonical(base_func) == canonical(new_func):
+        raise UsageError(
+            f"compare: {base_func} and {new_func} are one row of BASE, held against itself: name"
+            " two, or give NEW"
+        )
+
+
 def compare_groups(
     base: Sequence[Group],
     new: Sequence[Group],

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from pybench.analysis.compare import (
+    check_apart,
     compare_groups,
     compare_pythons,
     drift_note,
@@ -58,6 +59,8 @@ def compare(
         )
     )
     _check_sides(new, base_func, new_func, by, base_python)
+    if new is None and base_func and new_func:
+        check_apart(base_func, new_func)
     of_base = _results(base)
     of_new = of_base if new is None else _results(new)
     before, after = (side.groups(server_name) for side in (of_base, of_new))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from pybench.analysis.compare import (
+    check_apart,
     compare_groups,
     compare_pythons,
     drift_note,
@@ -85,7 +86,6 @@ def _parser() -> Parser:
     parser.add_argument(
         "--undecided",
         choices=("pass", "fail"),
-        default="pass",
         help="what a cell is for --fail-below that cannot be told (default pass, with a warning)",
     )
     parser.add_argument(
@@ -124,6 +124,10 @@ def _check_sides(args: argparse.Namespace) -> None:
         raise UsageError("compare: --base-python goes with --by python")
     if args.by is not None and (args.new or args.base_func or args.new_func):
         raise UsageError("compare --by python takes one file, and neither NEW nor rows")
+    if args.undecided is not None and args.fail_below is None:
+        raise UsageError("compare: --undecided goes with --fail-below")
+    if args.new is None and args.base_func and args.new_func:
+        check_apart(args.base_func, args.new_func)
     if args.by is None and args.new is None and not (args.base_func and args.new_func):
         raise UsageError(
             "compare: give NEW, or --base-func and --new-func to compare rows of BASE, "

@@ -381,6 +381,8 @@ def test_rounds_with_and_without_a_busy_poll_are_not_compared(
         (["{base}", "{new}", "--base-func", "gevent"], "--base-func gevent: no such row"),
         (["{base}", "{new}", "--fail-below", "lots"], "'lots' is no ratio"),
         (["{base}", "{new}", "--noise", "-1"], "'-1' is no share"),
+        (["{base}", "{new}", "--undecided", "fail"], "--undecided goes with --fail-below"),
+        (["{base}", "--base-func", "thread", "--new-func", "thread"], "are one row of BASE"),
         (["{base}", "{new}", "--margin", "0"], "'0' is no share"),
         (["{base}", "{old}"], "no row at the same number of connections"),
         (["{base}", "{new}", "--server-name", "mars"], "the results are of local"),

@@ -190,6 +190,7 @@ def test_compare(path: Path) -> None:
     ("options", "says"),
     [
         ({}, "give new, or base_func and new_func"),
+        ({"base_func": "c_epoll", "new_func": "cpp_epoll"}, "are one row of BASE, held against"),
         ({"by": "python"}, "had no two interpreters"),
         ({"by": "machine"}, "only 'python'"),
         ({"base_python": "py3.12"}, "goes with by='python'"),
