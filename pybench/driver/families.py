@@ -66,6 +66,9 @@ def run(
     measured = {(r.func, r.conns, *axes.key(r)) for r in results if r.ok}
     cells = [c for c in plan.cells if (c.label, c.conns, *axes.key(c)) in measured]
     families = races_of_families(plan.campaign, cells, budget_ns)
+    if not families:
+        notify("nothing races: no two rows of one family were measured at every --conns")
+        return Outcome()
     span = short_span(sum(race.budget_ns for race in families) / NS_PER_S)
     some = "1 family races" if len(families) == 1 else f"{len(families)} families race"
     notify(f"{some} inside, {span} at most")

@@ -165,13 +165,17 @@ class Campaign(CampaignOptions):
                 for option in OPTIONS.values()
                 if option.key in found or option.key in own
             }
-            return cls(
+            campaign = cls(
                 id=found["id"],
                 all_rows=found["all_rows"],
                 rate_auto=found["rate_auto"],
                 more_servers=more_servers,
                 **values,
             )
+            for name in ("func", "conns", "msize", *axes.AXES):
+                if not found[name]:
+                    raise ResultFormatError(f"campaign.{name}: empty")
+            return campaign
         except KeyError as exc:
             raise ResultFormatError(f"campaign.{exc.args[0]}: missing") from None
 

@@ -67,6 +67,12 @@ def test_what_could_not_be_measured_does_not_race(heats: FakeHeats, invoke: Invo
     assert {labels for _, _, _, labels in heats.asked} == {("c_epoll", "c_poll", "c_th")}
 
 
+def test_where_nothing_races_that_is_said(heats: FakeHeats, invoke: Invoke) -> None:
+    done = invoke("--func", "selector,c_epoll", "--conns", "10", "--races", "9s")
+    assert (done.returncode, heats.asked) == (0, [])
+    assert "nothing races: no two rows of one family" in done.stderr
+
+
 def test_ctrl_c_in_the_campaign_or_in_a_race_ends_both(heats: FakeHeats, invoke: Invoke) -> None:
     done = invoke(*ROWS, "--races", "50s", rounds=FakeRounds(interrupted_after=3))
     assert done.returncode == 130 and not heats.asked
