@@ -100,8 +100,6 @@ def make_result(
     rng = random.Random(f"{seed}/{func}/{conns}/{number}")
     messages = int(mps * 2)
     counts = histogram(rng, conns / mps * 1e9 * 0.97, 0.12, samples)
-    share = {q: percentile_ns(counts, q) for q in (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)}
-    each = messages / conns
     fields: dict[str, Any] = {
         "func": func,
         "conns": conns,
@@ -114,27 +112,9 @@ def make_result(
         "messages": messages,
         "window_s": 2.0,
         "mps": mps,
-        "latency_ns": Latency(
-            mean=int(conns / mps * 1e9),
-            p50=share[0.5],
-            p75=share[0.75],
-            p90=share[0.9],
-            p95=share[0.95],
-            p99=share[0.99],
-            p999=share[0.999],
-            max=share[1.0],
-        ),
+        "latency_ns": make_latency(counts, int(conns / mps * 1e9)),
         "histogram": counts,
-        "per_conn": PerConn(
-            min=int(each * (0 if starved else 0.9)),
-            p5=int(each * 0.95),
-            p50=int(each),
-            p95=int(each * 1.05),
-            max=int(each * 1.1),
-            jain=jain,
-            starved=starved,
-            lost=0,
-        ),
+        "per_conn": make_per_conn(messages / conns, jain, starved),
         "client": ClientUsage(
             user_s=2.5 * user_share,
             sys_s=2.5 * (1 - user_share),
@@ -157,6 +137,35 @@ def make_result(
         "env": ENV,
     }
     return Result(**(fields | changes))
+
+
+def make_latency(counts: dict[int, int], mean_ns: int) -> Latency:
+    """The percentiles of a histogram."""
+    share = {q: percentile_ns(counts, q) for q in (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)}
+    return Latency(
+        mean=mean_ns,
+        p50=share[0.5],
+        p75=share[0.75],
+        p90=share[0.9],
+        p95=share[0.95],
+        p99=share[0.99],
+        p999=share[0.999],
+        max=share[1.0],
+    )
+
+
+def make_per_conn(each: float, jain: float, starved: int) -> PerConn:
+    """each: messages of a connection in the middle."""
+    return PerConn(
+        min=int(each * (0 if starved else 0.9)),
+        p5=int(each * 0.95),
+        p50=int(each),
+        p95=int(each * 1.05),
+        max=int(each * 1.1),
+        jain=jain,
+        starved=starved,
+        lost=0,
+    )
 
 
 def make_series(messages: int, latency_ns: int, slices: int = 20) -> Series:
