@@ -9,7 +9,7 @@ import pytest
 from pybench import __version__, backends, cli
 from tests.conftest import environment
 
-TIMES = 5.0
+TIMES = 8.0
 """How many times the CPU time of a bare interpreter's start is allowed."""
 
 
