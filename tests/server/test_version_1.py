@@ -106,6 +106,7 @@ def check(reply: str, conns: int) -> None:
     ("conns", "answer", "bind"),
     [
         (10, echo, "127.0.0.1"),
+        (100, echo, "0.0.0.0"),
         (1000, letters, "0.0.0.0"),
     ],
 )
