@@ -87,7 +87,7 @@ class Runner:
     def page(self, title: str, page: Sequence[Block]) -> Iterator[Outcome]:
         """Outcomes of the blocks of a page, as they come."""
         folder = self.scratch / title.replace("/", "-").removesuffix(".md")
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         for block in page:
             yield from self._block(title, block, folder)
 
