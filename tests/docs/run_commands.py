@@ -27,7 +27,7 @@ from tests.docs import PAGES, marked, name  # noqa: E402 - the tree is no packag
 from tests.docs.marked import Block, Command  # noqa: E402
 from tests.docs.shell import Shell  # noqa: E402
 
-TIMEOUT_S: Final = 300.0
+TIMEOUT_S: Final = 900.0
 SHORTENED: Final = ("pybench", "pytest")
 
 
