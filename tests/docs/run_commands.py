@@ -154,7 +154,10 @@ def chosen(what: Sequence[str]) -> Iterator[tuple[str, list[Block]]]:
         except marked.BadNote as exc:
             sys.exit(f"{title}: {exc}")
         if line:
-            found = [block for block in found if block.line == int(line)]
+            lines = {str(block.line): block for block in found}
+            if line not in lines:
+                sys.exit(f"{one}: no block with a command there; there are {' '.join(lines)}")
+            found = [lines[line]]
         yield title, found
 
 
