@@ -2,7 +2,7 @@
 
 import zipfile
 from importlib.machinery import PathFinder
-from importlib.metadata import version
+from importlib.metadata import MetadataPathFinder, version
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,10 @@ METADATA = "Metadata-Version: 2.1\nName: my-Lib.x\nVersion: 1.0\n"
 
 @pytest.fixture(autouse=True)
 def nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One folder on the path, no finders of libraries."""
+    """One folder on the path, no finders of libraries: not importlib_metadata's either, which takes
+    the place of the interpreter's own once something has imported it."""
+    own = MetadataPathFinder.find_distributions
+    monkeypatch.setattr(PathFinder, "find_distributions", own, raising=False)
     monkeypatch.setattr("sys.meta_path", [PathFinder])
     monkeypatch.setattr("sys.path", [str(tmp_path)])
 
