@@ -132,6 +132,11 @@ EXPERIMENTS: Final = (
             f"{MMAP}=1048576", f"{MMAP}=1048576:glibc.malloc.trim_threshold=4194304",
         ]},
     ]),
+    Experiment("tls", (SPEED, CPU, FAULTS), [
+        {"func": "uvloop_proto,asyncio_proto,c_epoll", "transport": "tls", "conns": "100",
+         "rounds": "3", **QUICK,
+         "env": [f"{MMAP}=131072", f"{MMAP}=1048576:glibc.malloc.trim_threshold=4194304"]},
+    ]),
     Experiment("sock", (SPEED, FAIRNESS, MEDIAN, P95, LONGEST), [
         {"func": "asyncio_sock", "conns": "10,100,1k", "warmup": "200ms", "runtime": "2s",
          "env": ["PYTHONASYNCIODEBUG=1"]},
