@@ -19,6 +19,10 @@ from tests.support.rounds import measure
 
 __all__ = ["invoke", "measure", "preload", "race"]
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # as for all that a shell starts with `&` or nohup: nothing would hear the Ctrl-C of a test
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 SHORT = ("--runtime", "150ms", "--warmup", "30ms")
 """Options of a round that only has to work."""
 
