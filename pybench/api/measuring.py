@@ -91,8 +91,9 @@ def run(
     on_progress, output, options: as for `measure`; `conns=[10, "1k"]`, `rounds=5`, `seed=1`.
     Returns `Results`, of a file that is resumed also what it had; races are in `.races`. A round
     that fails is one of them: see `.ok`.
-    Raises as `measure`, but for rounds that fail; and ServerError when no load server starts.
-    Interrupted has what had been measured by then.
+    Raises as `measure`, but for rounds that fail; and ServerError when no load server starts. What
+    ends it later, a load server or a cluster that has gone, is in `.notes`. Interrupted has what
+    had been measured by then.
     """
     not_in_worker("run")
     own = {"campaign": campaign, "resume": resume, "races": races, "output": output}

@@ -66,6 +66,8 @@ def carry_out(
         outcome, raced = _here(order, header, ears, look)
     else:
         outcome, raced = _on_cluster(order, header, ears)
+    if outcome.broken is not None:
+        ears.note(f"it ended early: {outcome.broken}")
     if raced.broken is not None:
         ears.note(f"the races ended early: {raced.broken}")
     found = results_of(
@@ -113,7 +115,7 @@ def _on_cluster(order: Order, header: CampaignRecord, ears: Ears) -> _Measured:
     assert scheduler is not None
     raced = families.Outcome()
     if not plan.tasks:
-        return campaigns.Outcome(plan.done, None), raced
+        return campaigns.Outcome(plan.done), raced
     with pools.DaskPool(scheduler) as pool:
         with writer_to(order.output, header) as writer:
             reporter = EventReporter(ears.tell, plan.expected)
@@ -125,9 +127,6 @@ def _on_cluster(order: Order, header: CampaignRecord, ears: Ears) -> _Measured:
                     return race_elsewhere(one, pool, writer, ears)
 
             raced = families.run(plan, outcome.results, order.races_ns, race, ears.say)
-    if outcome.broken:
-        ears.note(f"it ended early: {outcome.interrupted}")
-        return campaigns.Outcome(outcome.results, None), raced
     return outcome, raced
 
 

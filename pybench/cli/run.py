@@ -151,9 +151,8 @@ def _measure(
 
         raced = families.run(plan, outcome.results, order.races_ns, race, warn)
     _show(outcome.results, raced.contests, fmt)
-    if outcome.interrupted is not None:
-        warn(_how_to_go_on(outcome, plan, order.output))
-        return INTERRUPTED
+    if (early := _ended_early(outcome, plan, order.output)) is not None:
+        return early
     return max(_status(order, outcome.results), _status_of_races(raced), _kept(outcome))
 
 
@@ -162,14 +161,14 @@ def _measure_on_cluster(order: "Order", fmt: Format, arguments: Sequence[str]) -
     from pybench.cluster import campaign as on_cluster
     from pybench.cluster import race as race_on_cluster
     from pybench.cluster.pool import DaskPool
-    from pybench.driver import families, raceplan
+    from pybench.driver import campaign, families, raceplan
     from pybench.driver.plan import plan_elsewhere
     from pybench.driver.progress import PlainReporter
     from pybench.driver.raceprogress import ClusterRaceReporter
 
     plan = plan_elsewhere(order.campaign, order.done)
     reporter = PlainReporter(len(plan.tasks), plan.campaign.rounds, sys.stderr)
-    outcome, raced = on_cluster.Outcome(plan.done, None), families.Outcome()
+    outcome, raced = campaign.Outcome(plan.done), families.Outcome()
     if plan.tasks:
         assert plan.campaign.cluster is not None
         with DaskPool(plan.campaign.cluster) as pool:
@@ -186,9 +185,8 @@ def _measure_on_cluster(order: "Order", fmt: Format, arguments: Sequence[str]) -
 
                 raced = families.run(plan, outcome.results, order.races_ns, race, warn)
     _show(outcome.results, raced.contests, fmt)
-    if outcome.interrupted is not None:
-        warn(_how_to_go_on(outcome, plan, order.output))
-        return FAILED if outcome.broken else INTERRUPTED
+    if (early := _ended_early(outcome, plan, order.output)) is not None:
+        return early
     return max(_status(order, outcome.results), _status_of_races(raced), _kept(outcome))
 
 
@@ -286,9 +284,19 @@ def _kept(outcome: "Outcome") -> int:
     return complain([f"{outcome.unkept}; when there is room again, --resume goes on"])
 
 
-def _how_to_go_on(outcome: "Outcome", plan: "Plan", output: Path | None) -> str:
+def _ended_early(outcome: "Outcome", plan: "Plan", output: Path | None) -> int | None:
+    """The exit status of a campaign that was interrupted or can measure no more, which is said with
+    how to go on; None of one that came to its end."""
+    why = outcome.interrupted or outcome.broken
+    if why is None:
+        return None
+    warn(_how_to_go_on(outcome, plan, output, why))
+    return INTERRUPTED if outcome.interrupted is not None else FAILED
+
+
+def _how_to_go_on(outcome: "Outcome", plan: "Plan", output: Path | None, why: str) -> str:
     total = "" if plan.campaign.rate_auto else f" of {len(plan.expected) + len(plan.done)}"
-    kept = f"interrupted ({outcome.interrupted}): {len(outcome.results)}{total} rounds measured"
+    kept = f"interrupted ({why}): {len(outcome.results)}{total} rounds measured"
     if output is None:
         return f"{kept}; with --output FILE they could have been resumed"
     return f"{kept}; to go on: pybench --resume {shlex.quote(str(output))}"

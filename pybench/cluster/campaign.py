@@ -8,7 +8,6 @@ round is written twice. Who gets what is next is `dispatch.py`'s; the machines m
 
 import dataclasses
 from collections import deque
-from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from msgspec import structs
@@ -16,6 +15,7 @@ from msgspec import structs
 from pybench.cluster.dispatch import Came, Dispatcher, NobodyError, Notify, Pool
 from pybench.cluster.unit import Unit, result_from_bytes
 from pybench.driver import assemble, campaign
+from pybench.driver.campaign import Outcome
 from pybench.driver.interrupts import InterruptError, Interrupts
 from pybench.driver.plan import Completed, Plan, Task
 from pybench.driver.progress import Reporter
@@ -23,14 +23,6 @@ from pybench.errors import OutputError, ServerError
 from pybench.result import Result
 from pybench.result.file import ResultWriter
 from pybench.spec import Cell
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome(campaign.Outcome):
-    """What came of it. interrupted: the signal, or what else ended it early.  broken: whether that
-    was nobody's wish."""
-
-    broken: bool = False
 
 
 class _Blocks:
@@ -123,9 +115,9 @@ def run(
             return Outcome(tuple(results), exc.signal_name)
         except (ServerError, NobodyError) as exc:
             dispatcher.drop_all()
-            return Outcome(tuple(results), str(exc), broken=True)
+            return Outcome(tuple(results), broken=str(exc))
     dispatcher.drop_all()
-    return Outcome(tuple(results), None, unkept)
+    return Outcome(tuple(results), unkept=unkept)
 
 
 def _failed(task: Task, why: str) -> Result:

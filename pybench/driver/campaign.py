@@ -22,7 +22,7 @@ from pybench.driver.loadserver import ServerKeeper
 from pybench.driver.plan import Completed, Plan, Task, make_plan
 from pybench.driver.progress import Reporter
 from pybench.driver.round import OnProgress, RoundContext
-from pybench.errors import OutputError, ResultFormatError, UsageError
+from pybench.errors import OutputError, ResultFormatError, ServerError, UsageError
 from pybench.machine import calibration, environment
 from pybench.machine.placement import Placement
 from pybench.result import Result
@@ -36,17 +36,21 @@ Measure = Callable[[Cell, int, dict[str, Any], OnProgress], Result]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of it. interrupted: the signal that ended it early, or None.  unkept: why its file
-    takes no more, which ended it too; the round that found out is in the results."""
+    """What came of it, and what ended it early, if anything.
+
+    interrupted: the signal.  unkept: why its file takes no more; the round that found out is in the
+    results.  broken: why nothing more can be measured: no load server, or no cluster.
+    """
 
     results: tuple[Result, ...]
-    interrupted: str | None
+    interrupted: str | None = None
     unkept: OutputError | None = None
+    broken: str | None = None
 
     @property
     def cut_short(self) -> bool:
         """Whether it ended early."""
-        return self.interrupted is not None or self.unkept is not None
+        return not self.interrupted is self.unkept is self.broken is None
 
 
 def run(
@@ -58,7 +62,8 @@ def run(
     """Run what is left to do. Results come in the order in which they were measured.
 
     measure: makes each round; for real unless told.
-    Raises ServerError when no load server can be started; a round that fails is a result.
+    A round that fails is a result. Raises ServerError when no load server can be started for the
+    first one; later that ends the campaign.
     """
     results, completed = list(plan.done), Completed(plan.done)
     with ExitStack() as stack:
@@ -77,17 +82,21 @@ def run(
                     )
                 except InterruptError as exc:
                     return Outcome(tuple(results), exc.signal_name)
+                except ServerError as exc:
+                    if not results:
+                        raise
+                    return Outcome(tuple(results), broken=str(exc))
                 results.append(result)
                 completed.add(result)
                 unkept = keep(writer, result)
                 reporter.round_finished(result)
                 if unkept is not None:
-                    return Outcome(tuple(results), None, unkept)
+                    return Outcome(tuple(results), unkept=unkept)
                 if cell.rate_auto:
                     reporter.expect(completed.expected(plan.tasks[place:]))
                 if not result.ok:
                     break
-    return Outcome(tuple(results), None)
+    return Outcome(tuple(results))
 
 
 def keep(writer: ResultWriter | None, result: Result) -> OutputError | None:

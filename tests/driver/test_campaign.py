@@ -288,6 +288,19 @@ def test_a_failed_round_is_recorded_and_told_by_the_exit_status(
     assert statuses == {("selector", "ok"): 2, ("thread", "failed"): 2}
 
 
+def test_a_load_server_that_does_not_start_again_leaves_what_was_measured(invoke: Invoke) -> None:
+    asked = ("--func", "selector", "--conns", "5", "--rounds", "3", "--output", "r.jsonl")
+    done = invoke(*asked, rounds=FakeRounds(no_server_after=2))
+    assert done.returncode == 1 and "Local load server" in done.stdout
+    assert "interrupted (load server did not start): 2 of 3 rounds measured" in done.stderr
+    assert "to go on: pybench --resume r.jsonl" in done.stderr
+    done = invoke("--resume", "r.jsonl")
+    assert (done.returncode, len(done.rounds.asked)) == (0, 1)
+    done = invoke(*asked[:-2], rounds=FakeRounds(no_server_after=0))
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.splitlines()[-1] == "pybench: error: load server did not start"
+
+
 @pytest.mark.parametrize("fmt", ["table", "markdown", "csv", "json"])
 def test_results_come_in_every_format_on_standard_output(fmt: str, invoke: Invoke) -> None:
     done = invoke("--func", "selector,c_epoll", "--conns", "5", "--format", fmt)

@@ -14,6 +14,7 @@ import pytest
 from pybench.cli import main
 from pybench.cli import run as command
 from pybench.driver.round import OnProgress
+from pybench.errors import ServerError
 from pybench.result import Result
 from pybench.spec import Cell, axes
 from tests.support import synthetic
@@ -23,17 +24,26 @@ class FakeRounds:
     """Makes up a good round of each cell it is asked for.
 
     fails: rows whose rounds fail.  interrupted_after: SIGINT comes during that round, from 1.
+    no_server_after: behind that round, from 1, there is no load server any more; 0: from the start.
     asked: every cell with its round's number, in the order of asking.
     """
 
-    def __init__(self, fails: Collection[str] = (), interrupted_after: int = 0) -> None:
+    def __init__(
+        self,
+        fails: Collection[str] = (),
+        interrupted_after: int = 0,
+        no_server_after: int | None = None,
+    ) -> None:
         self.asked: list[tuple[Cell, int]] = []
         self._fails = fails
         self._interrupted_after = interrupted_after
+        self._no_server_after = no_server_after
 
     def __call__(
         self, cell: Cell, number: int, env: dict[str, Any], on_progress: OnProgress
     ) -> Result:
+        if self._no_server_after == len(self.asked):
+            raise ServerError("unreachable", "load server did not start")
         self.asked.append((cell, number))
         if len(self.asked) == self._interrupted_after:
             os.kill(os.getpid(), signal.SIGINT)
