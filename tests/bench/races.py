@@ -34,6 +34,8 @@ from pybench.result.file import read_sections
 SAME = ("c_epoll", "selector", "uvloop_proto", "asyncio", "asyncio_proto")
 ROWS = ("selector", "uvloop_proto", "asyncio", "gevent", "thread")
 EIGHT = (*SAME, "raw_selector", "uvloop", "gevent")
+SLOWED_BY = ((5, "3%"), (2, "1%"))
+"""In percent of a message's CPU time, and the margin: within a larger one it is rightly equal."""
 SLOWED = Path(__file__).with_name("slowed.py")
 
 
@@ -44,7 +46,9 @@ def main() -> int:
     parser.add_argument("--races", type=int, default=20)
     parser.add_argument("--budget", default="60s")
     parser.add_argument("--conns", default="100")
-    parser.add_argument("--only", help="of `same` and `rows`: these rows, with commas between")
+    parser.add_argument(
+        "--only", help="these rows, or of `slowed` these percents, with commas between"
+    )
     args = parser.parse_args()
     for name in args.what or TABLES:
         TABLES[name](args)
@@ -162,15 +166,18 @@ def slowed(args: argparse.Namespace) -> None:
     plain = f"plain={SLOWED}:plain"
     cost_us = race(args, plain, plain)["contenders"][0]["cpu_us_per_msg"]
     print(f"selector, {cost_us:.1f} us a message, slowed by ...")
-    for percent in (5, 2):
+    for percent, margin in SLOWED_BY:
+        if args.only is not None and str(percent) not in args.only.split(","):
+            continue
         env = {"SLOWED_NS": str(round(10 * percent * cost_us))}
         new = f"slowed={SLOWED}:slowed"
-        found = [pair(args, plain, new, env=env) for _ in range(args.races)]
+        asked = ["--margin", margin, "--precision", margin]
+        found = [pair(args, plain, new, env=env, more=asked) for _ in range(args.races)]
         kinds = Counter(one["verdict"] for one in found)
         ratio = statistics.median(one["ratio"] for one in found)
         print(
-            f"{percent}%: called slower in {kinds['slower']} of {args.races}; ratio {ratio:.3f}",
-            f"{dict(kinds)}",
+            f"{percent}%, margin {margin}: called slower in {kinds['slower']} of {args.races};"
+            f" ratio {ratio:.3f} {dict(kinds)}",
             flush=True,
         )
     print()
