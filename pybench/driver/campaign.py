@@ -50,7 +50,7 @@ class Outcome:
     @property
     def cut_short(self) -> bool:
         """Whether it ended early."""
-        return not self.interrupted is self.unkept is self.broken is None
+        return any(why is not None for why in (self.interrupted, self.unkept, self.broken))
 
 
 def run(
