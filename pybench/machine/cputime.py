@@ -2,6 +2,7 @@
 noticing. All threads count, those that have ended too."""
 
 import contextlib
+import errno
 import os
 import time
 from dataclasses import dataclass
@@ -38,9 +39,10 @@ def cpu_clock(pid: int) -> int:
 
 
 def cpu_time(root: int, *below: int) -> CpuTime:
-    """The sum over a process and some below it. Raises OSError when the first is gone.
+    """The sum over a process and some below it.
 
-    One of the others that is gone has been waited for, and counts with its parent.
+    Raises OSError when the first is gone, and when this process cannot look, for want of files or
+    memory. One of the others that is gone has been waited for, and counts with its parent.
     """
     clocks = {root: time.clock_gettime_ns(cpu_clock(root))}  # first: it is in a hurry
     for pid in below:
@@ -60,6 +62,8 @@ def _stat(pid: int) -> list[int]:
     """The numbers behind the name in /proc/PID/stat, the state as 0; none when it is gone."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
+    except OSError as exc:
+        if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            raise  # it is there; without it the sum would be less than before
         return []
     return [0, *map(int, text.rpartition(")")[2].split()[1:])]

@@ -1,5 +1,6 @@
 """What the window took of a worker, from readings at the load server's marks."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -135,6 +136,21 @@ def test_one_that_has_ended_can_still_be_asked(burner: "subprocess.Popen[str]") 
     burner.kill()
     os.waitid(os.P_PID, burner.pid, os.WEXITED | os.WNOWAIT)
     assert cpu_time(burner.pid).cpu_ns >= used.cpu_ns
+
+
+def test_who_cannot_look_leaves_no_reading(
+    burner: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meter = Meter(lambda: [burner.pid])
+    meter.begin()
+    meter.mark(0)
+
+    def no_files(path: Path) -> str:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "read_text", no_files)
+    meter.mark(200 * NS_PER_MS)
+    assert meter.usage(200 * NS_PER_MS, SLICE_NS, WHOLE) is None
 
 
 def test_a_worker_that_is_gone_leaves_no_reading(burner: "subprocess.Popen[str]") -> None:
