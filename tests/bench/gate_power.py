@@ -4,7 +4,7 @@
 
     example    the demand of docs/gate.md: how long until it is decided, with the budget of 15 s
     unchanged  a row against itself, which is to pass
-    slowed     a row that works 15% and 5% longer on every message, which is to fail
+    slowed     a row of which every message takes 15% and 5% more CPU time, which is to fail
     corrupt    rows that echo wrong bytes on one connection and on all, which are to fail
 
 Without a word all of them. `unchanged` and `slowed` share a demand, --at-least (0.97), and a
@@ -21,10 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from slowed import PLAIN, SLOWED, SLOWED_STEPS, steps_for
+
 from pybench.errors import Inconclusive, PybenchError
 from pybench.gate.ratio import ratio
 
-SLOWED = Path(__file__).with_name("slowed.py")
 BAD = Path(__file__).parents[1] / "support" / "badbackends.py"
 
 
@@ -36,6 +37,7 @@ def main() -> int:
     parser.add_argument("--budget", default="60s")
     parser.add_argument("--at-least", type=float, default=0.97)
     parser.add_argument("--conns", type=int, default=100)
+    parser.add_argument("--only", help="of `slowed` these percents, with commas between")
     args = parser.parse_args()
     print(f"{'':34}{'passed':>7}{'failed':>7}{'unclear':>8}  seconds  ratios", flush=True)
     for name in args.what or EXPERIMENTS:
@@ -48,30 +50,16 @@ def example(args: argparse.Namespace) -> None:
 
 
 def unchanged(args: argparse.Namespace) -> None:
-    plain = f"plain={SLOWED}:plain"
-    same = f"same={SLOWED}:plain"
-    repeat(args, "unchanged", same, plain, args.at_least, budget=args.budget)
+    same = PLAIN.replace("plain=", "same=")
+    repeat(args, "unchanged", same, PLAIN, args.at_least, budget=args.budget)
 
 
 def slowed(args: argparse.Namespace) -> None:
-    plain, new = f"plain={SLOWED}:plain", f"slowed={SLOWED}:slowed"
-    cost_us = cost_of(plain, args.conns)
-    for percent in (15, 5):
-        os.environ["SLOWED_NS"] = str(round(10 * percent * cost_us))
-        what = f"slowed by {percent}% of {cost_us:.1f} us"
-        repeat(args, what, new, plain, args.at_least, budget=args.budget)
-
-
-def cost_of(row: str, conns: int) -> float:
-    """CPU time of a message in us: the median of rounds of one window."""
-    from statistics import median
-
-    from pybench.gate.rounds import windows
-
-    results = windows([row], conns, {"rounds": 3, "runtime": "500ms"})
-    return median(
-        1e6 * (r.client.user_s + r.client.sys_s) / r.messages for r in results if r.client
-    )
+    percents = [p for p in (15, 5) if args.only is None or str(p) in args.only.split(",")]
+    for percent, steps in zip(percents, steps_for(percents, args.conns), strict=True):
+        os.environ[SLOWED_STEPS] = str(steps)
+        what = f"slowed by {percent}% ({steps} steps)"
+        repeat(args, what, SLOWED, PLAIN, args.at_least, budget=args.budget)
 
 
 def corrupt(args: argparse.Namespace) -> None:

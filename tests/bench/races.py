@@ -22,9 +22,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from slowed import PLAIN, SLOWED, SLOWED_STEPS, steps_for
 
 from pybench.analysis.race import log_ratio
 from pybench.analysis.ratio import Estimate, estimate_of_logs, paired_ratio
@@ -36,7 +39,6 @@ ROWS = ("selector", "uvloop_proto", "asyncio", "gevent", "thread")
 EIGHT = (*SAME, "raw_selector", "uvloop", "gevent")
 SLOWED_BY = ((5, "3%"), (2, "1%"))
 """In percent of a message's CPU time, and the margin: within a larger one it is rightly equal."""
-SLOWED = Path(__file__).with_name("slowed.py")
 
 
 def main() -> int:
@@ -47,12 +49,40 @@ def main() -> int:
     parser.add_argument("--budget", default="60s")
     parser.add_argument("--conns", default="100")
     parser.add_argument(
+        "--busy",
+        type=float,
+        default=0.0,
+        help="another process takes that share of a CPU meanwhile",
+    )
+    parser.add_argument(
         "--only", help="these rows, or of `slowed` these percents, with commas between"
     )
     args = parser.parse_args()
-    for name in args.what or TABLES:
-        TABLES[name](args)
+    with neighbour(args.busy):
+        for name in args.what or TABLES:
+            TABLES[name](args)
     return 0
+
+
+@contextmanager
+def neighbour(share: float) -> Iterator[None]:
+    """A process that is busy for so much of each tenth of a second, on whatever CPU it is given."""
+    if not share:
+        yield
+        return
+    loop = f"""if True:
+        import time
+        while True:
+            end = time.monotonic() + {0.1 * share}
+            while time.monotonic() < end:
+                pass
+            time.sleep({0.1 * (1 - share)})
+    """
+    with subprocess.Popen([sys.executable, "-c", loop]) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 def asked_for(args: argparse.Namespace, usual: Sequence[str]) -> Sequence[str]:
@@ -163,21 +193,22 @@ def continuous(args: argparse.Namespace, row: str, time_s: float) -> Estimate:
 
 
 def slowed(args: argparse.Namespace) -> None:
-    plain = f"plain={SLOWED}:plain"
-    cost_us = race(args, plain, plain)["contenders"][0]["cpu_us_per_msg"]
-    print(f"selector, {cost_us:.1f} us a message, slowed by ...")
-    for percent, margin in SLOWED_BY:
-        if args.only is not None and str(percent) not in args.only.split(","):
-            continue
-        env = {"SLOWED_NS": str(round(10 * percent * cost_us))}
-        new = f"slowed={SLOWED}:slowed"
-        asked = ["--margin", margin, "--precision", margin]
-        found = [pair(args, plain, new, env=env, more=asked) for _ in range(args.races)]
+    asked = (
+        [str(percent) for percent, _ in SLOWED_BY] if args.only is None else args.only.split(",")
+    )
+    planted = [(percent, margin) for percent, margin in SLOWED_BY if str(percent) in asked]
+    steps = steps_for([percent for percent, _ in planted], args.conns)
+    print("selector with an idle loop in its callback, CPU time of a message grown by ...")
+    for (percent, margin), count in zip(planted, steps, strict=True):
+        more = ["--margin", margin, "--precision", margin]
+        env = {SLOWED_STEPS: str(count)}
+        found = [pair(args, PLAIN, SLOWED, env=env, more=more) for _ in range(args.races)]
         kinds = Counter(one["verdict"] for one in found)
         ratio = statistics.median(one["ratio"] for one in found)
+        half = statistics.median(map(half_width, found))
         print(
-            f"{percent}%, margin {margin}: called slower in {kinds['slower']} of {args.races};"
-            f" ratio {ratio:.3f} {dict(kinds)}",
+            f"{percent}% ({count} steps), margin {margin}: called slower in {kinds['slower']} of"
+            f" {args.races}; ratio {ratio:.3f} +- {half:.1f}% {dict(kinds)}",
             flush=True,
         )
     print()
