@@ -12,12 +12,13 @@ import pytest
 
 from pybench.driver.loadserver import LoadServer
 from tests.support import ALONE_MARK, SUPPORT, processes
+from tests.support.browser import browser
 from tests.support.fakeheats import race
 from tests.support.fakerounds import invoke
 from tests.support.preload import preload
 from tests.support.rounds import measure
 
-__all__ = ["invoke", "measure", "preload", "race"]
+__all__ = ["browser", "invoke", "measure", "preload", "race"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # as for all that a shell starts with `&` or nohup: nothing would hear the Ctrl-C of a test

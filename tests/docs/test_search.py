@@ -1,6 +1,5 @@
 """Search on the site works from file://, where browsers start no Worker: see iframe-worker.js."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +7,8 @@ import pytest
 
 from tests.support import ROOT
 
-sync_api = pytest.importorskip("playwright.sync_api")
-
-CHROMIUM = Path("/usr/bin/chromium")
 SITE = ROOT / "build" / "site"
 SHIM = "iframe-worker.js"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox"], timeout=60_000
-        )
-        yield running
-        running.close()
 
 
 def test_a_frame_is_a_worker(browser: Any, tmp_path: Path) -> None:

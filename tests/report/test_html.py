@@ -18,9 +18,7 @@ from tests.support import synthetic
 
 pytest.importorskip("plotly")
 pytest.importorskip("jinja2")
-sync_api = pytest.importorskip("playwright.sync_api")
 
-CHROMIUM = Path("/usr/bin/chromium")
 ARGV = ["--func", "all", "--conns", "10,1k", "--rounds", "3", "--runtime", "2s"]
 ROWS = ("asyncio_proto", "asyncio_sock", "uvloop_proto", "selector", "thread", "c_epoll")
 
@@ -41,19 +39,6 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     argv = ["report", str(folder / "r.jsonl"), "--table", "mps", "--reference", "2016"]
     assert main([*argv, "--html", str(target)]) == 0
     return target
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Headless Chromium of the system; the tests are skipped where there is none."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox"], timeout=60_000
-        )
-        yield running
-        running.close()
 
 
 class Visit:
