@@ -7,14 +7,18 @@ or about once a second: what it raises ends the measurement and comes out of the
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pybench.analysis.race import Standings
 from pybench.driver.control import Progress
+from pybench.driver.plan import Plan
 from pybench.driver.progress import Estimate, SilentReporter
+from pybench.driver.raceplan import RacePlan
 from pybench.driver.raceprogress import SilentRaceReporter
 from pybench.errors import UsageError
 from pybench.result import Result
 from pybench.spec import Cell
+from pybench.spec.race import Race
 
 __all__ = [
     "Event",
@@ -125,6 +129,43 @@ def heard_by(listener: OnProgress | None) -> OnProgress:
     if not callable(listener):
         raise UsageError(f"on_progress: {listener!r} is no function that takes an event")
     return listener
+
+
+_WARNING: Final = "warning: "
+
+
+class EventListener:
+    """Makes events of what `running` says. notes: what is to be kept in mind."""
+
+    def __init__(self, tell: OnProgress) -> None:
+        self.tell = tell
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """It is heard, and kept."""
+        self.notes.append(text)
+        self.tell(Note(text))
+
+    def say(self, text: str) -> None:
+        """It is heard; a warning is kept."""
+        if text.startswith(_WARNING):
+            self.note(text.removeprefix(_WARNING))
+        else:
+            self.tell(Note(text))
+
+    def campaign_planned(self, plan: Plan, machines: int) -> None:
+        for warning in plan.warnings:
+            self.note(warning)
+
+    def campaign_reporter(self, plan: Plan) -> "EventReporter":
+        return EventReporter(self.tell, plan.expected)
+
+    def race_planned(self, plan: RacePlan, machines: int) -> None:
+        for warning in plan.warnings:
+            self.note(warning)
+
+    def race_reporter(self, race: Race) -> "RaceEventReporter":
+        return RaceEventReporter(self.tell)
 
 
 class EventReporter(SilentReporter):

@@ -1,15 +1,16 @@
 """`measure` one round, `run` a campaign."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from pybench.api.alone import alone, not_in_worker
-from pybench.api.events import OnProgress, heard_by
+from pybench.api.alone import Interrupted, alone, not_in_worker
+from pybench.api.events import EventListener, Note, OnProgress, heard_by
 from pybench.api.options import OF_MEASURE, OF_RUN, RowLike, order_of, takes
-from pybench.api.results import Measured, Results
+from pybench.api.results import Measured, Results, results_of
 from pybench.api.running import carry_out
+from pybench.driver import campaign as campaigns
 from pybench.driver.order import Order
 from pybench.driver.plan import Plan
 from pybench.errors import PybenchError, ServerError, UsageError, WorkerError
@@ -44,7 +45,8 @@ def measure(
     _check_single(order)
     asked = dataclasses.replace(order.campaign, skip_impossible=False)
     with alone("measure"):
-        found = carry_out(dataclasses.replace(order, campaign=asked), heard_by(on_progress), _look)
+        order = dataclasses.replace(order, campaign=asked)
+        found = _carried_out(order, heard_by(on_progress), _look)
     if not found.records:
         raise ServerError("unreachable", found.notes[-1])
     (result,) = found.records
@@ -99,7 +101,35 @@ def run(
     own = {"campaign": campaign, "resume": resume, "races": races, "output": output}
     order = order_of("run", rows, options, OF_RUN, **own)
     with alone("run"):
-        return carry_out(order, heard_by(on_progress))
+        return _carried_out(order, heard_by(on_progress))
+
+
+def _carried_out(
+    order: Order, tell: OnProgress, look: Callable[[Plan], object] = lambda plan: None
+) -> Results:
+    """Raises as `run` does, Interrupted and OutputError with what there is. look: as there."""
+    listener = EventListener(tell)
+    for error in order.errors:
+        tell(Note(str(error)))
+    done = carry_out(order, listener, look=look)
+    outcome, raced = done.outcome, done.raced
+    if outcome.broken is not None:
+        listener.note(f"it ended early: {outcome.broken}")
+    if raced.broken is not None:
+        listener.note(f"the races ended early: {raced.broken}")
+    found = results_of(
+        outcome.results,
+        campaigns.header(order.campaign, (), resumed=order.resumed),
+        listener.notes,
+        contests=raced.contests,
+        errors=tuple(map(str, order.errors)),
+    )
+    if (signal_name := outcome.interrupted or raced.interrupted) is not None:
+        raise Interrupted(signal_name, found)
+    if outcome.unkept is not None:
+        outcome.unkept.results = found
+        raise outcome.unkept
+    return found
 
 
 def _failure(result: Result) -> PybenchError:

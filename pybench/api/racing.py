@@ -5,15 +5,12 @@ from typing import Any
 
 from pybench.analysis.race import Contest
 from pybench.api.alone import Interrupted, alone, not_in_worker
-from pybench.api.events import OnProgress, RaceEventReporter, heard_by
+from pybench.api.events import EventListener, OnProgress, heard_by
+from pybench.api.given import path_of
 from pybench.api.options import OF_RACE, RowLike, race_of, takes
 from pybench.api.races import RaceResult
-from pybench.api.running import Ears, race_elsewhere, writer_to
-from pybench.cluster import pool as pools
-from pybench.driver import race as races
-from pybench.driver.control import token
+from pybench.api.running import carry_out_race
 from pybench.driver.course import record
-from pybench.driver.raceplan import make_plan
 
 
 @takes(OF_RACE)
@@ -35,26 +32,14 @@ def race(
     there is, and what `on_progress` raises.
     """
     not_in_worker("race")
-    asked, tell = race_of("race", rows, options), heard_by(on_progress)
-    ears, header = Ears(tell), races.header(asked, ())
+    asked, listener = race_of("race", rows, options), EventListener(heard_by(on_progress))
     with alone("race"):
-        if asked.campaign.cluster is not None:
-            with (
-                pools.DaskPool(asked.campaign.cluster) as pool,
-                writer_to(output, header) as writer,
-            ):
-                outcome = race_elsewhere(asked, pool, writer, ears)
-        else:
-            token()  # what cannot be one is said before anything starts
-            plan = make_plan(asked)
-            for warning in plan.warnings:
-                ears.note(warning)
-            with writer_to(output, header) as writer:
-                outcome = races.run(plan, RaceEventReporter(tell), writer)
+        path = None if output is None else path_of("output", output)
+        outcome = carry_out_race(asked, listener, output=path)
     if outcome.broken is not None:
-        ears.note(f"it ended early: {outcome.broken}")
+        listener.note(f"it ended early: {outcome.broken}")
     contest = Contest.of(asked.campaign.id, record(asked), outcome.results)
-    found = RaceResult(contest, ears.notes)
+    found = RaceResult(contest, listener.notes)
     if outcome.interrupted is not None:
         raise Interrupted(outcome.interrupted, found)
     if outcome.unkept is not None:

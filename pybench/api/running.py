@@ -1,153 +1,191 @@
-"""A campaign as the library runs it: here or on a cluster, and the races behind it.
+"""Campaigns and races, carried out: here, or on the machines of a cluster.
 
-As `cli/run.py` for the command line: what that says on standard error is heard as events here, and
-what it prints is returned.
+The command line and the library both measure by `carry_out` and `carry_out_race`. What they say of
+it differs, and is a listener's: lines on standard error there, events here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
-from pybench.api.alone import Interrupted
-from pybench.api.events import EventReporter, Note, OnProgress, RaceEventReporter
-from pybench.api.given import path_of
-from pybench.api.results import Results, results_of
 from pybench.cluster import campaign as on_cluster
 from pybench.cluster import pool as pools
 from pybench.cluster import race as race_on_cluster
 from pybench.driver import campaign as campaigns
 from pybench.driver import families, raceplan
 from pybench.driver import race as races
+from pybench.driver.campaign import Measure
 from pybench.driver.control import tokens
+from pybench.driver.families import Writing
 from pybench.driver.order import Order
 from pybench.driver.plan import Plan, make_plan, plan_elsewhere
+from pybench.driver.progress import Reporter
+from pybench.driver.race import MeasureHeat
 from pybench.driver.race import Outcome as Raced
+from pybench.driver.raceplan import RacePlan
+from pybench.driver.raceprogress import RaceReporter
 from pybench.result.campaign import CampaignRecord
 from pybench.result.file import ResultWriter
 from pybench.spec.race import Race
 
-_WARNING = "warning: "
 
-
-class Ears:
-    """Who hears what the command line would say. notes: what is to be kept in mind."""
-
-    def __init__(self, tell: OnProgress) -> None:
-        self.tell = tell
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        """It is heard, and kept."""
-        self.notes.append(text)
-        self.tell(Note(text))
+class Listener(Protocol):
+    """Who hears what goes on beside the results. machines: of a cluster; 0 is this one alone."""
 
     def say(self, text: str) -> None:
-        """It is heard; a warning is kept."""
-        if text.startswith(_WARNING):
-            self.note(text.removeprefix(_WARNING))
-        else:
-            self.tell(Note(text))
+        """What the user should know; what is to be kept in mind begins with `warning: `."""
+
+    def campaign_planned(self, plan: Plan, machines: int) -> object:
+        """A campaign begins."""
+
+    def campaign_reporter(self, plan: Plan) -> Reporter:
+        """Who follows its rounds."""
+
+    def race_planned(self, plan: RacePlan, machines: int) -> object:
+        """A race begins that stands by itself."""
+
+    def race_reporter(self, race: Race) -> RaceReporter:
+        """Who follows a race, also one behind a campaign."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What came of an order. outcome: of the campaign.  raced: of the races behind it."""
+
+    plan: Plan
+    outcome: campaigns.Outcome
+    raced: families.Outcome = field(default_factory=families.Outcome)
 
 
 def carry_out(
-    order: Order, tell: OnProgress, look: Callable[[Plan], object] = lambda plan: None
-) -> Results:
+    order: Order,
+    listener: Listener,
+    *,
+    command: Sequence[str] = (),
+    look: Callable[[Plan], object] = lambda plan: None,
+    measure: Measure | None = None,
+    measure_heat: MeasureHeat | None = None,
+) -> Carried:
     """Measure what is left to do; what was done before is among the results.
 
-    look: sees the plan of this machine before anything starts.
-    Raises as `run` does, Interrupted with what there is among them.
+    command: stands in the file.  look: sees the plan of this machine before anything starts.
+    measure, measure_heat: make the rounds here, as in `driver.campaign.run` and `driver.race.run`;
+    for real unless told.  Raises as those do, and PreflightError when this machine cannot run it.
     """
-    ears = Ears(tell)
-    for error in order.errors:
-        tell(Note(str(error)))
-    header = campaigns.header(order.campaign, (), resumed=order.resumed)
-    if order.campaign.cluster is None:
-        outcome, raced = _here(order, header, ears, look)
-    else:
-        outcome, raced = _on_cluster(order, header, ears)
-    if outcome.broken is not None:
-        ears.note(f"it ended early: {outcome.broken}")
-    if raced.broken is not None:
-        ears.note(f"the races ended early: {raced.broken}")
-    found = results_of(
-        outcome.results,
-        header,
-        ears.notes,
-        contests=raced.contests,
-        errors=tuple(map(str, order.errors)),
-    )
-    if (signal_name := outcome.interrupted or raced.interrupted) is not None:
-        raise Interrupted(signal_name, found)
-    if outcome.unkept is not None:
-        outcome.unkept.results = found
-        raise outcome.unkept
-    return found
-
-
-_Measured = tuple[campaigns.Outcome, families.Outcome]
-"""What came of the campaign, and of the races behind it."""
-
-
-def _here(
-    order: Order, header: CampaignRecord, ears: Ears, look: Callable[[Plan], object]
-) -> _Measured:
-    tokens(max(1, len(order.campaign.servers)))  # what cannot be one is said before all else
-    plan = make_plan(order.campaign, order.done)
-    for warning in plan.warnings:
-        ears.note(warning)
-    look(plan)
-    with writer_to(order.output if plan.tasks else None, header) as writer:
-        outcome = campaigns.run(plan, EventReporter(ears.tell, plan.expected), writer)
-    raced = families.Outcome()
-    if order.races_ns is not None and not outcome.cut_short:
-
-        def race(one: Race) -> Raced | None:
-            writing = partial(_race_writer, order.output)
-            return families.race_here(one, RaceEventReporter(ears.tell), writing, ears.say)
-
-        raced = families.run(plan, outcome.results, order.races_ns, race, ears.say)
-    return outcome, raced
-
-
-def _on_cluster(order: Order, header: CampaignRecord, ears: Ears) -> _Measured:
-    plan, scheduler = plan_elsewhere(order.campaign, order.done), order.campaign.cluster
-    assert scheduler is not None
-    raced = families.Outcome()
+    asked = order.campaign
+    if asked.cluster is None:
+        tokens(max(1, len(asked.servers)))  # what cannot be one is said before all else
+        plan = make_plan(asked, order.done)
+        look(plan)
+        return _carried(order, plan, _Here(measure, measure_heat), listener, command)
+    plan = plan_elsewhere(asked, order.done)
     if not plan.tasks:
-        return campaigns.Outcome(plan.done), raced
-    with pools.DaskPool(scheduler) as pool:
-        with writer_to(order.output, header) as writer:
-            reporter = EventReporter(ears.tell, plan.expected)
-            outcome = on_cluster.run(plan, pool, reporter, writer, ears.say)
-        if order.races_ns is not None and not outcome.cut_short:
-
-            def race(one: Race) -> Raced:
-                with _race_writer(order.output, one) as writer:
-                    return race_elsewhere(one, pool, writer, ears)
-
-            raced = families.run(plan, outcome.results, order.races_ns, race, ears.say)
-    return outcome, raced
+        return Carried(plan, campaigns.Outcome(plan.done))
+    with pools.DaskPool(asked.cluster) as pool:
+        return _carried(order, plan, _OnCluster(pool), listener, command)
 
 
-def race_elsewhere(
-    race: Race, pool: pools.DaskPool, writer: ResultWriter | None, ears: Ears
+def carry_out_race(
+    race: Race,
+    listener: Listener,
+    *,
+    output: Path | None = None,
+    command: Sequence[str] = (),
+    measure_heat: MeasureHeat | None = None,
 ) -> Raced:
-    """A race on the machines of a cluster."""
+    """A race by itself; as `carry_out`. output: appended to."""
+    header = races.header(race, command)
+    if race.campaign.cluster is None:
+        tokens(1)
+        plan = raceplan.make_plan(race)
+        with _writer(output, header) as writer:
+            listener.race_planned(plan, 0)
+            return races.run(plan, listener.race_reporter(race), writer, measure_heat)
     plan = raceplan.plan_elsewhere(race)
-    return race_on_cluster.run(plan, pool, RaceEventReporter(ears.tell), writer, ears.say)
+    with pools.DaskPool(race.campaign.cluster) as pool, _writer(output, header) as writer:
+        listener.race_planned(plan, len(pool.workers()))
+        reporter = listener.race_reporter(race)
+        return race_on_cluster.run(plan, pool, reporter, writer, listener.say)
 
 
-def _race_writer(output: Path | None, race: Race) -> AbstractContextManager[ResultWriter | None]:
-    """Where a race behind a campaign goes: into the same file, as a section of its own."""
-    return writer_to(output, races.header(race, ()))
+class _Place(Protocol):
+    """Where rounds are made. machines: as of a listener."""
+
+    @property
+    def machines(self) -> int: ...
+
+    def campaign(
+        self, plan: Plan, listener: Listener, writer: ResultWriter | None
+    ) -> campaigns.Outcome: ...
+
+    def race(self, race: Race, listener: Listener, writing: Writing) -> Raced | None:
+        """A race behind the campaign; None where the place does not allow it, which is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    measure: Measure | None
+    measure_heat: MeasureHeat | None
+    machines: int = 0
+
+    def campaign(
+        self, plan: Plan, listener: Listener, writer: ResultWriter | None
+    ) -> campaigns.Outcome:
+        return campaigns.run(plan, listener.campaign_reporter(plan), writer, self.measure)
+
+    def race(self, race: Race, listener: Listener, writing: Writing) -> Raced | None:
+        reporter = listener.race_reporter(race)
+        return families.race_here(race, reporter, writing, listener.say, self.measure_heat)
+
+
+@dataclass(frozen=True, slots=True)
+class _OnCluster:
+    pool: pools.DaskPool
+
+    @property
+    def machines(self) -> int:
+        return len(self.pool.workers())
+
+    def campaign(
+        self, plan: Plan, listener: Listener, writer: ResultWriter | None
+    ) -> campaigns.Outcome:
+        reporter = listener.campaign_reporter(plan)
+        return on_cluster.run(plan, self.pool, reporter, writer, listener.say)
+
+    def race(self, race: Race, listener: Listener, writing: Writing) -> Raced:
+        plan, reporter = raceplan.plan_elsewhere(race), listener.race_reporter(race)
+        with writing(race) as writer:
+            return race_on_cluster.run(plan, self.pool, reporter, writer, listener.say)
+
+
+def _carried(
+    order: Order, plan: Plan, place: _Place, listener: Listener, command: Sequence[str]
+) -> Carried:
+    """The campaign, and the races behind it as sections of the same file."""
+    header = campaigns.header(order.campaign, command, resumed=order.resumed)
+    with _writer(order.output if plan.tasks else None, header) as writer:
+        listener.campaign_planned(plan, place.machines)
+        outcome = place.campaign(plan, listener, writer)
+    if order.races_ns is None or outcome.cut_short:
+        return Carried(plan, outcome)
+
+    def writing(race: Race) -> AbstractContextManager[ResultWriter | None]:
+        return _writer(order.output, races.header(race, command))
+
+    def race_one(race: Race) -> Raced | None:
+        return place.race(race, listener, writing)
+
+    raced = families.run(plan, outcome.results, order.races_ns, race_one, listener.say)
+    return Carried(plan, outcome, raced)
 
 
 @contextmanager
-def writer_to(output: str | Path | None, header: CampaignRecord) -> Iterator[ResultWriter | None]:
+def _writer(output: Path | None, header: CampaignRecord) -> Iterator[ResultWriter | None]:
     """Where results go; nowhere unless asked for."""
     if output is None:
         yield None
         return
-    with closing(ResultWriter(path_of("output", output), header)) as writer:
+    with closing(ResultWriter(output, header)) as writer:
         yield writer

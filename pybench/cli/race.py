@@ -2,24 +2,18 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from pybench.cli.common import FAILED, INTERRUPTED, OK, Format, Parser, warn
+from pybench.cli.terminal import Terminal
 from pybench.errors import UsageError
 from pybench.spec import OPTIONS, Option
 from pybench.spec.race import ELSEWHERE, FACTORS, RACE_OPTIONS, SHARED, Race
-from pybench.units import NS_PER_S
 
 if TYPE_CHECKING:
     from pybench.driver.race import MeasureHeat, Outcome
-    from pybench.driver.raceplan import RacePlan
-    from pybench.result.file import ResultWriter
-
-    Writing = Callable[[], AbstractContextManager[ResultWriter | None]]
 
 _RACE: Final = """\
 Who is faster, and by how much. All contenders are alive at once and take turns of some tens of
@@ -105,81 +99,16 @@ def _run(
     arguments: Sequence[str],
     measure_heat: "MeasureHeat | None",
 ) -> int:
+    from pybench.api.running import carry_out_race
+
     command = ["pybench", "race", *arguments]
     output = Path(options["output"]) if "output" in options else None
-    writing = partial(_writer, race, output, command)
-    if race.campaign.cluster is None:
-        outcome = _race_here(race, writing, measure_heat)
-    else:
-        outcome = _race_on_cluster(race, race.campaign.cluster, writing)
+    outcome = carry_out_race(
+        race, Terminal(arguments), output=output, command=command, measure_heat=measure_heat
+    )
     if outcome.results:
         _show(race, outcome, options, command)
     return _status(outcome)
-
-
-def _race_here(race: Race, writing: "Writing", measure_heat: "MeasureHeat | None") -> "Outcome":
-    """On this machine."""
-    from pybench.driver import race as races
-    from pybench.driver.control import token
-    from pybench.driver.raceplan import make_plan
-    from pybench.driver.raceprogress import make_race_reporter
-
-    token()  # what cannot be one is said before anything starts
-    plan = make_plan(race)
-    with writing() as writer:
-        _announce(plan)
-        reporter = make_race_reporter(race.budget_ns / NS_PER_S, sys.stderr)
-        return races.run(plan, reporter, writer, measure_heat)
-
-
-def _race_on_cluster(race: Race, scheduler: str, writing: "Writing") -> "Outcome":
-    """On the machines of a cluster, which check by themselves what they can do."""
-    from pybench.cluster import race as on_cluster
-    from pybench.cluster.pool import DaskPool
-    from pybench.driver.raceplan import plan_elsewhere
-    from pybench.driver.raceprogress import ClusterRaceReporter
-
-    plan = plan_elsewhere(race)
-    with DaskPool(scheduler) as pool, writing() as writer:
-        _announce(plan, machines=len(pool.workers()))
-        return on_cluster.run(plan, pool, ClusterRaceReporter(sys.stderr), writer, warn)
-
-
-@contextmanager
-def _writer(
-    race: Race, output: Path | None, command: Sequence[str]
-) -> "Iterator[ResultWriter | None]":
-    """Where results go; nowhere unless asked for."""
-    from pybench.driver import race as races
-    from pybench.result.file import ResultWriter
-
-    if output is None:
-        yield None
-        return
-    with closing(ResultWriter(output, races.header(race, command))) as writer:
-        yield writer
-
-
-def _announce(plan: "RacePlan", machines: int = 0) -> None:
-    """What is to come, before it does. machines: Dask workers, if any."""
-    from pybench.driver.progress import short_span
-    from pybench.units import count_label
-
-    for warning in plan.warnings:
-        warn(f"warning: {warning}")
-    race = plan.race
-    counts = ",".join(map(count_label, race.campaign.conns))
-    sizes = ",".join(map(count_label, race.campaign.msize))
-    several = f" with messages of {sizes} bytes" if len(race.campaign.msize) > 1 else ""
-    span = short_span(race.budget_ns / NS_PER_S)
-    known = f"{100 * race.precision:g}%"
-    on = ""
-    if race.campaign.cluster is not None:
-        on = f" on {machines} worker{'' if machines == 1 else 's'} of {race.campaign.cluster}"
-    warn(
-        f"{len(race.contenders)} contenders at {counts} connections{several}{on}, until their"
-        f" ratios are known within {known} or for {span} (seed {race.campaign.seed})"
-    )
 
 
 def _show(race: Race, outcome: "Outcome", options: dict[str, Any], command: Sequence[str]) -> None:

@@ -3,9 +3,7 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -13,10 +11,10 @@ import pybench
 from pybench.cli import rows
 from pybench.cli.common import FAILED, INTERRUPTED, OK, Format, Parser, complain, warn
 from pybench.cli.main import COMMANDS
+from pybench.cli.terminal import Terminal
 from pybench.errors import UsageError
 from pybench.spec import OPTIONS
 from pybench.spec.race import RACES
-from pybench.units import NS_PER_S, parse_size
 
 if TYPE_CHECKING:
     from pybench.analysis.race import Contest
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
     from pybench.driver.order import Order
     from pybench.driver.plan import Plan
     from pybench.driver.race import MeasureHeat
-    from pybench.driver.race import Outcome as Raced
-    from pybench.result.file import ResultWriter
-    from pybench.spec.race import Race
 
 
 def run(
@@ -127,132 +122,21 @@ def _measure(
     measure_heat: "MeasureHeat | None",
 ) -> int:
     """Run the campaign, show its results, say how it ended."""
-    from pybench.driver import campaign, families
-    from pybench.driver.control import tokens
-    from pybench.driver.plan import make_plan
-    from pybench.driver.progress import make_reporter
-    from pybench.driver.raceprogress import make_race_reporter
+    from pybench.api.running import carry_out
 
-    if order.campaign.cluster is not None:
-        return _measure_on_cluster(order, fmt, arguments)
-    tokens(max(1, len(order.campaign.servers)))  # what cannot be one is said before anything starts
-    plan = make_plan(order.campaign, order.done)
-    with _writer(order, plan, arguments) as writer:
-        _announce(plan, arguments)
-        reporter = make_reporter(plan.expected, plan.campaign.rounds, sys.stderr)
-        outcome = campaign.run(plan, reporter, writer, measure)
-    raced = families.Outcome()
-    if order.races_ns is not None and not outcome.cut_short:
-
-        def race(race: "Race") -> "Raced | None":
-            reporter = make_race_reporter(race.budget_ns / NS_PER_S, sys.stderr)
-            writing = partial(_race_writer, order, arguments)
-            return families.race_here(race, reporter, writing, warn, measure_heat)
-
-        raced = families.run(plan, outcome.results, order.races_ns, race, warn)
-    _show(outcome.results, raced.contests, fmt)
-    if (early := _ended_early(outcome, plan, order.output)) is not None:
+    done = carry_out(
+        order,
+        Terminal(arguments),
+        command=["pybench", *arguments],
+        measure=measure,
+        measure_heat=measure_heat,
+    )
+    _show(done.outcome.results, done.raced.contests, fmt)
+    if (early := _ended_early(done.outcome, done.plan, order.output)) is not None:
         return early
-    return max(_status(order, outcome.results), _status_of_races(raced), _kept(outcome))
-
-
-def _measure_on_cluster(order: "Order", fmt: Format, arguments: Sequence[str]) -> int:
-    """As `_measure`, on the machines of a cluster, which check by themselves what they can do."""
-    from pybench.cluster import campaign as on_cluster
-    from pybench.cluster import race as race_on_cluster
-    from pybench.cluster.pool import DaskPool
-    from pybench.driver import campaign, families, raceplan
-    from pybench.driver.plan import plan_elsewhere
-    from pybench.driver.progress import PlainReporter
-    from pybench.driver.raceprogress import ClusterRaceReporter
-
-    plan = plan_elsewhere(order.campaign, order.done)
-    reporter = PlainReporter(len(plan.tasks), plan.campaign.rounds, sys.stderr)
-    outcome, raced = campaign.Outcome(plan.done), families.Outcome()
-    if plan.tasks:
-        assert plan.campaign.cluster is not None
-        with DaskPool(plan.campaign.cluster) as pool:
-            with _writer(order, plan, arguments) as writer:
-                _announce(plan, arguments, machines=len(pool.workers()))
-                outcome = on_cluster.run(plan, pool, reporter, writer, warn)
-            if order.races_ns is not None and not outcome.cut_short:
-
-                def race(race: "Race") -> "Raced":
-                    reporter = ClusterRaceReporter(sys.stderr)
-                    with _race_writer(order, arguments, race) as writer:
-                        of_race = raceplan.plan_elsewhere(race)
-                        return race_on_cluster.run(of_race, pool, reporter, writer, warn)
-
-                raced = families.run(plan, outcome.results, order.races_ns, race, warn)
-    _show(outcome.results, raced.contests, fmt)
-    if (early := _ended_early(outcome, plan, order.output)) is not None:
-        return early
-    return max(_status(order, outcome.results), _status_of_races(raced), _kept(outcome))
-
-
-@contextmanager
-def _writer(
-    order: "Order", plan: "Plan", arguments: Sequence[str]
-) -> "Iterator[ResultWriter | None]":
-    """Where results go: nowhere unless asked for, or when there is nothing to measure."""
-    from pybench.driver import campaign
-    from pybench.result.file import ResultWriter
-
-    if order.output is None or not plan.tasks:
-        yield None
-        return
-    command = ["pybench", *arguments]
-    record = campaign.header(order.campaign, command, resumed=order.resumed)
-    with closing(ResultWriter(order.output, record)) as writer:
-        yield writer
-
-
-@contextmanager
-def _race_writer(
-    order: "Order", arguments: Sequence[str], race: "Race"
-) -> "Iterator[ResultWriter | None]":
-    """Where a race behind a campaign goes: into the same file, as a section of its own."""
-    from pybench.driver import race as races
-    from pybench.result.file import ResultWriter
-
-    if order.output is None:
-        yield None
-        return
-    record = races.header(race, ["pybench", *arguments])
-    with closing(ResultWriter(order.output, record)) as writer:
-        yield writer
-
-
-def _announce(plan: "Plan", given: Sequence[str], machines: int = 0) -> None:
-    """What is to come, before it does. given: the command line.  machines: Dask workers, if any."""
-    from pybench.driver.progress import short_span
-
-    for warning in plan.warnings:
-        warn(f"warning: {warning}")
-    about = "about " if plan.campaign.rate_auto else ""
-    count = len(plan.expected)
-    rounds = f"{about}{count} round{'' if count == 1 else 's'}"
-    span = short_span(plan.expected_s / max(1, machines))
-    if plan.campaign.cluster is not None:
-        plural = "" if machines == 1 else "s"
-        rounds += f" on {machines} worker{plural} of {plan.campaign.cluster}"
-    understood = f"{_understood(given)}; " if _understood(given) else ""
-    warn(f"{understood}{rounds} to measure, about {span} (seed {plan.campaign.seed})")
-
-
-def _understood(given: Sequence[str]) -> str:
-    """Sizes and counts written with a unit, as they were taken: `--msize 64k is 64000`."""
-    words = iter(given)
-    found = []
-    for word in words:
-        name, equals, text = word.partition("=")
-        if name not in ("--msize", "--conns", "--rate"):
-            continue
-        text = text if equals else next(words, "")
-        for one in text.split(","):
-            if one[-1:].isalpha() and one != "auto" and (name == "--msize" or one[-1] in "KMG"):
-                found.append(f"{name} {one} is {parse_size(one)}")
-    return ", ".join(found)
+    return max(
+        _status(order, done.outcome.results), _status_of_races(done.raced), _kept(done.outcome)
+    )
 
 
 def _explain(order: "Order", folder: Path, fmt: Format, arguments: Sequence[str]) -> int:

@@ -392,17 +392,17 @@ def test_on_a_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert len(made.started) == len(found) == 4
     assert {r.machine.name for r in found if r.machine is not None} == {"a", "b"}
     assert pybench.measure("selector", conns=5, cluster="tcp://a:1").machine is not None
-    made = FakeDask("a", script={3: lose})
+    made = FakeDask("a", script={4: lose})
     path = tmp_path / "r.jsonl"
     found = pybench.run("selector", conns=5, rounds=4, cluster="tcp://a:1", output=path)
     assert found.notes == ("it ended early: lost the scheduler at tcp://a:1: gone",)
     assert len(found) == 2 and len(pybench.load(path)) == 2
     made = FakeDask("b")
     assert len(pybench.run(resume=path, cluster="tcp://b:1")) == 4 and len(made.started) == 2
-    made = FakeDask("a", script={1: lose})
+    made = FakeDask("a", script={2: lose})
     with pytest.raises(errors.ServerError, match="it ended early: lost the scheduler"):
         pybench.measure("selector", conns=5, cluster="tcp://a:1")
-    made = FakeDask("a", script={1: lose})
+    made = FakeDask("a", script={2: lose})
     raced = pybench.race("selector", "thread", conns=5, cluster="tcp://a:1")
     assert raced.notes == ("it ended early: lost the scheduler at tcp://a:1: gone",)
     with pytest.raises(errors.UsageError, match="explain: no option 'cluster'"):
