@@ -72,12 +72,12 @@ def test_a_baseline_gates_as_it_did() -> None:
         options={"runtime": "200ms", "warmup": "50ms"},
     )
     now = baseline.Taken("test_gate_gold.py::test_ratio", ratio)
-    change = baseline.load(path, 0.9).change(now)
+    change = baseline.load([path], 0.9).change(now)
     assert change is not None
     assert change.value == pytest.approx(1.0)
-    baseline.load(path, 0.5).check(now)
+    baseline.load([path], 0.5).check(now)
     with pytest.raises(Inconclusive):  # three rounds that scatter by a tenth
-        baseline.load(path, 0.95).check(now)
+        baseline.load([path], 0.95).check(now)
 
 
 def test_an_explanation_is_read() -> None:

@@ -8,7 +8,8 @@ inverse of that of B to A. Everything is computed on logarithms:
     that is replicated, because two processes of one row differ more than their turns do.
     Source: T. Kalibera and R. Jones, "Rigorous Benchmarking in Reasonable Time", ISMM 2013.
 Rounds that share their hour are pairs. Without pairs it is Welch's t, which sees what varied inside
-each side, and nothing of what lay between them. Neither prints nor reads clocks.
+each side, and nothing of what lay between them; several earlier sessions show that too
+(`ratio_to_sessions`). Neither prints nor reads clocks.
 """
 
 import dataclasses
@@ -37,7 +38,7 @@ class Estimate:
     that has fewer.  paired: by round.  error: standard error of log(value).  df: of Student's t; 0
     for a single round, which has no interval.  slack: what the interval was widened by at both
     ends, on the log scale, for what the rounds cannot see.  level: what there are so many of, and
-    would be more of: `round`, or `machine`.
+    would be more of: `round`, `machine` or `session`.
     """
 
     value: float
@@ -147,6 +148,28 @@ def unpaired_ratio(
     part_base = statistics.variance(logs_base) / len(base)
     df = _welch_df(part_new, len(new), part_base, len(base))
     return estimate_from(centre, math.sqrt(part_new + part_base), df, rounds, False, confidence)
+
+
+def ratio_to_sessions(
+    new: Sequence[float], sessions: Sequence[Sequence[float]], confidence: float = CONFIDENCE
+) -> Estimate:
+    """One session's positive values against those of several earlier ones, two or more.
+
+    Each session is one value, the mean of its logarithms: sessions differ by what none of their
+    rounds shows. The new one is as far from their mean as any of them might be, which is the
+    interval of a prediction. Where its own few rounds scatter by more, they count instead.
+    """
+    means = [statistics.fmean(map(math.log, values)) for values in sessions]
+    logs = [math.log(value) for value in new]
+    count, between = len(means), statistics.variance(means)
+    own = statistics.variance(logs) / len(logs) if len(logs) > 1 else 0.0
+    df = count - 1
+    if own > between:
+        df = _welch_df(own, len(logs), between / count, count)
+    centre = statistics.fmean(logs) - statistics.fmean(means)
+    error = math.sqrt(between / count + max(between, own))
+    found = estimate_from(centre, error, df, count, False, confidence)
+    return dataclasses.replace(found, level="session")
 
 
 def estimate_from(

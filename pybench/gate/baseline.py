@@ -1,10 +1,11 @@
-"""Ratios that an earlier session has kept, and what must be left of them.
+"""Ratios that earlier sessions have kept, and what must be left of them.
 
 Two sessions are two campaigns, which alone decide nothing about speeds: the machine has drifted
 between them. What is held against each other here are ratios, each of two rows that took turns
 inside its own session, where the drift has cancelled. What remains is whatever hits one row more
-than the other for a whole session, and nothing in either file knows it: the share that may be lost
-(`fail_below`) is there for that, and only a change whose whole interval is below it fails. On
+than the other for a whole session, and nothing in two files knows it: the share that may be lost
+(`fail_below`) is there for that, and only a change whose whole interval is below it fails. Several
+earlier sessions show how far sessions differ: then the new one is held against their scatter. On
 another machine ratios differ for good: those are not compared.
 """
 
@@ -15,10 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import pybench
-from pybench.analysis.ratio import Estimate, unpaired_ratio
-from pybench.analysis.stamps import class_of
 from pybench.analysis.verdict import Judgement, bounded, demand
 from pybench.errors import Inconclusive, ResultFormatError, UsageError
+from pybench.gate.past import Past
 from pybench.gate.ratio import Interval, Ratio, settle
 from pybench.machine import environment
 from pybench.result import Result
@@ -52,90 +52,63 @@ class Taken:
 
 
 class Baseline:
-    """Ratios of an earlier session, and how much of them must be left.
+    """Ratios of earlier sessions, and how much of them must be left.
 
+    sessions: the ratios of each, in the order of their files.
     fail_below: a ratio surely below that share of its earlier self is a regression; of a metric of
     which less is better, one surely above the inverse.
     elsewhere: why nothing here can be compared, empty when it can.
     """
 
-    def __init__(self, ratios: Mapping[Key, Ratio], fail_below: float, elsewhere: str = "") -> None:
-        self._ratios = ratios
+    def __init__(
+        self, sessions: Sequence[Mapping[Key, Ratio]], fail_below: float, elsewhere: str = ""
+    ) -> None:
+        self._sessions = sessions
         self.fail_below = fail_below
         self.elsewhere = elsewhere
 
-    def find(self, taken: Taken) -> Ratio | None:
+    def find(self, taken: Taken) -> Past | None:
         """The same ratio, earlier; None when there was none."""
-        return self._ratios.get(taken.key)
+        found = [one[taken.key] for one in self._sessions if taken.key in one]
+        return Past(taken.ratio, found) if found else None
 
     def obstacle(self, taken: Taken) -> str:
         """Why it cannot be held against its earlier self; empty when it can, or there is none."""
-        then = self.find(taken)
-        if then is None:
-            return ""
-        if self.elsewhere:
-            return self.elsewhere
-        if then.turns != taken.ratio.turns:
-            ways = {True: "turns", False: "rounds of one window"}
-            return f"it is of {ways[then.turns]} there and of {ways[taken.ratio.turns]} here"
-        invalid = [code for code in then.stamps if class_of(code) == "invalid"]
-        return f"it is stamped {', '.join(invalid)} there" if invalid else ""
+        past = self.find(taken)
+        return "" if past is None else self.elsewhere or past.obstacle
 
     def change(self, taken: Taken) -> Interval | None:
         """The ratio now, divided by the ratio then; None when there is none to be compared."""
-        then = self.find(taken)
-        if then is None or self.obstacle(taken):
+        past = self.find(taken)
+        if past is None or self.obstacle(taken):
             return None
-        return Interval.of(
-            bounded(_change(taken.ratio, then), taken.ratio.kind, *_sides(taken, then))
-        )
+        return Interval.of(bounded(past.change(), taken.ratio.kind, *past.sides()))
 
     def check(self, taken: Taken) -> None:
         """Adds rounds while it is undecided. Raises AssertionError for a regression, Inconclusive
         when it cannot be told."""
-        then = self.find(taken)
-        if then is None:
+        past, now = self.find(taken), taken.ratio
+        if past is None:
             return
-        now = taken.ratio
         if obstacle := self.obstacle(taken):
             raise Inconclusive(f"{now.name}: not compared with the baseline: {obstacle}")
-        judged = now.settled(lambda: self._judge(taken, then))
+        judged = now.settled(lambda: self._judge(past), past.gains_by_rounds)
         change = Interval.of(judged.estimate)
-        what = f"{now.name}: {now.interval}, in the baseline {then.interval}; change: {change}"
-        settle(what, judged, now, "more rounds in both sessions, or a quieter machine")
+        what = f"{now.name}: {now.interval}, in the baseline {past.interval}; change: {change}"
+        settle(what, judged, now, past.remedy)
 
-    def _judge(self, taken: Taken, then: Ratio) -> Judgement:
-        now = taken.ratio
-        new, base = _sides(taken, then)
-        less = now.kind.lower_is_better
+    def _judge(self, past: Past) -> Judgement:
+        new, base = past.sides()
+        less = past.now.kind.lower_is_better
         return demand(
-            _change(now, then),
+            past.change(),
             at_least=None if less else self.fail_below,
             at_most=1 / self.fail_below if less else None,
-            metric=now.kind,
+            metric=past.now.kind,
             new_stamps=new,
             base_stamps=base,
-            looks=now.looks,
+            looks=past.now.looks,
         )
-
-
-def _change(now: Ratio, then: Ratio) -> Estimate:
-    """Sessions share no round: Welch's t on the ratios of their rounds."""
-    found = unpaired_ratio(now.per_round, then.per_round)
-    return found.widened(max(then.disturbance, now.disturbance))
-
-
-def _sides(taken: Taken, then: Ratio) -> tuple[list[str], list[str]]:
-    """The stamps of both rows of today. A bound that was there then as well moves both sessions."""
-    now = taken.ratio
-    new, base = (
-        [code for code in codes if code not in now.kind.bounds or code not in before]
-        for codes, before in (
-            (now.func_stamps, then.func_stamps),
-            (now.against_stamps, then.against_stamps),
-        )
-    )
-    return new, base
 
 
 def save(path: Path, ratios: Sequence[Taken], measured: Sequence[tuple[str, Result]]) -> None:
@@ -179,13 +152,36 @@ def _ratio_record(taken: Taken) -> RatioRecord:
     )
 
 
-def load(path: Path, fail_below: float, env: Mapping[str, Any] | None = None) -> Baseline:
+def load(
+    given: Sequence[Path], fail_below: float, env: Mapping[str, Any] | None = None
+) -> Baseline:
     """Read what `save` wrote.
 
-    env: of this machine, as recorded; None when it does not matter where the file is from.
-    Raises UsageError, with the key, when the file is not that, and when no ratio is in it: against
+    given: files, and folders of such files, whose order is that of their names.
+    env: of this machine, as recorded; None when it does not matter where a file is from.
+    Raises UsageError, with the key, when a file is not that, and when no ratio is in it: against
     nothing everything would pass.
     """
+    sessions, elsewhere = [], ""
+    for path in [file for one in given for file in _files(one)]:
+        record = _read(path)
+        kept = [Taken(one.test, _ratio(one)) for one in record.ratios]
+        sessions.append({taken.key: taken.ratio for taken in kept})
+        if env is not None:
+            elsewhere = elsewhere or _elsewhere(path, record.env, env)
+    return Baseline(sessions, fail_below, elsewhere)
+
+
+def _files(given: Path) -> list[Path]:
+    """The file, or those of the folder. Raises UsageError for an empty one."""
+    if not given.is_dir():
+        return [given]
+    if not (found := sorted(given.glob("*.json"))):
+        raise UsageError(f"--pybench-compare {given}: no *.json in this folder")
+    return found
+
+
+def _read(path: Path) -> BaselineRecord:
     try:
         record = read_document(path, BaselineRecord)
     except OSError as exc:
@@ -197,9 +193,7 @@ def load(path: Path, fail_below: float, env: Mapping[str, Any] | None = None) ->
         raise UsageError(
             f"--pybench-compare {path}: no ratio is kept in it: save one with --pybench-save"
         )
-    kept = [Taken(one.test, _ratio(one)) for one in record.ratios]
-    found = {taken.key: taken.ratio for taken in kept}
-    return Baseline(found, fail_below, "" if env is None else _elsewhere(path, record.env, env))
+    return record
 
 
 def _elsewhere(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> str:

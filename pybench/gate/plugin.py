@@ -48,7 +48,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption("--pybench-save", metavar="FILE", help="keep all ratios in FILE (JSON)")
     group.addoption(
-        "--pybench-compare", metavar="FILE", help="hold every ratio against what is kept in FILE"
+        "--pybench-compare",
+        metavar="FILE",
+        action="append",
+        help="hold every ratio against what is kept in FILE, or in all files of that folder; three"
+        " or more, also by naming one after the other, show how far sessions differ",
     )
     group.addoption(
         "--pybench-fail-below",
@@ -304,15 +308,15 @@ def _writable(name: str | None) -> Path | None:
 
 def _baseline(config: pytest.Config) -> "Baseline | None":
     """What to hold ratios against. Raises UsageError."""
-    name, share = config.getoption("pybench_compare"), config.getoption("pybench_fail_below")
+    names, share = config.getoption("pybench_compare"), config.getoption("pybench_fail_below")
     if not 0 < share <= 1:
         raise UsageError(f"--pybench-fail-below {share:g}: a share of the baseline, as 0.9")
-    if name is None:
+    if not names:
         return None
     from pybench.gate import baseline
     from pybench.machine import environment
 
-    return baseline.load(Path(name), share, environment.collect())
+    return baseline.load([Path(name) for name in names], share, environment.collect())
 
 
 def _table(

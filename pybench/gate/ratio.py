@@ -195,13 +195,18 @@ class Ratio:
         judged = self.settled(judge)
         settle(f"{self.name}: {self.interval}", judged, self, self.remedy(judged))
 
-    def settled(self, judge: Callable[[], Judgement]) -> Judgement:
+    def settled(
+        self, judge: Callable[[], Judgement], gains: Callable[[], bool] = lambda: True
+    ) -> Judgement:
         """What it comes to: rounds are added while it is undecided, and there may be more.
 
-        None are where an end that a bound opens is in the way: they would not close it.
+        None are where an end that a bound opens is in the way: they would not close it. gains:
+        whether they would bring anything.
         """
         judged = judge()
-        while judged.outcome == "undecided" and not _held_open(judged) and self.go_on():
+        while judged.outcome == "undecided" and not _held_open(judged) and gains():
+            if not self.go_on():
+                break
             judged = judge()
         return judged
 

@@ -1,6 +1,7 @@
 """Ratios on logarithms: known values, what swapping and scaling must not change, empty turns."""
 
 import math
+import random
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from pybench.analysis.ratio import (
     add_up,
     estimate_of_logs,
     paired_ratio,
+    ratio_to_sessions,
     round_log_ratio,
     unpaired_ratio,
 )
@@ -112,6 +114,37 @@ def test_p_and_interval_say_the_same(new: list[float], base: list[float], ratio:
     outside = not found.low <= ratio <= found.high
     if abs(found.p_value(ratio) - 0.05) > 1e-6:
         assert outside == (found.p_value(ratio) < 0.05)
+
+
+def test_a_session_is_held_against_the_scatter_of_others() -> None:
+    """One value a session, and the interval of the next one: s * sqrt(1 + 1/k), k - 1 degrees."""
+    sessions = [[1.0, 1.0], [1.1, 1.1], [1.0 / 1.1]]
+    found = ratio_to_sessions([0.9, 0.9], sessions)
+    half = 4.302653 * math.log(1.1) * math.sqrt(1 + 1 / 3)
+    assert figures(found) == pytest.approx((0.9, 0.9 * math.exp(-half), 0.9 * math.exp(half)))
+    assert (found.rounds, found.df, found.level) == (3, 2, "session")
+    few = ratio_to_sessions([0.5, 0.9, 1.6], sessions)  # its own rounds tell less than sessions do
+    assert few.error > found.error and few.df >= found.df
+
+
+@pytest.mark.parametrize("sessions", [3, 6])
+@pytest.mark.parametrize("drift", [0.0, 0.05])
+def test_intervals_of_a_session_hold_what_they_promise(sessions: int, drift: float) -> None:
+    """Where the last session alone would not: what moves whole sessions is in its scatter."""
+    rng = random.Random(7)
+
+    def session() -> list[float]:
+        hour = rng.gauss(0, drift)
+        return [math.exp(hour + rng.gauss(0, 0.065)) for _ in range(8)]
+
+    tries, held, alone = 1000, 0, 0
+    for _ in range(tries):
+        new, *past = (session() for _ in range(1 + sessions))
+        found, last = ratio_to_sessions(new, past), unpaired_ratio(new, past[-1])
+        held += found.low <= 1 <= found.high
+        alone += last.low <= 1 <= last.high
+    assert 0.93 <= held / tries <= 0.99
+    assert (alone / tries < 0.85) == (drift > 0)
 
 
 def test_open_ends_stay_open() -> None:

@@ -12,7 +12,13 @@ import math
 import random
 from collections.abc import Callable
 
-from pybench.analysis.ratio import Estimate, estimate_of_logs, paired_ratio, unpaired_ratio
+from pybench.analysis.ratio import (
+    Estimate,
+    estimate_of_logs,
+    paired_ratio,
+    ratio_to_sessions,
+    unpaired_ratio,
+)
 from pybench.analysis.stats import summarize
 from pybench.analysis.verdict import LOOKS, decide, decide_family, demand
 
@@ -179,6 +185,32 @@ def _slower(rng: random.Random, scatter: float, rounds: int) -> list[float]:
     return [rng.gauss(math.log(0.95), scatter) for _ in range(rounds)]
 
 
+def print_sessions(rng: random.Random, tries: int) -> None:
+    """An unchanged ratio against baselines: the last session alone, and several of them."""
+    print(f"\nan unchanged ratio against a baseline, 8 rounds a session, {tries} tries: share of"
+          " intervals that hold the truth, and called below 0.95")  # fmt: skip
+    counts = (3, 5, 8)
+    ways = ["the last session", *(f"{n} sessions" for n in counts)]
+    print(f"| ratios move between sessions by | {' | '.join(ways)} |")
+    print(f"|---|{'---|' * len(ways)}")
+    for drift in (0.0, 0.02, 0.05):
+        held = [0] * len(ways)
+        below = [0] * len(ways)
+        for _ in range(tries):
+            new, *past = (_campaign(rng, drift) for _ in range(1 + counts[-1]))
+            found = [
+                unpaired_ratio(new, past[0]),
+                *(ratio_to_sessions(new, past[:n]) for n in counts),
+            ]
+            for way, one in enumerate(found):
+                held[way] += holds(one)
+                below[way] += demand(one, at_least=0.95).outcome == "broken"
+        shares = [
+            f"{h / tries:.3f}, {100 * b / tries:.1f}%" for h, b in zip(held, below, strict=True)
+        ]
+        print(f"| {100 * drift:.0f}% | {' | '.join(shares)} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description="coverage of intervals and rates of false verdicts"
@@ -193,6 +225,7 @@ def main() -> None:
     print_drifts(rng, options.tries)
     print_looks(rng, options.tries)
     print_power(rng, max(1, options.tries // 4))
+    print_sessions(rng, options.tries)
 
 
 if __name__ == "__main__":

@@ -339,9 +339,9 @@ def test_a_baseline_survives_its_file(tmp_path: Path) -> None:
     one = ratio(
         scaled(0.5), disturbance=0.01, func_stamps=("steal",), ratios=scaled(0.005), turns=True
     )
-    baseline = baselines.load(saved(tmp_path / "b.json", test=one), 0.9)
+    baseline = baselines.load([saved(tmp_path / "b.json", test=one)], 0.9)
     found = baseline.find(taken(one))
-    assert found is not None and vars(found) == vars(one)
+    assert found is not None and [vars(then) for then in found.then] == [vars(one)]
     assert baseline.find(taken(ratio(scaled(0.5)[:3]))) is not None  # rounds may differ
     for other in (
         ratio(STEADY, conns=10), ratio(STEADY, options={"msize": "1"}), ratio(STEADY, metric="p99")
@@ -360,7 +360,7 @@ def test_how_long_was_measured_sets_no_ratio_apart() -> None:
 
 
 def test_a_regression_is_told_from_noise(tmp_path: Path) -> None:
-    baseline = baselines.load(saved(tmp_path / "b.json", test=ratio(scaled(0.5))), 0.9)
+    baseline = baselines.load([saved(tmp_path / "b.json", test=ratio(scaled(0.5)))], 0.9)
     for now in (scaled(0.5), scaled(0.48), scaled(0.8)):
         baseline.check(taken(ratio(now)))
     with pytest.raises(AssertionError, match=r"in the baseline 0\.500 .*; change: 0\.700"):
@@ -373,7 +373,7 @@ def test_a_regression_is_told_from_noise(tmp_path: Path) -> None:
 
 def test_rounds_are_added_until_a_change_is_decided(tmp_path: Path) -> None:
     before = raced(FakeHeats(noise=0.005), rounds=20)
-    baseline = baselines.load(saved(tmp_path / "b.json", test=before), 0.9)
+    baseline = baselines.load([saved(tmp_path / "b.json", test=before)], 0.9)
     now = raced(FakeHeats({"selector": 47_000}, noise=0.06), budget="90s")
     baseline.check(taken(now))
     assert now.rounds > 6
@@ -381,9 +381,64 @@ def test_rounds_are_added_until_a_change_is_decided(tmp_path: Path) -> None:
         baseline.check(taken(raced(FakeHeats({"selector": 41_000}, noise=0.02))))
 
 
+def sessions(folder: Path, *shares: float) -> Path:
+    """A folder of what as many sessions have kept."""
+    folder.mkdir()
+    for number, share in enumerate(shares):
+        saved(folder / f"{number}.json", test=ratio(scaled(share)))
+    return folder
+
+
+def test_several_sessions_show_how_far_they_differ(tmp_path: Path) -> None:
+    """What one session would call a regression may be how sessions differ here, and a share that
+    one session cannot tell from noise may be a regression."""
+    apart = baselines.load([sessions(tmp_path / "apart", 0.42, 0.50, 0.58)], 0.9)
+    with pytest.raises(Inconclusive, match="more sessions in the baseline"):
+        apart.check(taken(ratio(scaled(0.42))))
+    for last in (0.50, 0.58):
+        one = baselines.load([saved(tmp_path / "one.json", test=ratio(scaled(last)))], 0.9)
+        with pytest.raises(AssertionError):
+            one.check(taken(ratio(scaled(0.42))))
+    close = baselines.load([sessions(tmp_path / "close", 0.498, 0.500, 0.503, 0.501)], 0.97)
+    close.check(taken(ratio(scaled(0.5))))
+    with pytest.raises(AssertionError, match=r"baseline 0\.500 \(.*, 4 sessions\); change: 0\.949"):
+        close.check(taken(ratio(scaled(0.475))))
+
+
+def test_sessions_are_enough_or_the_last_one_counts(tmp_path: Path) -> None:
+    folder = sessions(tmp_path / "two", 0.2, 0.5)
+    baseline = baselines.load([folder], 0.9)
+    baseline.check(taken(ratio(scaled(0.5))))
+    with pytest.raises(AssertionError, match=r"in the baseline 0\.500 .*; change: 0\.800"):
+        baseline.check(taken(ratio(scaled(0.4))))
+    third = saved(tmp_path / "third.json", test=ratio(scaled(0.5), func_stamps=("corrupt",)))
+    with pytest.raises(Inconclusive, match="stamped corrupt there"):  # the last one, and no third
+        baselines.load([folder, third], 0.9).check(taken(ratio(scaled(0.4))))
+    saved(third, test=ratio(scaled(0.3)))
+    found = baselines.load([folder, third], 0.9).find(taken(ratio(scaled(0.4))))
+    assert found is not None and len(found.then) == 3
+
+
+def test_no_round_is_added_that_would_tell_nothing(tmp_path: Path) -> None:
+    """Where sessions differ by more than today's rounds do, more of those do not help."""
+    folder = tmp_path / "apart"
+    folder.mkdir()
+    for number, speed in enumerate((40_000, 50_000, 60_000)):
+        before = raced(FakeHeats({"selector": speed}, noise=0.01))
+        saved(folder / f"{number}.json", test=before)
+    now = raced(FakeHeats({"selector": 45_000}, noise=0.01))
+    with pytest.raises(Inconclusive, match="more sessions in the baseline"):
+        baselines.load([folder], 0.9).check(taken(now))
+    assert now.rounds == 6
+    noisy = raced(FakeHeats({"selector": 45_000}, noise=0.9))
+    with pytest.raises(Inconclusive):
+        baselines.load([folder], 0.9).check(taken(noisy))
+    assert noisy.rounds > 6
+
+
 def test_of_latencies_more_is_a_regression(tmp_path: Path) -> None:
     file = saved(tmp_path / "b.json", test=ratio(scaled(0.5), metric="p99"))
-    baseline = baselines.load(file, 0.9)
+    baseline = baselines.load([file], 0.9)
     baseline.check(taken(ratio(scaled(0.3), metric="p99")))
     with pytest.raises(AssertionError, match=r"surely not at most 1\.11"):
         baseline.check(taken(ratio(scaled(0.7), metric="p99")))
@@ -402,7 +457,7 @@ def test_ratios_of_another_machine_are_not_compared(
     """Neither passed nor failed: it is undecided, whatever the figures say."""
     record = json.loads(saved(tmp_path / "b.json", test=ratio(scaled(0.5))).read_text())
     (tmp_path / "b.json").write_text(json.dumps(record | {"env": there}))
-    baseline = baselines.load(tmp_path / "b.json", 0.9, HERE)
+    baseline = baselines.load([tmp_path / "b.json"], 0.9, HERE)
     for speeds in (scaled(0.1), scaled(0.5)):
         with pytest.raises(Inconclusive, match=r"not compared with the baseline: .*b\.json is "):
             baseline.check(taken(ratio(speeds)))
@@ -414,7 +469,7 @@ def test_a_newer_interpreter_or_kernel_makes_no_other_machine(tmp_path: Path) ->
     record = json.loads(saved(tmp_path / "b.json", test=ratio(scaled(0.5))).read_text())
     env = {**HERE, "python": "3.9.0", "kernel": "4.4", "load_average": 3}
     (tmp_path / "b.json").write_text(json.dumps(record | {"env": env}))
-    baseline = baselines.load(tmp_path / "b.json", 0.9, HERE)
+    baseline = baselines.load([tmp_path / "b.json"], 0.9, HERE)
     assert not baseline.elsewhere
     with pytest.raises(AssertionError):
         baseline.check(taken(ratio(scaled(0.3))))
@@ -426,7 +481,7 @@ def test_what_cannot_be_compared_is_undecided(tmp_path: Path) -> None:
         turned=ratio(scaled(0.5), turns=True),
         wrong=ratio(scaled(0.5), func_stamps=("corrupt",)),
     )
-    baseline = baselines.load(file, 0.9)
+    baseline = baselines.load([file], 0.9)
     with pytest.raises(Inconclusive, match="of turns there and of rounds of one window here"):
         baseline.check(taken(ratio(scaled(0.5)), "turned"))
     with pytest.raises(Inconclusive, match="stamped corrupt there"):
@@ -435,7 +490,7 @@ def test_what_cannot_be_compared_is_undecided(tmp_path: Path) -> None:
 
 def test_an_open_end_is_written_as_json(tmp_path: Path) -> None:
     one = ratio(scaled(0.5), func_stamps=("generator_bound",))
-    found = baselines.load(saved(tmp_path / "b.json", test=one), 0.9).find(taken(one))
+    found = baselines.load([saved(tmp_path / "b.json", test=one)], 0.9).find(taken(one))
     assert found is not None and found.interval == one.interval
     assert one.interval.text.endswith("or more")
 
@@ -443,14 +498,17 @@ def test_an_open_end_is_written_as_json(tmp_path: Path) -> None:
 def test_files_that_are_no_baseline(tmp_path: Path) -> None:
     path = tmp_path / "b.json"
     with pytest.raises(UsageError, match=r"b\.json: No such file"):
-        baselines.load(path, 0.9)
+        baselines.load([path], 0.9)
     for text in ("", "[]", '{"schema": 1}', '{"schema": 1, "ratios": [{"test": "t"}]}'):
         path.write_text(text)
         with pytest.raises(UsageError, match=r"b\.json: not what --pybench-save writes"):
-            baselines.load(path, 0.9)
+            baselines.load([path], 0.9)
     path.write_text('{"schema": 7}')
     with pytest.raises(UsageError, match="schema 7 is not 1"):
-        baselines.load(path, 0.9)
+        baselines.load([path], 0.9)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UsageError, match=r"no \*\.json in this folder"):
+        baselines.load([tmp_path / "none"], 0.9)
     with pytest.raises(UsageError, match="Is a directory"):
         baselines.save(tmp_path, [], [])
 

@@ -16,7 +16,7 @@ from tests.support import DATA
 
 READERS: dict[str, Callable[[Path], Any]] = {
     "explain": read_explanation,
-    "baseline": lambda path: baseline.load(path, 0.9),
+    "baseline": lambda path: baseline.load([path], 0.9),
 }
 
 
@@ -64,7 +64,7 @@ def test_a_ratio_that_cannot_be_compared(key: str, value: Any, words: str, tmp_p
     path = tmp_path / "b.json"
     path.write_text(json.dumps(record))
     with pytest.raises(PybenchError, match=words):
-        baseline.load(path, 0.9)
+        baseline.load([path], 0.9)
 
 
 def test_a_ratio_of_no_round(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_ratio_of_no_round(tmp_path: Path) -> None:
     record["ratios"][0] |= {"speeds": [], "against_speeds": []}
     (path := tmp_path / "b.json").write_text(json.dumps(record))
     with pytest.raises(PybenchError, match=r"ratios\[0\]: no round is in it"):
-        baseline.load(path, 0.9)
+        baseline.load([path], 0.9)
 
 
 @pytest.fixture
