@@ -4,7 +4,7 @@ In: rows, and the options of the command line as keywords. Out: results that tab
 themselves, in a notebook too. Everything here is to be had as `pybench.NAME` (docs/library.md).
 
     measuring.py racing.py comparing.py loading.py explaining.py    the functions
-    running.py          campaigns and races, here or on a cluster; the command line runs them by it too
+    running.py          campaigns and races, here or on a cluster; so do commands
     options.py          keywords into the table of options; signatures and help out of it
     events.py           what `on_progress` hears
     given.py            paths, shares and names, checked
