@@ -15,13 +15,14 @@ from typing import Final
 from pybench.analysis.changes import Change, find_changes
 from pybench.analysis.compare import ratio_of_cells
 from pybench.analysis.load import Loaded, load_files
-from pybench.analysis.model import Group, machine_name
+from pybench.analysis.model import Group, Round, machine_name
 from pybench.analysis.race import Contest, judge
 from pybench.analysis.ratio import Estimate
 from pybench.analysis.unusual import unusual
 from pybench.analysis.verdict import METRICS, MPS
 from pybench.backends.names import canonical
 from pybench.errors import ResultFormatError, UsageError
+from pybench.result import Result
 from pybench.units import printable
 
 BASE: Final = "c_epoll"
@@ -181,18 +182,8 @@ def _of_race(contest: Contest, file: str) -> Iterator[tuple[Key, Point]]:
                 where=where,
                 machine=machine_name(first.env),
             )
-            yield (
-                key,
-                Point(
-                    file=file,
-                    started_at=first.started_at,
-                    commit=str(first.env.get("commit", "")),
-                    estimate=one.estimate,
-                    rounds=frozenset(
-                        (contest.id, r.round, r.started_at) for r in one.runner.results
-                    ),
-                ),
-            )
+            rounds = frozenset((contest.id, r.round, r.started_at) for r in one.runner.results)
+            yield key, _point(file, first, one.estimate, rounds)
 
 
 def _of_campaign(group: Group, file: str, base: str | None) -> Iterator[tuple[Key, Point]]:
@@ -214,16 +205,20 @@ def _of_campaign(group: Group, file: str, base: str | None) -> Iterator[tuple[Ke
             where=", ".join([_where(column, group.setting.msize), *apart]),
             machine=group.setting.machine,
         )
-        yield (
-            key,
-            Point(
-                file=file,
-                started_at=first.started_at,
-                commit=str(first.env.get("commit", "")),
-                estimate=estimate,
-                rounds=frozenset(r.identity for r in cell.good),
-            ),
-        )
+        yield key, _point(file, first, estimate, frozenset(r.identity for r in cell.good))
+
+
+def _point(
+    file: str, first: Result | Round, estimate: Estimate, rounds: frozenset[object]
+) -> Point:
+    """first: the earliest round of what it is of."""
+    return Point(
+        file=file,
+        started_at=first.started_at,
+        commit=str(first.env.get("commit", "")),
+        estimate=estimate,
+        rounds=rounds,
+    )
 
 
 def _where(conns: int, msize: int) -> str:
