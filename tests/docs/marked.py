@@ -4,7 +4,8 @@ A page says it in comments, `<!-- run: ... -->` before a block or, for all that 
 `<!-- run page: ... -->`. Where TEXT is given, of commands that contain it:
 
     not here[, "TEXT"]: WHY     it cannot be run on one machine by a script
-    status N[, "TEXT"]: WHY     it ends with this status; `0 or 1` where that is the machine's
+    status N[, "TEXT"]: WHY     it ends with this status; `0 or 1` where that is the machine's, and
+                                1 without an error
     serves[, "TEXT"]            it goes on until the block ends: started in the background
     first: COMMAND              run before it; $TREE is the checkout, $FILES has what pages show as
                                 files (code that begins with its name); `environment NAME...`

@@ -126,6 +126,17 @@ def test_a_command_that_does_not_end_or_ends_the_shell(tmp_path: Path) -> None:
     ]
 
 
+def test_a_status_that_is_the_machines_hides_no_error(tmp_path: Path) -> None:
+    note = "<!-- run: status 0 or 1: as the machine is -->\n"
+    text = f"{note}```\ncd .\n(exit 1)\n(echo pybench: error: no file; exit 1)\n(exit 2)\n```\n"
+    assert outcomes(tmp_path, text) == [
+        ("ok", ""),
+        ("ok", "status 1"),
+        ("failed", "status 1: pybench: error: no file"),
+        ("failed", "status 2: it printed nothing"),
+    ]
+
+
 def test_what_comes_first_must_succeed(tmp_path: Path) -> None:
     text = "<!-- run: first: false -->\n```\ncd .\n```\n"
     assert outcomes(tmp_path, text) == [("failed", "first: false: status 1: it printed nothing")]
