@@ -6,15 +6,15 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pybench import backends
 from pybench.backends import Row
 from pybench.backends.interpreters import Interpreter
 from pybench.errors import ResultFormatError, UsageError
-from pybench.spec import axes, parse
+from pybench.spec import axes
 from pybench.spec.address import HostPort
 from pybench.spec.cell import Cell
 from pybench.spec.options import (
@@ -103,10 +103,7 @@ class Campaign(CampaignOptions):
         """
         values: dict[str, Any] = {}
         for option in OPTIONS.values():
-            value = option.value(given, names(option.name))
-            if option.also:
-                value, values[option.also] = value
-            values[option.field] = value
+            values |= option.fields(given, names(option.name))
         if values["seed"] is None:
             values["seed"] = int.from_bytes(os.urandom(4), "big")
         campaign = cls(id=os.urandom(8).hex(), **values)
@@ -137,65 +134,75 @@ class Campaign(CampaignOptions):
 
     @classmethod
     def from_record(cls, record: "CampaignRecord") -> "Campaign":
-        """The inverse of `to_record`. Raises ResultFormatError when a key is missing."""
+        """The inverse of `to_record`: what an option would not take is not taken from a file.
+
+        Raises ResultFormatError with the key.
+        """
         from msgspec import to_builtins
 
         found = to_builtins(record)  # without the keys that were not recorded
-        found |= {key: _frozen(value) for key, value in found.pop("options").items()}
+        found = found.pop("options") | found
         found.setdefault("busy_poll_us", 0)  # there was none before it was recorded
-        found = {name: (axis.usual,) for name, axis in axes.AXES.items()} | found
+        _check_whole(found, record.__struct_fields__)
+        rate = "auto" if found["rate_auto"] else found["rate"] or None
+        given = {
+            option.name: option.written(value)
+            for option in OPTIONS.values()
+            if (value := rate if option.name == "rate" else found.get(option.key)) is not None
+        }
         try:
-            found["runtime_s"] = round(found["runtime_s"] * NS_PER_S)
-            found["warmup_s"] = round(found["warmup_s"] * NS_PER_S)
-            for key in ("msize", "cpu"):
-                value = found[key]
-                found[key] = (value,) if isinstance(value, int) else value and tuple(value)
-            found["pythons"] = tuple(Interpreter(**one) for one in found["pythons"])
-            more_servers: tuple[HostPort, ...] = ()
-            if found["server"] is not None:
-                found["server"], more_servers = _named(
-                    "campaign.server", parse.servers, found["server"]
-                )
-            found["func"] = tuple(
-                _named("campaign.func", backends.find, func) for func in found["func"]
-            )
-            own = record.__struct_fields__  # an option that is newer than the file has its default
-            values = {
-                option.field: found[option.key]
-                for option in OPTIONS.values()
-                if option.key in found or option.key in own
-            }
-            campaign = cls(
-                id=found["id"],
-                all_rows=found["all_rows"],
-                rate_auto=found["rate_auto"],
-                more_servers=more_servers,
-                **values,
-            )
-            for name in ("func", "conns", "msize", *axes.AXES):
-                if not found[name]:
-                    raise ResultFormatError(f"campaign.{name}: empty")
-            return campaign
-        except KeyError as exc:
-            raise ResultFormatError(f"campaign.{exc.args[0]}: missing") from None
+            return cls._from_texts(found, given)
+        except UsageError as exc:
+            raise ResultFormatError(str(exc)) from None
+
+    @classmethod
+    def _from_texts(cls, found: Mapping[str, Any], given: Mapping[str, Any]) -> "Campaign":
+        """found: what is recorded.  given: the same as texts.  Raises UsageError."""
+        values: dict[str, Any] = {"id": found["id"], "all_rows": found["all_rows"]}
+        for option in OPTIONS.values():
+            if option.name not in _NOT_READ_AGAIN:
+                values |= option.fields(given, _recorded(option.name))
+        if not found["func"]:
+            raise UsageError("campaign.func: empty")
+        campaign = cls(
+            rows=tuple(map(_row, found["func"])),
+            pythons=tuple(Interpreter(**one) for one in found["pythons"]),
+            **values,
+        )
+        _check_together(campaign, _recorded)
+        return campaign
 
 
-def _named(key: str, parse: Callable[[str], Any], text: str) -> Any:
-    """The value of a text; ResultFormatError names its key."""
+_NOT_READ_AGAIN: Final = frozenset({"func", "python"})
+"""The rows of a race may be one twice, and an interpreter need not be asked what it is."""
+
+
+def _recorded(name: str) -> str:
+    """What an option is called in the header of a results file."""
+    return f"campaign.{OPTIONS[name].key}"
+
+
+def _check_whole(found: Mapping[str, Any], own: Collection[str]) -> None:
+    """Raise ResultFormatError when something is not there that has always been recorded.
+
+    own: keys that a header has; the others are newer than some files, and have their defaults.
+    """
+    wanted = [o.key for o in OPTIONS.values() if o.key in own and o.name not in axes.AXES]
+    for key in (*wanted, "id", "all_rows"):
+        if key not in found:
+            raise ResultFormatError(f"campaign.{key}: missing")
+
+
+def _row(text: str) -> Row:
     try:
-        return parse(text)
+        return backends.find(text)
     except UsageError as exc:
-        raise ResultFormatError(f"{key}: {exc}") from None
+        raise UsageError(f"campaign.func: {exc}") from None
 
 
 def _alone(values: tuple[int, ...]) -> int | tuple[int, ...]:
     """Of several what a record holds: one that is alone is no list."""
     return values[0] if len(values) == 1 else values
-
-
-def _frozen(value: Any) -> Any:
-    """A value of JSON as a campaign holds it."""
-    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
 def _check_together(campaign: Campaign, names: Callable[[str], str]) -> None:

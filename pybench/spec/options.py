@@ -46,6 +46,7 @@ class Option:
     group: of the help: `what` is measured, and `where`.
     also: a second field that the text decides; `parse` then returns both values.
     key: what records call the value, the field's name unless told.
+    written: a recorded value as `parse` takes it: itself, where a person would write that.
     wire: how the load server is told of it, where it is.  words: what a difference in it is called.
     field: of the campaign, and of a cell where it has one of that name.
     of_round: whether every cell has it, see `RoundOptions`.
@@ -63,6 +64,7 @@ class Option:
     flag: bool = False
     also: str = ""
     key: str = ""
+    written: Callable[[Any], Any] = lambda value: value
     wire: Wire | None = None
     words: str = ""
     field: str = ""
@@ -89,12 +91,17 @@ class Option:
         except UsageError as exc:
             raise UsageError(f"{called}: {exc}") from exc
 
+    def fields(self, given: Mapping[str, Any], called: str) -> dict[str, Any]:
+        """The same as the campaign's fields: two, where the text decides a second one."""
+        value = self.value(given, called)
+        return {self.field: value[0], self.also: value[1]} if self.also else {self.field: value}
+
 
 def _as_text(value: Any) -> str:
     """What a person would have written on the command line for a value from a campaign file."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ",".join(_as_text(item) for item in value)
     if isinstance(value, str | int | float):
         return str(value)
@@ -132,6 +139,14 @@ def _transport(value: str | None) -> Mapping[str, object]:
     return {"transport": "tls"} if value == "tls" else {}
 
 
+def _seconds(value_s: float) -> str:
+    return f"{value_s:.9f}".rstrip("0").rstrip(".") + "s"
+
+
+def _microseconds(value_us: int) -> str:
+    return f"{value_us}us"
+
+
 def _think(value_us: tuple[int, int]) -> Mapping[str, object]:
     low, high = value_us
     return {"think_min_us": low, "think_max_us": high} if high else {}
@@ -147,15 +162,16 @@ class RoundOptions:
 
     think_us: tuple[int, int] = _option(
         "think", parse.think, "MIN[:MAX]", "wait between echo and next ping",
-        default="0", wire=_think, words="think time",
+        default="0", written=lambda times: ":".join(map(_microseconds, times)), wire=_think,
+        words="think time",
     )  # fmt: skip
     runtime_ns: int = _option(
         "runtime", parse.time(NS_PER_MS, MAX_TIME_NS), "TIME", "measured time of a round",
-        default="30s", key="runtime_s", wire=_ms("runtime_ms"), words="runtime",
+        default="30s", key="runtime_s", written=_seconds, wire=_ms("runtime_ms"), words="runtime",
     )  # fmt: skip
     warmup_ns: int = _option(
         "warmup", parse.time(0, MAX_TIME_NS), "TIME", "pings before that",
-        default="1s", key="warmup_s", wire=_ms("warmup_ms"), words="warm-up",
+        default="1s", key="warmup_s", written=_seconds, wire=_ms("warmup_ms"), words="warm-up",
     )  # fmt: skip
     arrivals: str = _option(
         "arrivals", parse.one_of(ARRIVALS), "even|poisson",
@@ -229,7 +245,7 @@ class CampaignOptions(RoundOptions):
     env_sets: tuple[parse.EnvSet, ...] = _option(
         "env", parse.env_sets, "NAME=VALUE,...",
         "run each row also with these variables, as a row of its own; may be repeated",
-        many=True,
+        many=True, written=lambda sets: [",".join(map("=".join, of_set)) for of_set in sets],
     )  # fmt: skip
     pythons: tuple[Interpreter, ...] = _option(
         "python", identify, "[NAME=]PATH",
@@ -264,7 +280,8 @@ class CampaignOptions(RoundOptions):
         "busy_poll", parse.busy_poll, "TIME",
         "how long the load server looks for echoes before it sleeps; auto (default): 200us "
         "where it has CPUs of its own, else 0",
-        group="where", wire=_word("busy_poll_us"), words="busy poll of the load server",
+        group="where", written=_microseconds, wire=_word("busy_poll_us"),
+        words="busy poll of the load server",
     )  # fmt: skip
     cpu: tuple[int, ...] | None = _option(
         "cpu", parse_cpus, "LIST",
@@ -276,7 +293,7 @@ class CampaignOptions(RoundOptions):
     )
     pin: bool = _option(
         "no_pin", parse.no_flag, "", "pin nothing to CPUs", default="false", flag=True,
-        group="where",
+        group="where", written=lambda pin: not pin,
     )  # fmt: skip
 
 

@@ -238,12 +238,12 @@ def test_a_byte_order_mark_does_not_stop_a_campaign_from_being_resumed(tmp_path:
         ("campaign.seed", ABSENT, "campaign.seed: missing"),
         ("campaign.runtime_s", ABSENT, "campaign.runtime_s: missing"),
         ("campaign.func", [], "campaign.func: empty"),
-        ("campaign.conns", [], "campaign.conns: empty"),
-        ("campaign.idle", [], "campaign.idle: empty"),
+        ("campaign.conns", [], "campaign.conns: '' is not a list"),
+        ("campaign.idle", [], "campaign.idle: '' is not a list"),
         ("campaign.rounds", 0, "1: campaign.rounds: expected int >= 1"),
         ("campaign.server", "a b", "campaign.server: 'a b' is not an address"),
         ("campaign.pythons", [{}], "1: campaign.pythons[0].path: missing"),
-        ("campaign", {}, "campaign.runtime_s: missing"),
+        ("campaign", {}, "campaign.func: missing"),
     ],
 )
 def test_a_header_that_cannot_be_resumed(way: str, value: Any, words: str, tmp_path: Path) -> None:

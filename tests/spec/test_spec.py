@@ -5,9 +5,9 @@ import os
 from typing import Any
 
 import pytest
-from msgspec import UNSET, structs
+from msgspec import UNSET, convert, structs
 
-from pybench.errors import PybenchError, UsageError
+from pybench.errors import PybenchError, ResultFormatError, UsageError
 from pybench.machine import placement
 from pybench.result.campaign import CampaignRecord
 from pybench.result.codec import decode, encode
@@ -210,6 +210,40 @@ def test_record_round_trip() -> None:
     assert Campaign.from_record(decode(encode(record).encode(), CampaignRecord)) == made
     with pytest.raises(PybenchError, match=r"campaign\.conns: missing"):
         Campaign.from_record(structs.replace(record, conns=UNSET))
+
+
+@pytest.mark.parametrize(
+    "changed, said",
+    [
+        ({"rounds": 10**9}, "campaign.rounds: 1000000000 is out of range: 1 to 1000000"),
+        ({"conns": []}, "campaign.conns: ''"),
+        ({"msize": 10**9}, "campaign.msize: 1000000000 is out of range"),
+        ({"runtime_s": 1e300}, "campaign.runtime_s: '10000000000000000525...' is not a duration"),
+        ({"runtime_s": 1e-12}, "campaign.runtime_s: 0s is out of range: 1ms to 86400s"),
+        ({"think_us": [5, 1]}, "campaign.think_us: the shortest think time, 5us, is above"),
+        ({"busy_poll_us": 10**12}, "campaign.busy_poll_us: 1000000000000us is out of range"),
+        ({"rate": [10**15]}, "campaign.rate: 1000000000000000 is out of range"),
+        ({"engine": "x"}, "campaign.engine: 'x' is not one of: epoll uring null"),
+        ({"cluster": "x"}, "campaign.cluster: 'x' is no scheduler of Dask"),
+        ({"bind": "x"}, "campaign.bind: 'x' is not a numeric"),
+        ({"server": "x,x"}, "campaign.server: x:33331 comes twice"),
+        ({"cpu": []}, "campaign.cpu: ''"),
+        ({"server_cpus": [10**6]}, "campaign.server_cpus: '1000000' is not a list of CPUs"),
+        ({"env_sets": [[["A", "\0"]]]}, "campaign.env_sets: 'A=\\x00' is not a variable"),
+        ({"func": []}, "campaign.func: empty"),
+        ({"func": ["x"]}, "campaign.func: no row is called 'x'"),
+        ({"options": {"workers": [0]}}, "campaign.workers: 0 is out of range: 1 to 64"),
+        ({"options": {"transport": {}}}, "campaign.transport: {} is neither text nor"),
+        ({"pin": False, "cpu": 0}, "campaign.cpu and campaign.pin exclude each other"),
+    ],
+    ids=str,
+)
+def test_a_header_takes_what_its_options_take(changed: dict[str, Any], said: str) -> None:
+    """Whoever wrote the file: rounds without end and a CPU list of none are no campaign."""
+    record = json.loads(encode(campaign().to_record())) | changed
+    with pytest.raises(ResultFormatError) as caught:
+        Campaign.from_record(convert(record, CampaignRecord))
+    assert str(caught.value).startswith(said)
 
 
 ALLOWED = sorted(os.sched_getaffinity(0))
