@@ -6,22 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pybench.analysis.load import Loaded
-from pybench.analysis.machines import by_machine
 from pybench.analysis.model import Group, Round, rounds_of_section
 from pybench.analysis.race import Contest
 from pybench.api.given import path_of, text_of, words_of
 from pybench.api.races import RaceResult
 from pybench.api.shown import Shown, frame_of, with_notes, written
 from pybench.errors import UsageError
+from pybench.report.chosen import Choice, chosen_document, chosen_tables
 from pybench.report.document import Document
-from pybench.report.metrics import default_metrics, select_metrics
 from pybench.report.optional import require
-from pybench.report.ranking import ranking_document, with_races
-from pybench.report.results import report_document
+from pybench.report.ranking import with_races
 from pybench.report.select import parse_cells
-from pybench.report.sizes import size_tables
 from pybench.report.summary import summary_document
-from pybench.report.tables import build_tables, find_row
 from pybench.result import Result
 from pybench.result.campaign import CampaignRecord
 
@@ -155,39 +151,16 @@ class Results(Shown):
     def _report(
         self, names: str | None, relative_to: str | None, server_name: str | None
     ) -> Document:
-        groups = self._groups(server_name)
-        if not groups:
-            return ranking_document(self._loaded.contests)
-        sized = len({group.setting.msize for group in groups}) > 1
-        metrics = None if names is None else select_metrics(names, sized=sized)
-        if relative_to is not None:
-            known = [group for group in groups if _row_or_none(group, relative_to)]
-            if not known:
-                find_row(groups[0], relative_to)
-        tables = [
-            build_tables(
-                group,
-                metrics or default_metrics(open_loop=group.open_loop, sized=sized),
-                relative_to=None if relative_to is None else _row_or_none(group, relative_to),
-            )
-            for group in groups
-        ]
-        document = report_document(
-            tables,
-            [None] * len(tables),
-            size_tables(groups, metrics),
-            machines=by_machine(groups, relative_to),
-        )
-        return self._with_races(document)
-
-    def _with_races(self, document: Document) -> Document:
-        contests = self._loaded.contests
-        return with_races(document, contests) if contests else document
+        choice, groups = Choice(names, relative_to), self._groups(server_name)
+        tables = chosen_tables(groups, choice)
+        return chosen_document(groups, tables, choice, contests=self._loaded.contests)
 
     def _document(self) -> Document:
         """As a run shows itself at its end; where rounds have no records, as a report does."""
         if self.records and len(self.records) == len(self.rounds):
-            document = self._with_races(summary_document(self.records))
+            document = summary_document(self.records)
+            if contests := self._loaded.contests:
+                document = with_races(document, contests)
         else:
             document = self._report(None, None, None)
         return with_notes(document, [*self.notes, *self.errors])
@@ -270,11 +243,3 @@ def _asked(r: Round) -> list[Any]:
         *(r.func, r.conns, setting.msize, r.rate, r.number, r.status, r.error, codes),
         *(r.family, r.python, setting.server, setting.runtime_s, r.started_at, r.campaign),
     ]
-
-
-def _row_or_none(group: Group, name: str) -> str | None:
-    """The group's own name of a row; None when it has none."""
-    try:
-        return find_row(group, name)
-    except UsageError:
-        return None

@@ -7,26 +7,20 @@ from pathlib import Path
 from typing import Any, Final, get_args
 
 from pybench.analysis.load import Loaded, load_files
-from pybench.analysis.machines import MachineRatios, by_machine
 from pybench.analysis.model import Group
-from pybench.analysis.scaling import Scale, scales_of
 from pybench.cli.common import Format, Parser, complain, warn
 from pybench.errors import UsageError
 from pybench.report.charts import Charts
-from pybench.report.document import Document, write_document
+from pybench.report.chosen import Choice, Usual, chosen_document, chosen_tables
+from pybench.report.document import write_document
 from pybench.report.export import EXPORTS, export_names, write_export
 from pybench.report.figures import figures
 from pybench.report.hgrm import write_hgrm
-from pybench.report.metrics import METRICS, Metric, default_metrics, select_metrics
+from pybench.report.metrics import METRICS, Metric, default_metrics
 from pybench.report.optional import require
-from pybench.report.ranking import ranking_document, with_races
 from pybench.report.reference import CHOICES, Reference, build_reference
-from pybench.report.results import report_document
-from pybench.report.scaling import scaling_document, split_scaling
 from pybench.report.select import parse_cells, select_cells
-from pybench.report.sizes import SizeTables, size_tables
 from pybench.report.stepsummary import append_summary, summary_path
-from pybench.report.tables import GroupTables, build_tables, find_row
 
 _REPORT: Final = """\
 Tables and pictures from results files: ours (JSON lines) and the raw ones of the 2016 experiment
@@ -109,11 +103,7 @@ def _report(args: argparse.Namespace) -> int:
         raise UsageError("report: give results files, --syscalls FILE or --history DIR")
     if args.cells is not None and args.plots is None and args.hgrm is None:
         raise UsageError("--cells chooses what --plots and --hgrm show: give one of them")
-    wants_scaling, names = split_scaling(args.table)
-    if "scaling" in (args.table or "").split(",") and args.format in EXPORTS:
-        raise UsageError(f"--table scaling is a table: --format {args.format} has none")
-    if names:
-        select_metrics(names)  # what is none is said before anything is read
+    choice = Choice(args.table, args.relative_to)
     wanted = parse_cells(args.cells)
     _require_libraries(args)
     loaded = load_files(args.files)
@@ -124,31 +114,11 @@ def _report(args: argparse.Namespace) -> int:
     if not groups:
         _check_only_races(args)
     references = _references(groups, args)
-    sized = len({group.setting.msize for group in groups}) > 1
-    metrics = select_metrics(names, sized=sized) if names else None
-    scales = scales_of(groups) if wants_scaling else []
-    if names == "" and not scales:
-        raise UsageError(
-            "--table scaling: no row was measured with several numbers of workers or loops;"
-            " measure with --workers 1,2 or --loops 1,2"
-        )
-    relative_to = _check_row(groups, args.relative_to)
-    tables = [
-        build_tables(
-            group,
-            metrics or _default_metrics(args.format, open_loop=group.open_loop, sized=sized),
-            relative_to=_if_there(group, relative_to),
-        )
-        for group in groups
-    ]
-    written = _write_files(args, loaded, groups, references, wanted)
-    sizes = size_tables(groups, metrics)
-    machines = by_machine(groups, relative_to)
-    document = (
-        scaling_document(scales)
-        if names == ""
-        else _document(tables, references, sizes, scales, machines, loaded)
+    tables = chosen_tables(groups, choice, _usual_of(args.format))
+    document = chosen_document(
+        groups, tables, choice, contests=loaded.contests, references=references
     )
+    written = _write_files(args, loaded, groups, references, wanted)
     if args.format in EXPORTS:
         for failure in (failure for group in tables for failure in group.failures):
             warn(f"warning: not measured, and so not in it: {failure.text}")
@@ -169,27 +139,19 @@ def _check_export(args: argparse.Namespace) -> None:
         for option in ("syscalls", "history", "reference"):
             if getattr(args, option) is not None:
                 raise UsageError(f"--{option} is for tables: --format {args.format} has none")
+        if "scaling" in (args.table or "").split(","):
+            raise UsageError(f"--table scaling is a table: --format {args.format} has none")
 
 
-def _default_metrics(fmt: str, *, open_loop: bool, sized: bool) -> list[Metric]:
-    if fmt in EXPORTS:
+def _usual_of(fmt: str) -> Usual:
+    """The tables that nobody named, by the format."""
+    if fmt not in EXPORTS:
+        return default_metrics
+
+    def of_export(*, open_loop: bool, sized: bool) -> list[Metric]:
         return [METRICS[name] for name in export_names(fmt, open_loop=open_loop)]
-    return default_metrics(open_loop=open_loop, sized=sized)
 
-
-def _document(
-    tables: Sequence[GroupTables],
-    references: Sequence[Reference | None],
-    sizes: Sequence[SizeTables],
-    scales: Sequence[Scale],
-    machines: Sequence[MachineRatios],
-    loaded: Loaded,
-) -> Document:
-    """What is printed: tables, races, or both."""
-    if not tables:
-        return ranking_document(loaded.contests)
-    document = report_document(tables, references, sizes, scales, machines)
-    return with_races(document, loaded.contests) if loaded.contests else document
+    return of_export
 
 
 def _check_only_races(args: argparse.Namespace) -> None:
@@ -274,21 +236,6 @@ def _references(groups: Sequence[Group], args: argparse.Namespace) -> list[Refer
         None if group.open_loop else build_reference(group, args.reference, args.relative_to)
         for group in groups
     ]
-
-
-def _check_row(groups: Sequence[Group], row: str | None) -> str | None:
-    """The row, once some group has it; UsageError when none has."""
-    if row is not None and not any(_if_there(group, row) for group in groups):
-        find_row(groups[0], row)
-    return row
-
-
-def _if_there(group: Group, row: str | None) -> str | None:
-    """The group's own name of the row; None when it has no such row."""
-    try:
-        return None if row is None else find_row(group, row)
-    except UsageError:
-        return None
 
 
 def _write_files(

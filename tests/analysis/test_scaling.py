@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+import pybench
 from pybench.analysis.model import group_rounds
 from pybench.analysis.scaling import Scale, scale_groups, scales_of
 from pybench.cli import main
@@ -120,6 +121,15 @@ def test_the_table_stands_behind_the_others_or_alone(
     assert [step["count"] for step in steps] == [1, 2, 4] and "speedup" not in steps[0]
     assert steps[1]["efficiency"] == pytest.approx(0.9) and steps[1]["verdict"] == "faster"
     assert [group["setting"].get("workers") for group in record["groups"]] == [None, 2, 4]
+
+
+def test_the_library_has_the_tables_of_the_command(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for names in (None, "scaling", "mps,scaling", "mps"):
+        asked = [] if names is None else ["--table", names]
+        assert main(["report", str(file), *asked]) == 0
+        assert pybench.load(file).table(names) == capsys.readouterr().out
 
 
 def test_alone_it_writes_what_else_is_asked_for(
