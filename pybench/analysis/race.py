@@ -58,13 +58,13 @@ class Contest:
 
     @classmethod
     def of(cls, id: str, asked: RaceRecord, results: Iterable[Result]) -> "Contest":
-        """The same with names that can be shown: a variable's value, a path may hold anything."""
-        names = tuple(map(printable, asked.contenders))
-        return cls(
-            id=id,
-            asked=structs.replace(asked, contenders=names),
-            results=tuple(map(_with_shown_texts, results)),
-        )
+        """The same with names that can be shown: a variable's value, a path may hold anything.
+
+        Whoever has results is a contender, asked for or not.
+        """
+        found = tuple(map(_with_shown_texts, results))
+        names = dict.fromkeys([*map(printable, asked.contenders), *(one.func for one in found)])
+        return cls(id=id, asked=structs.replace(asked, contenders=tuple(names)), results=found)
 
 
 def _with_shown_texts(result: Result) -> Result:

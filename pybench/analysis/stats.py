@@ -39,6 +39,7 @@ def percentiles_ns(histogram: Mapping[int, int], levels: Sequence[float]) -> lis
     found, seen, lower = [], 0, 0
     for q in levels:
         rank = max(1, -int(-q * total // 1))  # ceil: the smallest sample with at least q up to it
+        rank = min(rank, total)  # a float is off by hundreds where there are 10^18
         while seen < rank:
             lower = next(edges)
             seen += histogram[lower]

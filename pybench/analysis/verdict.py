@@ -22,6 +22,7 @@ from typing import Final, Literal
 from pybench.analysis import stamps
 from pybench.analysis.ratio import CONFIDENCE, Estimate
 from pybench.analysis.stats import student_t_quantile
+from pybench.result.types import MetricName
 
 Kind = Literal["faster", "slower", "equal", "undecided"]
 Outcome = Literal["kept", "broken", "undecided"]
@@ -53,7 +54,7 @@ class Metric:
     NEW and BASE.  bounds: stamp -> which bound of the row's true figure the measured one is then.
     """
 
-    name: str
+    name: MetricName
     quantity: str
     lower_is_better: bool
     better: str

@@ -19,7 +19,7 @@ from pybench.result import Result
 from pybench.result.campaign import CampaignRecord, InterpreterRecord
 from pybench.result.codec import decode, encode
 from pybench.result.env import check
-from pybench.result.types import Count, Positive, key
+from pybench.result.types import Count, MetricName, Positive, key
 from pybench.spec import Campaign, axes
 from pybench.spec.race import Contender, Field, Race
 from pybench.units import NS_PER_S
@@ -78,7 +78,7 @@ class HeatUnit(Struct, frozen=True, kw_only=True):
     version: Annotated[str, key("of pybench; a machine with another would measure otherwise")]
     campaign: Annotated[CampaignRecord, key("what all contenders have in common")]
     contenders: Annotated[tuple[ContenderRecord, ...], key("those that still take part")]
-    metric: Annotated[str, key("what is compared")]
+    metric: Annotated[MetricName, key("what is compared")]
     budget_s: Annotated[float, key("of the whole race; a round's turns are a part of it")]
     conns: Annotated[Positive, key("number of connections")]
     msize: Annotated[Positive, key("size of a message", unit="bytes")]

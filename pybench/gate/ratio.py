@@ -38,6 +38,7 @@ from pybench.driver.race import MeasureHeat
 from pybench.errors import Inconclusive, UsageError
 from pybench.gate import rounds
 from pybench.gate.rounds import Figures, Source, UnavailableError, measure
+from pybench.result.types import MetricName
 from pybench.spec.race import RACE_OPTIONS
 from pybench.units import count_label
 
@@ -91,7 +92,7 @@ class Ratio:
     func_stamps: tuple[str, ...] = ()
     against_stamps: tuple[str, ...] = ()
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    metric: str = MPS.name
+    metric: MetricName = MPS.name
     margin: float = MARGIN
     turns: bool = False
     source: Source | None = None

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct, field
 
 from pybench.result.record import Result
-from pybench.result.types import SCHEMA, Env, Number, Positive, key
+from pybench.result.types import SCHEMA, Env, MetricName, Number, Positive, key
 
 _MOST: Final = 1e12
 """Of a ratio: from where on what is computed of several would overflow, far above any."""
@@ -28,9 +28,7 @@ class RatioRecord(Struct, frozen=True, kw_only=True):
         tuple[Speed, ...],
         key("of each round, in the metric; without them the speeds are divided", since="0.2.0"),
     ] = ()
-    metric: Annotated[
-        str, key("what was compared: `mps cpu_us_per_msg p50 p99 due99`", since="0.2.0")
-    ] = "mps"
+    metric: Annotated[MetricName, key("what was compared", since="0.2.0")] = "mps"
     turns: Annotated[
         bool,
         key("whether the rows took turns, or rounds had one window each", since="0.2.0"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType, field
 
-from pybench.result.types import SCHEMA, Count, Env, Number, Positive, key
+from pybench.result.types import SCHEMA, Count, Env, MetricName, Number, Positive, key
 
 
 class InterpreterRecord(Struct, frozen=True, kw_only=True):
@@ -25,7 +25,7 @@ class RaceRecord(Struct, frozen=True, kw_only=True):
     """What a race was to find out."""
 
     contenders: Annotated[tuple[str, ...], key("as `func` of their results, in the order asked")]
-    metric: Annotated[str, key("what was compared: `mps cpu_us_per_msg p50 p99 due99`")]
+    metric: Annotated[MetricName, key("what was compared")]
     precision: Annotated[Number, key("half width of a ratio's interval to reach", unit="share")]
     margin: Annotated[Number, key("what differs by no more is equal", unit="share")]
     budget_s: Annotated[Number, key("how long it might take", unit="s")]

@@ -6,7 +6,7 @@ Building a record in Python checks nothing: what is measured here is right by co
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta
 
@@ -19,6 +19,8 @@ Count = Annotated[int, Meta(ge=0, le=_MAX)]
 Positive = Annotated[int, Meta(ge=1, le=_MAX)]
 Number = Annotated[float, Meta(ge=0)]  # JSON has finite numbers only, and NaN is not >= 0
 Share = Annotated[float, Meta(ge=0, le=1)]
+MetricName = Literal["mps", "cpu_us_per_msg", "p50", "p99", "due99"]
+"""What races, comparisons and demands are of (`analysis/verdict.py`)."""
 
 Buckets = Annotated[
     Mapping[Count, Count],

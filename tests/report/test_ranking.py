@@ -116,6 +116,18 @@ def test_the_page_has_the_race_and_needs_no_chart_library(tmp_path: Path) -> Non
     assert "<nav" not in page
 
 
+def test_whoever_has_results_is_a_contender(tmp_path: Path) -> None:
+    """A file may have rounds of a row that its header does not name."""
+    pytest.importorskip("jinja2")
+    from pybench.report.page.write import write_page
+
+    found = contest()
+    one = Contest.of("x", asked("c_epoll", "selector"), found.results)
+    assert one.asked.contenders == found.asked.contenders
+    write_page([], [], [], tmp_path / "race.html", contests=[one])
+    assert (tmp_path / "race.html").read_text().count('class="interval"') == 3
+
+
 def test_the_picture_is_written(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     from pybench.report.plots.write import write_plots

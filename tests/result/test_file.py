@@ -6,11 +6,12 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from pybench.analysis.load import load_files
+from pybench.analysis.verdict import METRICS as COMPARED
 from pybench.cli import main
 from pybench.driver import campaign as campaigns
 from pybench.errors import ResultFormatError, UsageError
@@ -18,6 +19,8 @@ from pybench.result import Result
 from pybench.result.campaign import CampaignRecord, Header
 from pybench.result.file import ResultWriter, read_lines, read_sections
 from pybench.result.histogram import Histogram
+from pybench.result.types import MetricName
+from pybench.spec.race import METRICS
 from tests.support import DATA, ROOT
 from tests.support.records import without_newer
 
@@ -252,6 +255,21 @@ def test_a_header_that_cannot_be_resumed(way: str, value: Any, words: str, tmp_p
     with pytest.raises(UsageError) as found:
         campaigns.load_unfinished(path)
     assert str(found.value).startswith(f"--resume {path}: ") and words in str(found.value)
+
+
+def test_a_race_of_a_metric_that_there_is_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with gzip.open(ROOT / "docs/data/race.jsonl.gz", "rt") as file:
+        race = file.read().replace('"metric":"mps"', '"metric":"beauty"')
+    (path := tmp_path / "race.jsonl").write_text(race)
+    assert main(["report", str(path)]) == 1
+    said = capsys.readouterr().err
+    assert "campaign.race.metric: " in said and "Traceback" not in said
+
+
+def test_every_metric_of_a_race_has_its_name_in_files() -> None:
+    assert get_args(MetricName) == METRICS == tuple(COMPARED)
 
 
 def test_a_torn_line_that_a_later_run_has_closed_is_left_out(tmp_path: Path) -> None:
