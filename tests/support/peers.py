@@ -44,6 +44,7 @@ from pybench.worker.protocol import (
     Writer,
 )
 from pybench.worker.serving import serve_once
+from pybench.worker.tcptable import connections
 
 __all__ = ["DEADLINE_S", "Call", "Facts", "Host", "connect", "exchange", "read_to_end", "reset"]
 
@@ -347,9 +348,12 @@ class Call:
         raise AssertionError("serve returned")
 
     def await_sleep(self) -> None:
-        """Until the host's main thread sleeps, having done what there was to do."""
-        deadline = time.monotonic() + DEADLINE_S
-        while self._stat()[0] != "S":
+        """Until the host's main thread sleeps, having accepted whoever has connected.
+
+        It may sleep before that: while a thread of its own begins.
+        """
+        deadline, port = time.monotonic() + DEADLINE_S, self.await_port()
+        while connections(port).waiting or self._stat()[0] != "S":
             assert time.monotonic() < deadline, "the host never waits"
             os.sched_yield()
 
