@@ -93,11 +93,10 @@ def test_percentiles_of_a_small_histogram() -> None:
     assert found == [10, 10, 20, 20, 20, 30, 30]
 
 
-@pytest.mark.parametrize("count", [10**18, 2**63 - 1])
-def test_percentiles_of_more_samples_than_a_float_can_tell_apart(count: int) -> None:
-    histogram = {10: count, 20: 3}
-    assert [percentile_ns(histogram, q) for q in (0.5, 0.99999999)] == [10, 10]
-    assert percentile_ns(histogram, 1.0) in (10, 20)
+def test_percentiles_of_more_samples_than_a_float_can_tell_apart() -> None:
+    histogram = {10: 10**18, 20: 100}  # together they are rounded up, by 28
+    found = [percentile_ns(histogram, q) for q in (0.5, 0.99, 1.0)]
+    assert found == [10, 10, 20]
 
 
 def test_histogram_mean_takes_the_middle_of_a_bucket() -> None:
