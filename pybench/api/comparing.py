@@ -11,7 +11,7 @@ from pybench.analysis.compare import (
     environment_notes,
 )
 from pybench.analysis.model import shared_rounds
-from pybench.analysis.verdict import MARGIN, METRICS
+from pybench.analysis.verdict import MARGIN, METRICS, Metric
 from pybench.api.comparisons import Comparisons
 from pybench.api.given import share_of, text_of
 from pybench.api.loading import load
@@ -46,8 +46,7 @@ def compare(
     Raises UsageError when the sides are not told or nothing can be compared, ResultFormatError for
     a file that is none.
     """
-    if not isinstance(metric, str) or metric not in METRICS:
-        raise UsageError(f"compare: no metric {metric!r}; there are {' '.join(METRICS)}")
+    chosen = _metric(metric)
     margin = share_of("compare: margin", margin, 0.0001, 1.0)
     noise = None if noise is None else share_of("compare: noise", noise, 0.0, 0.99)
     base_func, new_func, server_name = (
@@ -64,9 +63,8 @@ def compare(
     of_base = _results(base)
     of_new = of_base if new is None else _results(new)
     before, after = (side.groups(server_name) for side in (of_base, of_new))
-    notes = [*of_base.notes, *(of_new.notes if new is not None else ())]
-    notes += [*of_base.errors, *(of_new.errors if new is not None else ())]
-    chosen = METRICS[metric]
+    sides = [of_base] if new is None else [of_base, of_new]
+    notes = [text for side in sides for text in (*side.notes, *side.errors)]
     if by is not None:
         first = base_python or _first_python(of_base)
         found = compare_pythons(before, first, metric=chosen, margin=margin, noise=noise)
@@ -87,6 +85,12 @@ def compare(
     notes += [note for note in [drift_note(found)] if note]
     notes += [f"The environments differ: {note}" for note in environment_notes(before, after)]
     return Comparisons(found, chosen, notes)
+
+
+def _metric(name: str) -> Metric:
+    if not isinstance(name, str) or name not in METRICS:
+        raise UsageError(f"compare: no metric {name!r}; there are {' '.join(METRICS)}")
+    return METRICS[name]
 
 
 def _check_sides(
